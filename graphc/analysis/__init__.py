@@ -1,0 +1,1 @@
+"""Facts about graphs: ranges, legality, injectivity, cost. Nothing here builds new statements."""

@@ -1,0 +1,65 @@
+"""Conditions on indices as disjoint conjunctions of affine inequalities."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from graphc.ir.affine import is_affine
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Logical, Reduce, contains
+
+__all__ = ["implied", "pieces"]
+
+Conjunction = tuple[sp.Expr, ...]
+
+
+def _compare(op: str, left: sp.Expr, right: sp.Expr) -> list[Conjunction]:
+    less, more = right - left - 1, left - right - 1
+    return {
+        "<": [(less,)], ">": [(more,)], "<=": [(right - left,)], ">=": [(left - right,)],
+        "==": [(right - left, left - right)], "!=": [(less,), (more,)],
+    }[op]
+
+
+def _both(first: list[Conjunction], second: list[Conjunction]) -> list[Conjunction]:
+    return [a + b for a in first for b in second]
+
+
+def pieces(condition: sp.Basic, truth: bool = True) -> list[Conjunction] | None:
+    """Disjoint conjunctions of expressions ≥ 0 whose union is the set of points where `condition` has the value `truth`.
+
+    None if the condition compares tensor values or is not affine.
+    """
+    if condition in (sp.true, sp.false):
+        return [()] if (condition == sp.true) is truth else []
+    if isinstance(condition, Compare):
+        if contains(condition, (Access, BoundaryAccess, Reduce)) or not is_affine(condition.left - condition.right):
+            return None
+        chosen = condition if truth else condition.negated()
+        return _compare(chosen.op, chosen.left, chosen.right)
+    if not isinstance(condition, Logical):
+        return None
+    if condition.op == "not":
+        return pieces(condition.operands[0], not truth)
+    conjunctive = (condition.op == "and") is truth
+    result: list[Conjunction] = [()] if conjunctive else []
+    before: list[Conjunction] = [()]
+    for operand in condition.operands:
+        here, there = pieces(operand, truth), pieces(operand, not truth)
+        if here is None or there is None:
+            return None
+        if conjunctive:
+            result = _both(result, here)
+        else:
+            result = result + _both(before, here)
+            before = _both(before, there)
+    return result
+
+
+def implied(condition: sp.Basic, truth: bool = True) -> Conjunction:
+    """Affine expressions that are certainly ≥ 0 where the condition has the value `truth`; tensor comparisons contribute nothing."""
+    if isinstance(condition, Logical) and condition.op != "not" and (condition.op == "and") is truth:
+        return tuple(fact for operand in condition.operands for fact in implied(operand, truth))
+    if isinstance(condition, Logical) and condition.op == "not":
+        return implied(condition.operands[0], not truth)
+    found = pieces(condition, truth)
+    return found[0] if found is not None and len(found) == 1 else ()

@@ -1,0 +1,57 @@
+"""Whether two iterations can touch the same element."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sympy as sp
+
+from graphc.ir.affine import infeasible, linear
+from graphc.ir.expr import Index, indices_of, substitute
+from graphc.ir.statement import Range, Statement
+
+__all__ = ["disjoint", "injective"]
+
+
+def _primed(indices: Sequence[Index]) -> dict[sp.Basic, sp.Expr]:
+    return {i: Index(f"{i}'") for i in indices}
+
+
+def _empty(system: list[sp.Expr]) -> bool:
+    forms = [linear(e) for e in system]
+    return infeasible([f for f in forms if f is not None])
+
+
+def injective(subscripts: Sequence[sp.Expr], ranges: Sequence[Range], domain: Sequence[sp.Expr] = ()) -> bool:
+    """Whether different values of the indices in `ranges` provably give different subscripts.
+
+    >>> i, j = Index("i"), Index("j")
+    >>> four = Range(j, sp.Integer(0), sp.Integer(4))
+    >>> injective([4 * i + j], [Range(i, sp.Integer(0), sp.Integer(9)), four]), injective([3 * i + j], [four, Range(i, sp.Integer(0), sp.Integer(9))])
+    (True, False)
+    """
+    indices = [r.index for r in ranges]
+    plain = {s for s in subscripts if isinstance(s, Index)}
+    if set(indices) <= plain:
+        return True
+    affine = [s for s in subscripts if linear(s) is not None]
+    if not set(indices) <= {i for s in affine for i in indices_of(s)}:
+        return False
+    primes = _primed(indices)
+    system: list[sp.Expr] = []
+    for constraint in (*(c for r in ranges for c in r.constraints()), *domain):
+        system += [constraint, substitute(constraint, primes)]
+    for subscript in affine:
+        difference = sp.expand(subscript - substitute(subscript, primes))
+        system += [difference, -difference]
+    return all(_empty([*system, index - primes[index] - 1]) for index in indices if index not in plain)
+
+
+def disjoint(first: Statement, second: Statement) -> bool:
+    """Whether two statements provably write different elements of their common target."""
+    primes = _primed([r.index for r in second.ranges])
+    system: list[sp.Expr] = [*first.constraints(), *(substitute(c, primes) for c in second.constraints())]
+    for a, b in zip(first.subscripts, second.subscripts, strict=True):
+        difference = sp.expand(a - substitute(b, primes))
+        system += [difference, -difference]
+    return _empty(system)

@@ -1,0 +1,179 @@
+"""Proofs that a program reads and writes inside its tensors and assigns every element once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import sympy as sp
+
+from graphc.analysis.conditions import implied
+from graphc.analysis.injectivity import disjoint, injective
+from graphc.errors import NotationError, RangeError
+from graphc.ir.affine import Linear, eliminate, infeasible, linear, quotient_facts, to_expr
+from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce, Size, Where, sizes_of
+from graphc.ir.graph import Check, Graph
+from graphc.ir.show import expression, statement_body
+from graphc.ir.statement import Statement
+from graphc.ir.tensor import Tensor
+
+__all__ = ["Touch", "check_program", "in_range", "touches"]
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """An access together with the inequalities that hold wherever it is evaluated."""
+
+    access: Access | BoundaryAccess
+    facts: tuple[sp.Expr, ...]
+    written: bool = False
+
+
+def touches(statement: Statement) -> Iterator[Touch]:
+    """Every access of a statement, its left side first, each with what is known where it happens."""
+    base = statement.constraints()
+    yield Touch(Access(statement.target, *statement.subscripts), base, True)
+    for subscript in statement.subscripts:
+        yield from _walk(subscript, base, statement)
+    yield from _walk(statement.value, base, statement)
+
+
+def _walk(node: sp.Basic, facts: tuple[sp.Expr, ...], statement: Statement) -> Iterator[Touch]:
+    if isinstance(node, Where):
+        yield from _walk(node.condition, facts, statement)
+        yield from _walk(node.value, facts + implied(node.condition), statement)
+        yield from _walk(node.other, facts + implied(node.condition, False), statement)
+        return
+    if isinstance(node, Reduce):
+        inner = tuple(c for i in node.indices for c in statement.range_of(i).constraints())
+        yield from _walk(node.body, facts + inner + node.domain, statement)
+        return
+    if isinstance(node, Access | BoundaryAccess):
+        yield Touch(node, facts)
+    for argument in node.args:
+        yield from _walk(argument, facts, statement)
+
+
+def _violation(expression_: sp.Expr, facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...] | None:
+    """Conditions on sizes that all hold wherever ``expression < 0`` may happen; None if it is proved never to happen."""
+    form = linear(expression_)
+    assert form is not None
+    known = [f for f in map(linear, facts) if f is not None]
+    system = [*known, form.times(-1).shifted(-1)]
+    if infeasible(system):
+        return None
+    system += quotient_facts(system)
+    while True:
+        atoms = [a for f in system for a, _ in f.terms if isinstance(a, Index) or (not a.is_Symbol and a.has(Index))]
+        if not atoms:
+            break
+        system = eliminate(system, atoms[0])
+    left = [f for f in system if f.terms or f.constant < 0]
+    return tuple(to_expr(f) for f in left if not _trivial(f))
+
+
+def _trivial(form: Linear) -> bool:
+    return form.constant >= 0 and all(c > 0 and isinstance(a, Size) for a, c in form.terms)
+
+
+def _certain(violation: tuple[sp.Expr, ...]) -> bool:
+    """Whether the violation happens for all sizes ≥ 2 (a program that works only for empty or single-element arrays is refused)."""
+    sizes = {s for e in violation for s in sizes_of(e)}
+    large = [s - 2 for s in sorted(sizes, key=str)]
+    for condition in violation:
+        form = linear(condition)
+        assert form is not None
+        if not infeasible([*(f for f in map(linear, large) if f is not None), form.times(-1).shifted(-1)]):
+            return False
+    return True
+
+
+def in_range(subscript: sp.Expr, extent: sp.Expr, facts: tuple[sp.Expr, ...]) -> bool:
+    """Whether ``0 ≤ subscript < extent`` is proved."""
+    return _violation(subscript, facts) is None and _violation(extent - 1 - subscript, facts) is None
+
+
+def _check_touch(touch: Touch, statement: Statement, tensors: Mapping[str, Tensor]) -> Iterator[Check]:
+    access = touch.access
+    shape = tensors[access.tensor].shape
+    modes = access.modes if isinstance(access, BoundaryAccess) else ("",) * len(shape)
+    for dimension, (subscript, extent, mode) in enumerate(zip(access.subscripts, shape, modes, strict=True)):
+        if mode in ("pad", "skip"):
+            continue
+        if linear(subscript) is None:
+            yield from _limit(sp.expand(extent - 1), touch, statement, dimension, "is empty although it is read through an integer tensor", tensors)
+            continue
+        low, high = subscript, sp.expand(extent - 1 - subscript)
+        if mode == "clamp":
+            low, high = extent - 1, extent - 1
+        elif mode in ("wrap", "reflect"):
+            reach = 0 if mode == "wrap" else -1
+            low, high = sp.expand(subscript + extent + reach), sp.expand(2 * extent - 1 + reach - subscript)
+        yield from _limit(low, touch, statement, dimension, "may be negative", tensors)
+        yield from _limit(high, touch, statement, dimension, "may lie behind the last element", tensors)
+
+
+def _limit(
+    expression_: sp.Expr, touch: Touch, statement: Statement, dimension: int, how: str, tensors: Mapping[str, Tensor]
+) -> Iterator[Check]:
+    violation = _violation(expression_, touch.facts)
+    if violation is None:
+        return
+    access, tensor = touch.access, tensors[touch.access.tensor]
+    shape = ", ".join(expression(e) for e in tensor.shape)
+    subscript = expression(access.subscripts[dimension]).replace(" ", "")
+    verb = "written" if touch.written else "read"
+    message = f"{tensor.name}({shape}) is {verb} at {expression(access)}: the subscript {subscript} of dimension {dimension} {how}."
+    if _certain(violation):
+        shown = ", ".join(f"{r.index} in {expression(r.lower)}…{expression(sp.expand(r.upper - 1))}" for r in statement.ranges
+                          if r.index in access.subscripts[dimension].free_symbols)
+        raise RangeError(message + (f" Here {shown}." if shown else ""), at=((statement_body(statement), expression(access), statement.location),),
+                         fix="change the subscript, declare a smaller range with gc.index, or read through gc.pad, gc.clamp or gc.skip.")
+    yield Check(violation, f"{message}\n    {statement_body(statement)}\n  at {statement.location}", "range")
+
+
+def check_program(graph: Graph) -> tuple[Check, ...]:
+    """Prove every access in range and every element assigned at most once.
+
+    Returns:
+        The conditions on sizes that remain to be tested at each call.
+
+    Raises:
+        RangeError: an access lies outside its tensor for all sizes.
+        NotationError: two assignments may hit the same element.
+    """
+    tensors = graph.by_name()
+    checks: dict[Check, None] = {}
+    for tensor in graph.tensors:
+        for dimension, extent in enumerate(tensor.shape):
+            if not (extent.is_Integer or extent.is_Symbol):
+                violation = _violation(extent, ())
+                if violation is not None:
+                    text = f"Dimension {dimension} of {tensor.name} would have {expression(extent)} elements, a negative number."
+                    checks.setdefault(Check(violation, text, "shape"))
+    for statement in graph.statements:
+        for touch in touches(statement):
+            for check in _check_touch(touch, statement, tensors):
+                checks.setdefault(check)
+    _check_assignments(graph)
+    return tuple(checks)
+
+
+def _check_assignments(graph: Graph) -> None:
+    for name, statements in graph.definitions().items():
+        assigning = [s for s in statements if s.op != "+="]
+        for position, statement in enumerate(assigning):
+            free = [r for r in statement.ranges if r.index in statement.free]
+            if not injective(statement.subscripts, free, statement.domain):
+                raise NotationError(
+                    f"Two iterations may write the same element of {name}.",
+                    at=((statement_body(statement), expression(Access(name, *statement.subscripts)), statement.location),),
+                    fix="use += if the values shall be added; a left side of = must hit each element once (Y[t+3], Y[2*i+1], Y[4*i+j] with j < 4).",
+                )
+            for other in assigning[:position]:
+                if not disjoint(other, statement):
+                    raise NotationError(
+                        f"Two assignments to {name} may overlap; every element can be assigned once.",
+                        at=((statement_body(other), "", other.location), (statement_body(statement), "", statement.location)),
+                        fix="restrict the ranges so that they are disjoint, or use += for one of them.",
+                    )

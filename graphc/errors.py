@@ -1,0 +1,98 @@
+"""What goes wrong: the user's faults (`GraphcError` and its kinds) and ours (`InternalError`)."""
+
+from __future__ import annotations
+
+import linecache
+from dataclasses import dataclass
+
+__all__ = [
+    "ArgumentError", "CompileError", "DifferentiationError", "DtypeError", "GradientError", "GraphcError", "InternalError", "Location",
+    "NotationError", "RangeError", "ShapeError", "TargetError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The line of the user's program that something comes from."""
+
+    file: str
+    line: int
+
+    @property
+    def source(self) -> str:
+        """The text of the line, empty when the file cannot be read (an interactive session)."""
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}"
+
+
+class GraphcError(Exception):
+    """A fault in the user's program or call.
+
+    Args:
+        what: one or two sentences that say what is wrong.
+        at: the statements involved, each as (text, culprit, location): the text in loop notation, the part of the text that is
+            underlined with carets ("" for none) and the line of the user's program (None when unknown).
+        fix: what to write instead.
+    """
+
+    def __init__(self, what: str, *, at: tuple[tuple[str, str, Location | None], ...] = (), fix: str = "") -> None:
+        self.what, self.at, self.fix = what, at, fix
+        parts = [what]
+        for text, culprit, location in at:
+            parts.append("")
+            parts.append("    " + text)
+            position = text.find(culprit) if culprit else -1
+            if position >= 0:
+                parts.append("    " + " " * position + "^" * len(culprit))
+            if location is not None:
+                parts.append(f"  at {location}")
+                if location.source and location.source != text:
+                    parts.append(f"    {location.source}")
+        if fix:
+            parts += ["", "  How to fix: " + fix]
+        super().__init__("\n".join(parts))
+
+
+class NotationError(GraphcError):
+    """The notation is used in a way that has no meaning."""
+
+
+class ShapeError(GraphcError):
+    """Extents or numbers of dimensions do not fit together."""
+
+
+class RangeError(GraphcError):
+    """An access lies, or cannot be proved not to lie, outside its tensor."""
+
+
+class DtypeError(GraphcError):
+    """A data type does not allow what is asked of it."""
+
+
+class DifferentiationError(GraphcError):
+    """A derivative does not exist or is not asked for correctly."""
+
+
+class CompileError(GraphcError):
+    """A program cannot be compiled."""
+
+
+class TargetError(GraphcError):
+    """A target is unknown or not available on this machine."""
+
+
+class ArgumentError(GraphcError):
+    """The arguments of a call of a compiled program are wrong."""
+
+
+class GradientError(GraphcError, AssertionError):
+    """A numeric check disagrees with the derived gradient."""
+
+
+class InternalError(Exception):
+    """A fault of graphc itself."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}\n  This is a fault of graphc, not of your program. Please report it with the program that shows it.")

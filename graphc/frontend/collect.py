@@ -1,0 +1,200 @@
+"""From what the user wrote to a graph, and back: derived graphs become ordinary tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import sympy as sp
+
+from graphc.analysis.legality import check_program
+from graphc.errors import NotationError, ShapeError
+from graphc.frontend.infer import Inference
+from graphc.frontend.tensor import Recorded, Tensor
+from graphc.ir.expr import Access, BoundaryAccess, rewrite
+from graphc.ir.graph import Graph, fresh_names
+from graphc.ir.statement import Statement
+from graphc.ir.tensor import Tensor as TensorInfo
+
+__all__ = ["Program", "collect", "export", "shape_and_dtype"]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A graph and the user's tensors behind its names."""
+
+    graph: Graph
+    handles: dict[str, Tensor]
+
+    def name_of(self, tensor: Tensor) -> str:
+        """The name of a tensor in the graph ("" if the graph does not contain it)."""
+        return next((name for name, handle in self.handles.items() if handle is tensor), "")
+
+
+def _sources(tensor: Tensor) -> list[Tensor]:
+    return list(dict.fromkeys(source for s in tensor.statements for _, source in s.reads if source is not tensor))
+
+
+def _reachable(outputs: Iterable[Tensor]) -> list[Tensor]:
+    """Tensors such that each comes after those it reads, where that is possible."""
+    done: dict[Tensor, None] = {}
+    entered: set[Tensor] = set()
+    for root in outputs:
+        stack: list[tuple[Tensor, bool]] = [(root, False)]
+        while stack:
+            tensor, complete = stack.pop()
+            if complete:
+                done.setdefault(tensor)
+            elif tensor not in entered:
+                entered.add(tensor)
+                stack.append((tensor, True))
+                stack.extend((source, False) for source in reversed(_sources(tensor)) if source not in entered)
+    return list(done)
+
+
+def shape_and_dtype(tensor: Tensor) -> tuple[tuple[sp.Expr, ...], str]:
+    """Shape and dtype of one tensor, remembered until it is defined further."""
+    if tensor.declared_shape is not None and (tensor.declared_dtype or not tensor.statements):
+        return tensor.declared_shape, tensor.declared_dtype or "float32"
+    if tensor.inferred is not None and tensor.inferred[0] == len(tensor.statements):
+        return tensor.inferred[1:]
+    found = Inference({})
+    for member in _reachable([tensor]):
+        found.by_key[member.key] = member
+        if member is not tensor and member.inferred is not None and member.inferred[0] == len(member.statements):
+            found.shapes[member.key], found.dtypes[member.key] = member.inferred[1:]
+            continue
+        found.settle(member)
+        member.inferred = (len(member.statements), found.shapes[member.key], found.dtypes[member.key])
+    return found.shapes[tensor.key], found.dtypes[tensor.key]
+
+
+def _check_pending(tensors: Sequence[Tensor]) -> None:
+    for tensor in tensors:
+        if tensor._open:
+            tensor._open[0]._refuse()
+
+
+def _graph_names(tensors: Sequence[Tensor]) -> dict[str, str]:
+    """Key → name; arguments keep their names, temporaries that share one are numbered."""
+    names: dict[str, str] = {}
+    inputs: dict[str, Tensor] = {}
+    for tensor in tensors:
+        if not tensor.statements:
+            other = inputs.setdefault(tensor.name, tensor)
+            if other is not tensor:
+                raise NotationError(f"Two different inputs are called {tensor.name}.", at=tuple((repr(t), t.name, t.location) for t in (other, tensor)),
+                                    fix="give one of them another name, or use the same tensor object.")
+            names[tensor.key] = tensor.name
+    taken = set(names.values())
+    for tensor in tensors:
+        if tensor.statements:
+            name = fresh_names([tensor.name], taken)[tensor.name]
+            taken.add(name)
+            names[tensor.key] = name
+    return names
+
+
+def renamed(node: sp.Expr, names: dict[str, str]) -> sp.Expr:
+    """The expression with tensors called by other names."""
+
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        if isinstance(part, Access):
+            return Access(names[part.tensor], *part.subscripts)
+        if isinstance(part, BoundaryAccess):
+            return BoundaryAccess(names[part.tensor], part.args[1], part.fill, *part.subscripts)  # type: ignore[arg-type]
+        return None
+
+    return rewrite(node, rule)
+
+
+def collect(outputs: Sequence[Tensor], verb: str) -> Program:
+    """The graph of everything that `outputs` depend on, with ranges inferred and every access proved; freezes the tensors.
+
+    Raises:
+        NotationError, ShapeError, RangeError: the definitions do not make a program.
+    """
+    for output in outputs:
+        if not isinstance(output, Tensor):
+            raise NotationError(f"gc.{verb} takes tensors, not {type(output).__name__}.", at=((repr(output), "", None),),
+                                fix="pass the tensor itself (L), without subscripts.")
+    members = _reachable(outputs)
+    _check_pending(members)
+    found = Inference({t.key: t for t in members})
+    for tensor in members:
+        found.settle(tensor)
+    for tensor in members:
+        _complete(tensor, found)
+    names = _graph_names(members)
+    infos = tuple(
+        TensorInfo(names[t.key], found.shapes[t.key], found.dtypes[t.key], "defined" if t.statements else t.kind, t.group or _group(t.name), t.init)
+        for t in members
+    )
+    statements = tuple(
+        _statement(s, names, found.ranges[t.key, position]) for t in members for position, s in enumerate(t.statements)
+    )
+    graph = Graph(infos, statements, tuple(names[o.key] for o in outputs))
+    graph = replace(graph, checks=check_program(graph))
+    for tensor in members:
+        tensor.frozen_by = tensor.frozen_by or verb
+    return Program(graph, {names[t.key]: t for t in members})
+
+
+def _complete(tensor: Tensor, found: Inference) -> None:
+    for statement in tensor.statements:
+        for access, owner in statement.reads:
+            if len(access.subscripts) != len(found.shapes[owner.key]):
+                raise ShapeError(f"{owner.name} has {len(found.shapes[owner.key])} dimensions.", at=((statement.text, "", statement.location),))
+
+
+def _group(name: str) -> str:
+    while name.endswith(".grad"):
+        name = name[: -len(".grad")]
+    return name.rpartition(".")[0]
+
+
+def _statement(recorded: Recorded, names: dict[str, str], ranges: tuple[object, ...]) -> Statement:
+    return Statement(
+        names[recorded.target],
+        tuple(renamed(s, names) for s in recorded.subscripts),
+        recorded.op,
+        renamed(recorded.value, names),
+        ranges,  # type: ignore[arg-type]
+        recorded.domain,
+        tuple(renamed(a, names) for a, _ in recorded.reads if a.tensor in names),  # type: ignore[misc]
+        recorded.location,
+        recorded.origin,
+    )
+
+
+def export(graph: Graph, handles: dict[str, Tensor], wanted: Sequence[str], display: dict[str, str] | None = None) -> list[Tensor]:
+    """Make ordinary tensors of the statements of a derived graph; names in `handles` stay the user's tensors."""
+    made = dict(handles)
+    infos = graph.by_name()
+    definitions = graph.definitions()
+    for name in graph.order():
+        if name not in made:
+            info = infos[name]
+            tensor = Tensor((display or {}).get(name, name), None, info.dtype, info.kind, info.init, info.group)
+            tensor.declared_shape, tensor._rank = info.shape, len(info.shape)
+            made[name] = tensor
+    keys = {name: tensor.key for name, tensor in made.items()}
+    for name, statements in definitions.items():
+        if name in handles:
+            continue
+        tensor = made[name]
+        for s in statements:
+            reads = {renamed(a, keys): made[a.tensor] for a in (*s.order, *_all_reads(s))}
+            tensor.statements.append(Recorded(
+                tensor.key, tuple(renamed(e, keys) for e in s.subscripts), s.op, renamed(s.value, keys),
+                tuple((r.index, r.lower, r.upper) for r in s.ranges), tuple(reads.items()), s.location, s.domain, s.origin,  # type: ignore[arg-type]
+                tuple(r.index for r in s.ranges),
+            ))
+        tensor.frozen_by = "grad"
+    return [made[name] for name in wanted]
+
+
+def _all_reads(statement: Statement) -> list[Access]:
+    from graphc.ir.expr import accesses
+
+    return [a for part in (statement.value, *statement.subscripts) for a in accesses(part) if isinstance(a, Access)]

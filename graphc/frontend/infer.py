@@ -1,0 +1,294 @@
+"""Range, shape and dtype inference, joint over all definitions of a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import sympy as sp
+
+from graphc.errors import Location, NotationError, ShapeError
+from graphc.frontend.expression import display
+from graphc.frontend.tensor import Recorded, Tensor, _outside
+from graphc.ir.affine import is_affine, linear, nonnegative
+from graphc.ir.dtypes import dtype_of, promote, settle
+from graphc.ir.expr import Access, FloorDiv, Index, Reduce, accesses, indices_of, postorder
+from graphc.ir.statement import Range
+
+__all__ = ["Inference", "same"]
+
+_ZERO = sp.Integer(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Vote:
+    """An extent claimed for an index by a plain occurrence."""
+
+    extent: sp.Expr
+    access: str
+    tensor: str
+    dimension: int
+    location: Location | None
+
+
+@dataclass
+class Inference:
+    """Facts found so far; filled tensor by tensor, each after those it reads."""
+
+    by_key: dict[str, Tensor]
+    shapes: dict[str, tuple[sp.Expr, ...]] = field(default_factory=dict)
+    dtypes: dict[str, str] = field(default_factory=dict)
+    ranges: dict[tuple[str, int], tuple[Range, ...]] = field(default_factory=dict)
+
+    def settle(self, tensor: Tensor, order: Sequence[str] = ()) -> None:
+        """Find ranges, shape and dtype of one tensor."""
+        if tensor.declared_shape is not None:
+            self.shapes[tensor.key] = tensor.declared_shape
+        if not tensor.statements:
+            if tensor.declared_shape is None:
+                self._undefined(tensor)
+            self.dtypes[tensor.key] = tensor.declared_dtype or "float32"
+            return
+        waiting = []
+        for position, statement in enumerate(tensor.statements):
+            if not self._settle_ranges(tensor, position, statement, final=False):
+                waiting.append(position)
+        if tensor.key not in self.shapes:
+            self.shapes[tensor.key] = self._shape(tensor, [p for p in range(len(tensor.statements)) if p not in waiting])
+        for position in waiting:
+            self._settle_ranges(tensor, position, tensor.statements[position], final=True)
+        self.dtypes[tensor.key] = tensor.declared_dtype or self._dtype(tensor)
+
+    def _undefined(self, tensor: Tensor) -> None:
+        if tensor.ndim == 0:
+            self.shapes[tensor.key] = ()
+            return
+        if tensor._open:
+            pending = tensor._open[0]
+            pending._refuse()
+        raise NotationError(f"{tensor.name} is read but neither defined nor declared with a shape.", at=((tensor.name, tensor.name, tensor.location),),
+                            fix=f"define it ({tensor.name}[…] = …), or declare it as an input: gc.tensor(\"{tensor.name}\", N, …).")
+
+    # --------------------------------------------------------------------------------------------------- ranges
+    def _settle_ranges(self, tensor: Tensor, position: int, statement: Recorded, final: bool) -> bool:
+        names = self._loop_order(statement)
+        found: dict[Index, tuple[sp.Expr, sp.Expr]] = {i: (low, high) for i, low, high in statement.declared}
+        for index in names:
+            if index not in found:
+                extent = self._plain_extent(index, tensor, statement, final)
+                if extent is not None:
+                    found[index] = (_ZERO, extent)
+        open_indices = [i for i in names if i not in found]
+        progress = True
+        while open_indices and progress:
+            progress = False
+            for index in tuple(open_indices):
+                limits = self._largest_range(index, found, tensor, statement)
+                if limits is not None:
+                    found[index] = limits
+                    open_indices.remove(index)
+                    progress = True
+        if open_indices:
+            if not final:
+                return False
+            self._unknown(open_indices[0], statement)
+        self.ranges[tensor.key, position] = tuple(Range(i, *found[i]) for i in names)
+        return True
+
+    def _unknown(self, index: Index, statement: Recorded) -> None:
+        raise ShapeError(
+            f"The range of the index {index} cannot be inferred: it occurs plainly in no tensor of known shape, "
+            "and no single access bounds it.", at=((statement.text, str(index), statement.location),),
+            fix=f'declare its range: {index} = gc.index("{index}", n).',
+        )
+
+    def _loop_order(self, statement: Recorded) -> list[Index]:
+        """Left indices, then summed ones, then bound ones; each in order of appearance in the source."""
+        if statement.indices:
+            return list(statement.indices)
+        found: dict[Index, None] = {}
+        free = set(_outside(statement.value).args)
+        declared = [i for i, _, _ in statement.declared]
+        for subscript in statement.subscripts:
+            for index in _in_order(subscript):
+                found.setdefault(index)
+        for access, _ in statement.reads:
+            for subscript in access.args:
+                for index in _in_order(subscript):
+                    if index in free:
+                        found.setdefault(index)
+        for index in _in_order(statement.value):
+            if index in free:
+                found.setdefault(index)
+        for part in postorder(statement.value):
+            if isinstance(part, Reduce):
+                for index in part.indices:
+                    found.setdefault(index)
+        for index in declared:
+            if index in free:
+                found.setdefault(index)
+        return list(found)
+
+    def _plain_extent(self, index: Index, tensor: Tensor, statement: Recorded, final: bool) -> sp.Expr | None:
+        votes: list[_Vote] = []
+        for part in (statement.value, *statement.subscripts):
+            for access in accesses(part):
+                owner = self.by_key[access.tensor]
+                if owner is tensor or access.tensor not in self.shapes:
+                    continue
+                for dimension, (subscript, extent) in enumerate(zip(access.subscripts, self.shapes[access.tensor], strict=True)):
+                    if subscript == index:
+                        votes.append(_Vote(extent, display(access), owner.name, dimension, statement.location))
+        if votes:
+            for vote in votes[1:]:
+                if not same(vote.extent, votes[0].extent):
+                    self._clash(index, votes[0], vote, statement)
+            return votes[0].extent
+        if tensor.key in self.shapes and (final or tensor.declared_shape is not None):
+            for subscript, extent in zip(statement.subscripts, self.shapes[tensor.key], strict=True):
+                if subscript == index:
+                    return extent
+        return None
+
+    def _clash(self, index: Index, first: _Vote, second: _Vote, statement: Recorded) -> None:
+        raise ShapeError(
+            f"The index {index} runs over {display(first.extent)} elements in dimension {first.dimension} of {first.tensor} "
+            f"and over {display(second.extent)} in dimension {second.dimension} of {second.tensor}.",
+            at=((statement.text, second.access, statement.location),
+                *((f"{self._declaration(v)}", "", self._by_name(v).location) for v in (first, second))),
+            fix=f'use different indices, equal sizes, or declare the range: gc.index("{index}", n).',
+        )
+
+    def _by_name(self, vote: _Vote) -> Tensor:
+        return next(t for t in self.by_key.values() if t.name == vote.tensor)
+
+    def _declaration(self, vote: _Vote) -> str:
+        tensor = self._by_name(vote)
+        return f"{tensor.name}({', '.join(display(e) for e in self.shapes[tensor.key])})"
+
+    def _largest_range(
+        self, index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]], tensor: Tensor, statement: Recorded
+    ) -> tuple[sp.Expr, sp.Expr] | None:
+        lowers, uppers = [_ZERO], []
+        for part in (statement.value, *statement.subscripts):
+            for access in accesses(part):
+                if not isinstance(access, Access) or access.tensor not in self.shapes or access.tensor == tensor.key:
+                    continue
+                for subscript, extent in zip(access.subscripts, self.shapes[access.tensor], strict=True):
+                    limits = _solve(subscript, extent, index, found)
+                    if limits is not None:
+                        lowers.append(limits[0])
+                        uppers.append(limits[1])
+        if not uppers and tensor.key in self.shapes:
+            for subscript, extent in zip(statement.subscripts, self.shapes[tensor.key], strict=True):
+                limits = _solve(subscript, extent, index, found)
+                if limits is not None:
+                    lowers.append(limits[0])
+                    uppers.append(limits[1])
+        if not uppers:
+            return None
+        facts = [high - low - 1 for low, high in found.values()]
+        lower, upper = _extreme(lowers, True, facts), _extreme(uppers, False, facts)
+        if lower is None or upper is None:
+            shown = " and ".join(display(u) for u in dict.fromkeys(uppers if upper is None else lowers))
+            raise ShapeError(f"The range of the index {index} is bounded by {shown}, which cannot be compared.",
+                             at=((statement.text, str(index), statement.location),), fix=f'declare its range: gc.index("{index}", n).')
+        return lower, upper
+
+    # ---------------------------------------------------------------------------------------------------- shapes
+    def _shape(self, tensor: Tensor, positions: Sequence[int]) -> tuple[sp.Expr, ...]:
+        rank = tensor.ndim or 0
+        return tuple(self._extent(tensor, dimension, positions) for dimension in range(rank))
+
+    def _extent(self, tensor: Tensor, dimension: int, positions: Sequence[int]) -> sp.Expr:
+        plain: list[tuple[sp.Expr, Recorded]] = []
+        others: list[sp.Expr] = []
+        for position in positions:
+            statement = tensor.statements[position]
+            subscript = statement.subscripts[dimension]
+            ranges = {r.index: r for r in self.ranges[tensor.key, position]}
+            if isinstance(subscript, Index):
+                plain.append((ranges[subscript].upper, statement))
+            elif is_affine(subscript):
+                others.append(_maximum(subscript, {i: (r.lower, r.upper) for i, r in ranges.items()}) + 1)
+        for extent, statement in plain[1:]:
+            if not same(extent, plain[0][0]):
+                first, second = plain[0][1], statement
+                raise ShapeError(
+                    f"Two definitions of {tensor.name} disagree about dimension {dimension}: {display(plain[0][0])} and {display(extent)} elements.",
+                    at=((first.text, "", first.location), (second.text, "", second.location)),
+                    fix=f'declare the shape: gc.tensor("{tensor.name}", …), or the ranges of the indices.',
+                )
+        if plain:
+            return sp.expand(plain[0][0])  # type: ignore[no-any-return]
+        others = [e for e in others if not (e.is_Integer and e <= 0)]
+        largest = _extreme(others, largest=True) if others else None
+        if largest is None:
+            statement = tensor.statements[0]
+            raise ShapeError(f"The extent of dimension {dimension} of {tensor.name} cannot be inferred.", at=((statement.text, "", statement.location),),
+                             fix=f'declare the shape: gc.tensor("{tensor.name}", …).')
+        return sp.expand(largest)  # type: ignore[no-any-return]
+
+    def _dtype(self, tensor: Tensor) -> str:
+        def of(key: str) -> str:
+            return self.dtypes.get(key, self.by_key[key].declared_dtype or "weak_int")
+
+        joint = promote(*(settle_sum(dtype_of(s.value, of), s.op) for s in tensor.statements))
+        return settle(joint)
+
+
+def settle_sum(dtype: str, op: str) -> str:
+    return "int64" if op == "+=" and "bool" in dtype else dtype
+
+
+def same(a: sp.Expr, b: sp.Expr) -> bool:
+    return a == b or linear(a - b) == linear(_ZERO)
+
+
+def _in_order(node: sp.Basic) -> list[Index]:
+    return [i for i in indices_of(node)]
+
+
+def _solve(
+    subscript: sp.Expr, extent: sp.Expr, index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]]
+) -> tuple[sp.Expr, sp.Expr] | None:
+    """Limits of `index` that keep ``0 ≤ subscript < extent`` for all values of the indices in `found`."""
+    form = linear(subscript)
+    if form is None:
+        return None
+    factor = form.coefficient(index)
+    others = [a for a, _ in form.terms if isinstance(a, Index) and a != index]
+    if factor == 0 or any(o not in found for o in others) or any(isinstance(a, FloorDiv) and index in a.free_symbols for a, _ in form.terms):
+        return None
+    rest = sp.expand(subscript - factor * index)
+    most, least = _maximum(rest, found), -_maximum(-rest, found)
+    if factor > 0:
+        return -FloorDiv(least, factor), FloorDiv(extent - 1 - most, factor) + 1
+    return -FloorDiv(extent - 1 - most, -factor), FloorDiv(least, -factor) + 1
+
+
+def _maximum(expression: sp.Expr, limits: dict[Index, tuple[sp.Expr, sp.Expr]]) -> sp.Expr:
+    """The largest value of an affine expression over a box."""
+    form = linear(expression)
+    assert form is not None
+    total: sp.Expr = sp.Integer(form.constant)
+    for atom, factor in form.terms:
+        if isinstance(atom, Index):
+            low, high = limits[atom]
+            total += factor * (high - 1 if factor > 0 else low)
+        elif isinstance(atom, FloorDiv):
+            inner = atom.numerator if factor > 0 else -atom.numerator
+            bound = _maximum(inner, limits) if factor > 0 else -_maximum(inner, limits)
+            total += factor * FloorDiv(bound, atom.divisor)
+        else:
+            total += factor * atom
+    return sp.expand(total)  # type: ignore[no-any-return]
+
+
+def _extreme(values: Sequence[sp.Expr], largest: bool, facts: Sequence[sp.Expr] = ()) -> sp.Expr | None:
+    """The largest (smallest) of several size expressions if that is the same one for all sizes."""
+    distinct = list(dict.fromkeys(sp.expand(v) for v in values))
+    for candidate in distinct:
+        if all(other is candidate or nonnegative(candidate - other if largest else other - candidate, facts) for other in distinct):
+            return candidate
+    return None

@@ -1,0 +1,203 @@
+"""Integer affine forms over indices, sizes and quotients, and systems of inequalities between them.
+
+The prover is Fourier–Motzkin elimination with integer tightening (Pugh, "The Omega test", 1991, without its splintering):
+what it proves holds for all integers, what it does not prove may still hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import gcd
+
+import sympy as sp
+
+from graphc.ir.expr import FloorDiv, Index, Modulo, Size
+
+__all__ = ["Linear", "atoms_of", "eliminate", "is_affine", "linear", "nonnegative", "quotient_facts", "to_expr"]
+
+_LIMIT = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """``Σ coefficient·atom + constant``; atoms are indices, sizes and `FloorDiv` nodes, in a fixed order."""
+
+    terms: tuple[tuple[sp.Basic, int], ...]
+    constant: int
+
+    def coefficient(self, atom: sp.Basic) -> int:
+        return next((c for a, c in self.terms if a == atom), 0)
+
+    def plus(self, other: Linear, scale: int = 1) -> Linear:
+        mixed = dict(self.terms)
+        for atom, coefficient in other.terms:
+            mixed[atom] = mixed.get(atom, 0) + scale * coefficient
+        return _make(mixed, self.constant + scale * other.constant)
+
+    def times(self, factor: int) -> Linear:
+        return Linear(tuple((a, c * factor) for a, c in self.terms), self.constant * factor) if factor else Linear((), 0)
+
+    def shifted(self, by: int) -> Linear:
+        return Linear(self.terms, self.constant + by)
+
+
+@lru_cache(maxsize=None)
+def _key(atom: sp.Basic) -> tuple[int, str]:
+    return (0 if isinstance(atom, Index) else 1 if isinstance(atom, Size) else 2, str(atom) if atom.is_Symbol else sp.srepr(atom))
+
+
+def _make(terms: dict[sp.Basic, int], constant: int) -> Linear:
+    return Linear(tuple(sorted(((a, c) for a, c in terms.items() if c), key=lambda term: _key(term[0]))), constant)
+
+
+@lru_cache(maxsize=100_000)
+def linear(expression: sp.Basic) -> Linear | None:
+    """The affine form of an integer expression; None if it is not affine with integer coefficients.
+
+    >>> p, r = Index("p"), Index("r")
+    >>> linear(2 * p + r - 1).constant
+    -1
+    >>> linear(p * r) is None
+    True
+    """
+    if isinstance(expression, sp.Integer):
+        return Linear((), int(expression))
+    if isinstance(expression, Index | Size):
+        return Linear(((expression, 1),), 0)
+    if isinstance(expression, FloorDiv):
+        return None if linear(expression.numerator) is None else Linear(((expression, 1),), 0)
+    if isinstance(expression, Modulo):
+        inner, quotient = linear(expression.numerator), linear(FloorDiv(expression.numerator, expression.divisor))
+        return None if inner is None or quotient is None else inner.plus(quotient, -expression.divisor)
+    if isinstance(expression, sp.Add):
+        total = Linear((), 0)
+        for argument in expression.args:
+            part = linear(argument)
+            if part is None:
+                return None
+            total = total.plus(part)
+        return total
+    if isinstance(expression, sp.Mul):
+        factor, rest = expression.as_coeff_Mul()
+        if factor == 1:
+            expanded = sp.expand(expression)
+            return None if expanded == expression else linear(expanded)
+        if isinstance(factor, sp.Integer):
+            part = linear(rest)
+            return None if part is None else part.times(int(factor))
+    return None
+
+
+def is_affine(expression: sp.Basic) -> bool:
+    return linear(expression) is not None
+
+
+def to_expr(form: Linear) -> sp.Expr:
+    return sp.Add(*(c * a for a, c in form.terms), form.constant)
+
+
+def atoms_of(forms: Iterable[Linear]) -> tuple[sp.Basic, ...]:
+    found: dict[sp.Basic, None] = {}
+    for form in forms:
+        for atom, _ in form.terms:
+            found.setdefault(atom)
+    return tuple(found)
+
+
+def _tightened(form: Linear) -> Linear:
+    """Divide by the common factor of the coefficients; the constant rounds down because everything is an integer."""
+    divisor = 0
+    for _, coefficient in form.terms:
+        divisor = gcd(divisor, coefficient)
+    if divisor <= 1:
+        return form
+    return Linear(tuple((a, c // divisor) for a, c in form.terms), form.constant // divisor)
+
+
+def quotient_facts(forms: Iterable[Linear]) -> list[Linear]:
+    """What every quotient ``q = e // k`` among the atoms satisfies: ``0 ≤ e - k·q ≤ k - 1``; and every size is ≥ 0."""
+    facts: list[Linear] = []
+    seen: set[sp.Basic] = set()
+    waiting = list(atoms_of(forms))
+    while waiting:
+        atom = waiting.pop()
+        if atom in seen:
+            continue
+        seen.add(atom)
+        if isinstance(atom, Size):
+            facts.append(Linear(((atom, 1),), 0))
+        elif isinstance(atom, FloorDiv):
+            inner = linear(atom.numerator)
+            assert inner is not None
+            rest = inner.plus(Linear(((atom, 1),), 0), -atom.divisor)
+            facts += [rest, rest.times(-1).shifted(atom.divisor - 1)]
+            waiting.extend(a for a, _ in inner.terms)
+    return facts
+
+
+def eliminate(system: Iterable[Linear], atom: sp.Basic) -> list[Linear]:
+    """Project a system of ``form ≥ 0`` along one atom: what the others must satisfy for some rational value of it to exist."""
+    lower, upper, kept = [], [], {}
+    for form in system:
+        coefficient = form.coefficient(atom)
+        if coefficient > 0:
+            lower.append((coefficient, form))
+        elif coefficient < 0:
+            upper.append((-coefficient, form))
+        else:
+            kept[form] = None
+    for a, low in lower:
+        for b, high in upper:
+            common = gcd(a, b)
+            combined = _tightened(low.times(b // common).plus(high, a // common))
+            if combined.terms or combined.constant < 0:
+                kept[combined] = None
+    return list(kept)
+
+
+def _strongest(system: list[Linear]) -> list[Linear]:
+    """Keep the smallest constant among forms with equal coefficients."""
+    best: dict[tuple[tuple[sp.Basic, int], ...], int] = {}
+    for form in system:
+        best[form.terms] = min(best.get(form.terms, form.constant), form.constant)
+    return [Linear(terms, value) for terms, value in best.items()]
+
+
+def infeasible(system: list[Linear]) -> bool:
+    """Whether no integer point satisfies every ``form ≥ 0`` (False also when the proof is given up)."""
+    system = _strongest([_tightened(form) for form in (*system, *quotient_facts(system))])
+    while True:
+        if any(not form.terms and form.constant < 0 for form in system):
+            return True
+        system = [form for form in system if form.terms]
+        if not system or len(system) > _LIMIT:
+            return False
+        counts: dict[sp.Basic, list[int]] = {}
+        for form in system:
+            for atom, coefficient in form.terms:
+                counts.setdefault(atom, [0, 0])[coefficient > 0] += 1
+        cheapest = min(counts, key=lambda atom: (counts[atom][0] * counts[atom][1], _key(atom)))
+        system = _strongest(eliminate(system, cheapest))
+
+
+@lru_cache(maxsize=200_000)
+def _nonnegative(form: Linear, facts: tuple[Linear, ...]) -> bool:
+    if form.constant >= 0 and all(c > 0 and isinstance(a, Size) for a, c in form.terms):
+        return True
+    return infeasible([*facts, form.times(-1).shifted(-1)])
+
+
+def nonnegative(expression: sp.Basic, facts: Iterable[sp.Basic] = ()) -> bool:
+    """Whether ``expression ≥ 0`` is proved for all integers where every expression of `facts` is ≥ 0.
+
+    >>> p, r, N, R = Index("p"), Index("r"), Size("N"), Size("R")
+    >>> nonnegative(N - 1 - (p + r), [p, N - R - p, r, R - 1 - r])
+    True
+    """
+    form = linear(expression)
+    if form is None:
+        return False
+    known = tuple(fact for fact in map(linear, facts) if fact is not None)
+    return _nonnegative(form, known)

@@ -1,0 +1,106 @@
+"""Data types: promotion like NumPy's arrays, with Python numbers, indices and sizes weak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import sympy as sp
+
+from graphc.ir.expr import (
+    INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where, postorder,
+)
+from graphc.ir.functions import FUNCTIONS
+
+__all__ = ["DTYPES", "dtype_of", "is_float", "is_integer", "promote"]
+
+DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
+_WEAK = {"weak_bool": 0, "weak_int": 1, "weak_float": 2}
+
+
+def is_float(dtype: str) -> bool:
+    return dtype.startswith("float") or dtype == "weak_float"
+
+
+def is_integer(dtype: str) -> bool:
+    return "int" in dtype
+
+
+def promote(*dtypes: str) -> str:
+    """The common type of operands; weak types give way to the strong ones of their kind.
+
+    >>> promote("float32", "weak_float"), promote("float32", "int64"), promote("int32", "weak_int"), promote("int32", "weak_float")
+    ('float32', 'float32', 'int32', 'float32')
+    """
+    strong = [dtype for dtype in dtypes if dtype not in _WEAK]
+    weak = max((_WEAK[dtype] for dtype in dtypes if dtype in _WEAK), default=0)
+    if not strong:
+        return ("weak_bool", "weak_int", "weak_float")[weak]
+    floats = [dtype for dtype in strong if is_float(dtype)]
+    if floats:
+        return "float64" if "float64" in floats else "float32"
+    if weak == 2:
+        return "float32"
+    result = str(np.result_type(*strong))
+    return "int64" if result == "bool" and weak == 1 else result
+
+
+def _of_call(name: str, operands: list[str]) -> str:
+    kind = FUNCTIONS[name].kind if name in FUNCTIONS else "float"
+    joint = promote(*operands)
+    if kind == "integer":
+        return "int64"
+    if kind == "same":
+        return joint
+    return promote(joint, "weak_float")
+
+
+def _of_reduce(op: str, body: str) -> str:
+    if op in ("any", "all"):
+        return "bool"
+    if op in ("argmax", "argmin"):
+        return "int64"
+    if op in ("mean", "logsumexp"):
+        return promote(body, "weak_float")
+    if op in ("sum", "prod") and "bool" in body:
+        return "int64"
+    return body
+
+
+def dtype_of(expression: sp.Expr, tensor_dtype: Callable[[str], str]) -> str:
+    """The type of an expression, possibly weak; `tensor_dtype` gives the type of a tensor by name."""
+    found: dict[sp.Basic, str] = {}
+
+    def of(node: sp.Basic) -> str:
+        if isinstance(node, Access | BoundaryAccess):
+            return tensor_dtype(node.tensor)
+        if isinstance(node, Compare | Logical) or node in (sp.true, sp.false):
+            return "bool"
+        if isinstance(node, Index | Size | FloorDiv | Modulo | sp.Integer):
+            return "weak_int"
+        if isinstance(node, sp.Number) or node in (INFINITY, NAN):
+            return "weak_float"
+        if isinstance(node, Where):
+            return promote(found[node.value], found[node.other])
+        if isinstance(node, Reduce):
+            return _of_reduce(node.op, found[node.body])
+        if isinstance(node, Call):
+            return _of_call(node.function, [found[argument] for argument in node.arguments])
+        if isinstance(node, sp.Pow):
+            base, exponent = found[node.base], found[node.exp]
+            whole = isinstance(node.exp, sp.Integer) and node.exp >= 0
+            joint = base if whole else promote(base, exponent, "weak_float")
+            return "int64" if joint == "bool" else joint
+        if isinstance(node, sp.Add | sp.Mul):
+            joint = promote(*(found[argument] for argument in node.args))
+            return "int64" if joint == "bool" else joint
+        return "weak_int"
+
+    for node in postorder(expression):
+        found[node] = of(node)
+    return found[expression]
+
+
+def settle(dtype: str) -> str:
+    """The type in which a value of a weak type is stored."""
+    return {"weak_bool": "bool", "weak_int": "int64", "weak_float": "float32"}.get(dtype, dtype)

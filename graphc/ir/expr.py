@@ -1,0 +1,343 @@
+"""Scalar expressions: SymPy's Add, Mul, Pow and numbers, plus the few nodes that tensors need.
+
+Every node is an immutable SymPy expression whose arguments are again SymPy nodes, so that ``xreplace``, equality, hashing
+and pickling come for free. No node carries a payload, and SymPy's own ``diff``, ``simplify`` or ``Piecewise`` are never used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sympy as sp
+from sympy.core.parameters import distribute
+from sympy.core.symbol import Str
+
+__all__ = [
+    "Access", "BoundaryAccess", "Call", "Compare", "FloorDiv", "Index", "INFINITY", "Logical", "Modulo", "NAN", "Reduce", "Size", "Where",
+    "accesses", "build", "constant", "contains", "indices_of", "postorder", "rewrite", "sizes_of", "substitute",
+]
+
+
+class Index(sp.Symbol):
+    """A loop index: an integer symbol that is local to a statement."""
+
+    __slots__ = ()
+
+    def __new__(cls, name: str) -> Index:
+        return sp.Symbol.__new__(cls, name, integer=True)  # type: ignore[return-value]
+
+
+class Size(sp.Symbol):
+    """A symbolic extent: a non-negative integer bound by the arrays of each call."""
+
+    __slots__ = ()
+
+    def __new__(cls, name: str) -> Size:
+        return sp.Symbol.__new__(cls, name, integer=True, nonnegative=True)  # type: ignore[return-value]
+
+
+INFINITY = sp.Symbol("inf")
+NAN = sp.Symbol("nan")
+
+
+class _Node(sp.Expr):
+    is_commutative = True
+    __slots__ = ()
+
+    def __new__(cls, *args: Any) -> Any:
+        return sp.Basic.__new__(cls, *args)
+
+
+def _position(subscript: Any) -> sp.Expr:
+    """A subscript multiplied out, so that equal positions are equal expressions."""
+    node = sp.sympify(subscript)
+    if isinstance(node, sp.Add | sp.Mul) and any(isinstance(f, sp.Add) for t in sp.Add.make_args(node) for f in sp.Mul.make_args(t)):
+        return sp.expand(node)  # type: ignore[no-any-return]
+    return node  # type: ignore[no-any-return]
+
+
+class Access(_Node):
+    """``tensor[subscripts]``: a read of one element."""
+
+    def __new__(cls, tensor: str | Str, *subscripts: Any) -> Access:
+        name = tensor if isinstance(tensor, Str) else Str(tensor)
+        return sp.Basic.__new__(cls, name, *map(_position, subscripts))  # type: ignore[return-value]
+
+    @property
+    def tensor(self) -> str:
+        return str(self.args[0].name)  # type: ignore[attr-defined]
+
+    @property
+    def subscripts(self) -> tuple[sp.Expr, ...]:
+        return self.args[1:]  # type: ignore[return-value]
+
+
+class BoundaryAccess(_Node):
+    """``mode(tensor)[subscripts]``: a read that may lie outside; ``modes`` has one entry per dimension.
+
+    Modes: ``""`` (none), ``pad`` (reads ``fill``), ``clamp``, ``wrap``, ``reflect``, ``skip`` (drops the term).
+    """
+
+    def __new__(cls, tensor: str | Str, modes: str | Str, fill: Any, *subscripts: Any) -> BoundaryAccess:
+        name = tensor if isinstance(tensor, Str) else Str(tensor)
+        how = modes if isinstance(modes, Str) else Str(modes)
+        return sp.Basic.__new__(cls, name, how, sp.sympify(fill), *map(_position, subscripts))  # type: ignore[return-value]
+
+    @property
+    def tensor(self) -> str:
+        return str(self.args[0].name)  # type: ignore[attr-defined]
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        return tuple(self.args[1].name.split(","))  # type: ignore[attr-defined]
+
+    @property
+    def fill(self) -> sp.Expr:
+        return self.args[2]  # type: ignore[return-value]
+
+    @property
+    def subscripts(self) -> tuple[sp.Expr, ...]:
+        return self.args[3:]  # type: ignore[return-value]
+
+
+class Call(_Node):
+    """``function(arguments)``: a scalar function; its row in `graphc.ir.functions` says what it means."""
+
+    def __new__(cls, function: str | Str, *arguments: Any) -> Call:
+        name = function if isinstance(function, Str) else Str(function)
+        return sp.Basic.__new__(cls, name, *map(sp.sympify, arguments))  # type: ignore[return-value]
+
+    @property
+    def function(self) -> str:
+        return str(self.args[0].name)  # type: ignore[attr-defined]
+
+    @property
+    def arguments(self) -> tuple[sp.Expr, ...]:
+        return self.args[1:]  # type: ignore[return-value]
+
+
+class Compare(_Node):
+    """``left op right`` with op one of ``< <= > >= == !=``: a bool."""
+
+    def __new__(cls, op: str | Str, left: Any, right: Any) -> Compare:
+        return sp.Basic.__new__(cls, op if isinstance(op, Str) else Str(op), sp.sympify(left), sp.sympify(right))  # type: ignore[return-value]
+
+    @property
+    def op(self) -> str:
+        return str(self.args[0].name)  # type: ignore[attr-defined]
+
+    @property
+    def left(self) -> sp.Expr:
+        return self.args[1]  # type: ignore[return-value]
+
+    @property
+    def right(self) -> sp.Expr:
+        return self.args[2]  # type: ignore[return-value]
+
+    def negated(self) -> Compare:
+        flipped = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}[self.op]
+        return Compare(flipped, self.left, self.right)
+
+
+class Logical(_Node):
+    """``and``, ``or`` or ``not`` of conditions."""
+
+    def __new__(cls, op: str | Str, *operands: Any) -> Logical:
+        return sp.Basic.__new__(cls, op if isinstance(op, Str) else Str(op), *map(sp.sympify, operands))  # type: ignore[return-value]
+
+    @property
+    def op(self) -> str:
+        return str(self.args[0].name)  # type: ignore[attr-defined]
+
+    @property
+    def operands(self) -> tuple[sp.Expr, ...]:
+        return self.args[1:]  # type: ignore[return-value]
+
+
+class Where(_Node):
+    """``value if condition else other``, lazily: the branch not taken is neither evaluated nor differentiated."""
+
+    def __new__(cls, condition: Any, value: Any, other: Any) -> sp.Expr:
+        condition, value, other = sp.sympify(condition), sp.sympify(value), sp.sympify(other)
+        if condition is sp.true or value == other:
+            return value  # type: ignore[no-any-return]
+        if condition is sp.false:
+            return other  # type: ignore[no-any-return]
+        return sp.Basic.__new__(cls, condition, value, other)  # type: ignore[return-value]
+
+    @property
+    def condition(self) -> sp.Expr:
+        return self.args[0]  # type: ignore[return-value]
+
+    @property
+    def value(self) -> sp.Expr:
+        return self.args[1]  # type: ignore[return-value]
+
+    @property
+    def other(self) -> sp.Expr:
+        return self.args[2]  # type: ignore[return-value]
+
+
+class Reduce(_Node):
+    """``op(body, over=indices)`` nested in an expression; ``domain`` holds affine expressions that must be ≥ 0."""
+
+    def __new__(cls, op: str | Str, body: Any, indices: Any, domain: Any = ()) -> Reduce:
+        name = op if isinstance(op, Str) else Str(op)
+        return sp.Basic.__new__(cls, name, sp.sympify(body), sp.Tuple(*indices), sp.Tuple(*domain))  # type: ignore[return-value]
+
+    @property
+    def op(self) -> str:
+        return str(self.args[0].name)  # type: ignore[attr-defined]
+
+    @property
+    def body(self) -> sp.Expr:
+        return self.args[1]  # type: ignore[return-value]
+
+    @property
+    def indices(self) -> tuple[Index, ...]:
+        return tuple(self.args[2])  # type: ignore[arg-type]
+
+    @property
+    def domain(self) -> tuple[sp.Expr, ...]:
+        return tuple(self.args[3])  # type: ignore[arg-type]
+
+
+class FloorDiv(_Node):
+    """``numerator // divisor`` for a positive integer divisor, on integer affine expressions."""
+
+    def __new__(cls, numerator: Any, divisor: Any) -> sp.Expr:
+        numerator, divisor = sp.expand(sp.sympify(numerator)), sp.sympify(divisor)
+        if divisor == 1:
+            return numerator  # type: ignore[no-any-return]
+        whole, rest = sp.Integer(0), sp.Integer(0)
+        for term in sp.Add.make_args(numerator):
+            factor, _ = term.as_coeff_Mul()
+            if factor.is_Integer and term is not factor and factor % divisor == 0:
+                whole += term / divisor
+            else:
+                rest += term
+        constant_part, rest = rest.as_coeff_Add()
+        whole += constant_part // divisor
+        rest += constant_part % divisor
+        if rest.is_Integer:
+            return whole  # type: ignore[no-any-return]
+        return whole + sp.Basic.__new__(cls, rest, divisor)  # type: ignore[no-any-return]
+
+    is_integer = True
+
+    @property
+    def numerator(self) -> sp.Expr:
+        return self.args[0]  # type: ignore[return-value]
+
+    @property
+    def divisor(self) -> int:
+        return int(self.args[1])  # type: ignore[call-overload,no-any-return]
+
+
+class Modulo(_Node):
+    """``numerator % divisor`` for a positive integer divisor; its value lies in 0 … divisor-1."""
+
+    is_integer = True
+
+    def __new__(cls, numerator: Any, divisor: Any) -> sp.Expr:
+        numerator, divisor = sp.expand(sp.sympify(numerator)), sp.sympify(divisor)
+        if numerator.is_Integer:
+            return numerator % divisor  # type: ignore[no-any-return]
+        if divisor == 1:
+            return sp.Integer(0)
+        return sp.Basic.__new__(cls, numerator, divisor)  # type: ignore[return-value]
+
+    @property
+    def numerator(self) -> sp.Expr:
+        return self.args[0]  # type: ignore[return-value]
+
+    @property
+    def divisor(self) -> int:
+        return int(self.args[1])  # type: ignore[call-overload,no-any-return]
+
+
+# --------------------------------------------------------------------------------------------------------------- building
+
+
+def build(function: Callable[[], Any]) -> sp.Expr:
+    """Build an expression without SymPy's distribution of numbers over sums: ``2*(x + y)`` stays as written."""
+    with distribute(False):
+        return sp.sympify(function())  # type: ignore[no-any-return]
+
+
+def constant(value: Any) -> sp.Expr:
+    """A Python or NumPy number as an expression; infinities and NaN become named constants."""
+    if hasattr(value, "item") and not isinstance(value, sp.Basic):
+        value = value.item()
+    if isinstance(value, sp.Basic):
+        return value  # type: ignore[return-value]
+    if isinstance(value, bool):
+        return sp.true if value else sp.false
+    if isinstance(value, int):
+        return sp.Integer(value)
+    if isinstance(value, float):
+        if math.isnan(value):
+            return NAN
+        if math.isinf(value):
+            return INFINITY if value > 0 else -INFINITY
+        return sp.Float(value)
+    raise TypeError(f"{value!r} is not a number")
+
+
+# -------------------------------------------------------------------------------------------------------------- traversal
+
+
+def postorder(node: sp.Basic) -> Iterator[sp.Basic]:
+    """Every distinct node below and including `node`, arguments first, in a fixed order, without recursion."""
+    seen: set[sp.Basic] = set()
+    stack: list[tuple[sp.Basic, bool]] = [(node, False)]
+    while stack:
+        current, done = stack.pop()
+        if done:
+            yield current
+        elif current not in seen:
+            seen.add(current)
+            stack.append((current, True))
+            stack.extend((argument, False) for argument in reversed(current.args))
+
+
+def accesses(node: sp.Basic) -> tuple[Access | BoundaryAccess, ...]:
+    """The distinct reads in `node`, in the order of its arguments."""
+    return tuple(part for part in postorder(node) if isinstance(part, Access | BoundaryAccess))
+
+
+def contains(node: sp.Basic, kind: type | tuple[type, ...]) -> bool:
+    return any(isinstance(part, kind) for part in postorder(node))
+
+
+def indices_of(node: sp.Basic) -> tuple[Index, ...]:
+    """The distinct indices in `node` (bound ones included), in the order of its arguments."""
+    return tuple(part for part in postorder(node) if isinstance(part, Index))
+
+
+def sizes_of(node: sp.Basic) -> tuple[Size, ...]:
+    return tuple(part for part in postorder(node) if isinstance(part, Size))
+
+
+def rewrite(node: sp.Expr, rule: Callable[[sp.Basic], sp.Basic | None]) -> sp.Expr:
+    """Rebuild `node` bottom-up, replacing every part for which `rule` returns something else than None."""
+    done: dict[sp.Basic, sp.Basic] = {}
+    with distribute(False):
+        for part in postorder(node):
+            new = part
+            if part.args:
+                arguments = [done[argument] for argument in part.args]
+                if any(a is not b for a, b in zip(arguments, part.args, strict=True)):
+                    new = part.func(*arguments)
+            replaced = rule(new)
+            done[part] = new if replaced is None else replaced
+    return done[node]  # type: ignore[return-value]
+
+
+def substitute(node: sp.Expr, mapping: dict[Any, Any]) -> sp.Expr:
+    """Simultaneous replacement of sub-expressions."""
+    if not mapping:
+        return node
+    return rewrite(node, lambda part: mapping.get(part))

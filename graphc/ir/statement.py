@@ -1,0 +1,110 @@
+"""A statement: the only thing that a program consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import sympy as sp
+
+from graphc.errors import Location
+from graphc.ir.expr import Access, Index, Reduce, contains, indices_of, postorder, substitute
+
+__all__ = ["Range", "Statement", "rename"]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """``lower <= index < upper``."""
+
+    index: Index
+    lower: sp.Expr
+    upper: sp.Expr
+
+    @property
+    def extent(self) -> sp.Expr:
+        return self.upper - self.lower
+
+    def constraints(self) -> tuple[sp.Expr, sp.Expr]:
+        """The range as expressions that must be ≥ 0."""
+        return self.index - self.lower, self.upper - 1 - self.index
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """``for indices: target[subscripts] op value``, restricted to the points where every expression of `domain` is ≥ 0.
+
+    Attributes:
+        target: name of the tensor that is written.
+        subscripts: integer expressions; an `Access` among them makes the statement a scatter.
+        op: "=" assigns, "+=" contributes to a sum, another reduction's name ("max", "argmin", …) reduces over the indices that
+            do not occur in `subscripts` and assigns the result.
+        value: the right-hand side.
+        ranges: one per index, bound indices of nested reductions included, in the order in which loops are shown.
+        domain: affine expressions over indices and sizes that must be ≥ 0, beyond the ranges.
+        order: the reads in the order in which the user wrote them, for display only.
+        location: the line of the user's program.
+        origin: how a derived statement came about, one line per step.
+    """
+
+    target: str
+    subscripts: tuple[sp.Expr, ...]
+    op: str
+    value: sp.Expr
+    ranges: tuple[Range, ...]
+    domain: tuple[sp.Expr, ...] = ()
+    order: tuple[Access, ...] = field(default=(), compare=False)
+    location: Location | None = field(default=None, compare=False)
+    origin: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def bound(self) -> tuple[Index, ...]:
+        """Indices of nested reductions."""
+        if not contains(self.value, Reduce):
+            return ()
+        return tuple(index for node in postorder(self.value) if isinstance(node, Reduce) for index in node.indices)
+
+    @property
+    def free(self) -> tuple[Index, ...]:
+        """Indices of the left side, in loop order."""
+        left = {index for subscript in self.subscripts for index in indices_of(subscript)}
+        return tuple(r.index for r in self.ranges if r.index in left)
+
+    @property
+    def reduced(self) -> tuple[Index, ...]:
+        """Indices that are summed (or otherwise reduced) over, in loop order."""
+        rest = set(self.free) | set(self.bound)
+        return tuple(r.index for r in self.ranges if r.index not in rest)
+
+    @property
+    def loops(self) -> tuple[Range, ...]:
+        """Ranges of the free and reduced indices, in loop order."""
+        bound = set(self.bound)
+        return tuple(r for r in self.ranges if r.index not in bound)
+
+    def range_of(self, index: Index) -> Range:
+        return next(r for r in self.ranges if r.index == index)
+
+    @property
+    def scatters(self) -> bool:
+        return any(contains(subscript, Access) for subscript in self.subscripts)
+
+    def constraints(self) -> tuple[sp.Expr, ...]:
+        """Ranges and domain as expressions that are ≥ 0 at every point of the loops."""
+        return tuple(c for r in self.loops for c in r.constraints()) + self.domain
+
+
+def rename(statement: Statement, mapping: dict[sp.Basic, sp.Expr]) -> Statement:
+    """The statement with indices (or whole reads) replaced everywhere; `mapping` sends indices to indices."""
+    if not mapping:
+        return statement
+    return replace(
+        statement,
+        subscripts=tuple(substitute(s, mapping) for s in statement.subscripts),
+        value=substitute(statement.value, mapping),
+        ranges=tuple(
+            Range(mapping.get(r.index, r.index), substitute(r.lower, mapping), substitute(r.upper, mapping))  # type: ignore[arg-type]
+            for r in statement.ranges
+        ),
+        domain=tuple(substitute(d, mapping) for d in statement.domain),
+        order=tuple(substitute(a, mapping) for a in statement.order),  # type: ignore[misc]
+    )

@@ -1,0 +1,35 @@
+"""What is known about a tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+__all__ = ["Tensor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of a graph.
+
+    Attributes:
+        name: unique in its graph; the name that the user sees.
+        shape: one integer expression in sizes per dimension.
+        dtype: a NumPy type name.
+        kind: "input" (an argument of the program), "parameter" (an argument with an initialiser) or "defined" (by statements).
+        group: the layer it belongs to, for drawing ("" for none).
+        init: the name of the initialiser of a parameter.
+        scalar: whether it was declared without dimensions.
+    """
+
+    name: str
+    shape: tuple[sp.Expr, ...]
+    dtype: str
+    kind: str = "input"
+    group: str = ""
+    init: str = ""
+
+    @property
+    def is_input(self) -> bool:
+        return self.kind != "defined"

@@ -1,0 +1,1 @@
+"""The hand-tuned building blocks that emitted text calls."""

@@ -1,0 +1,348 @@
+"""Sums of products of two factors with affine subscripts: matrix products, tensor contractions, convolutions.
+
+Every such statement is one form, ``C[g, m, n] (+)= scale * sum(A[g, m, k] * B[g, k, n] for k)``, in which the address of an
+element is a sum of offsets, one per (flattened) index; the caller writes the offsets into int64 tables.  A convolution
+differs from a matrix product in its tables only.
+
+A panel is a group and up to `VECTORS` vectors of columns; the rows of all panels, one after the other, are what a team of
+threads divides.  A panel is computed by register tiles (see `graphc.kernels.tile`) in one of three ways, whichever a
+count of instructions says is cheapest:
+
+- direct: vectors of columns are loaded where they are; a vector ends where the columns of B or C stop being neighbours;
+- packed: a block of B is first copied into a dense panel, so that vectors are full whatever the layout;
+- inner: vectors lie along the summed index, for factors that are both contiguous there, such as ``X[b,k]*W[j,k]``.
+
+Long sums are cut into blocks, for the caches and because a sum of partial sums rounds less.
+
+The engine is compiled once per element type and kept on disk.  Callers reach it through a named cell that holds its
+address, so their own code neither contains it nor depends on the vector width, and can be cached as well.
+"""
+
+import ctypes
+import threading
+import zlib
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba import carray, cfunc, types
+from numba.core import cgutils
+from numba.core.errors import TypingError
+from numba.core.typing import signature
+from numba.extending import intrinsic
+
+from graphc.kernels.tile import CACHE_LINE, MASKS, ROW_COUNTS, ROWS, VECTORS, VERSION, align, at, copy_lanes, inner_tile, kernel, lanes_of, outer_tile, scratch
+
+import os
+OUTER_BLOCK = int(os.environ.get("BLOCK",256))
+PACK = int(os.environ.get("PACK",-1))
+"""Terms of a sum per block: the panel of B, 64 columns wide, then takes 64 KB, a small part of the second-level cache."""
+
+INNER_BLOCK = 64
+"""Vectors of terms per block when vectors lie along the summed index: 6 rows and 4 columns take 40 KB."""
+
+INNER_PANEL = 8 * VECTORS
+"""Columns per panel when vectors lie along the summed index."""
+
+
+@kernel
+def _cut(part, team, panels, rows):  # type: ignore[no-untyped-def]
+    """Where the share of member `part` begins, counted in rows of panels; even within a panel, to suit the tile."""
+    position = panels * rows * part // team
+    return position - position % rows % 2
+
+
+@kernel
+def _split(x, y, limit, starts):  # type: ignore[no-untyped-def]
+    """Cut a table of offsets into pieces of at most `limit` neighbours in both `x` and `y`.
+
+    Writes where each piece starts, and the end of the last; returns how many there are.
+    """
+    count, start = 0, 0
+    for i in range(1, len(x) + 1):
+        if i == len(x) or i - start == limit or x[i] - x[i - 1] != 1 or y[i] - y[i - 1] != 1:
+            starts[count] = start
+            count += 1
+            start = i
+    starts[count] = len(x)
+    return count
+
+
+@kernel
+def _pack(panel, width, B, b_depth, length, starts, positions, offsets, pieces):  # type: ignore[no-untyped-def]
+    """Copy pieces of B's columns, at `length` steps of the summed index, into the rows of a dense panel."""
+    for k in range(length):
+        source, target = at(B, b_depth[k]), at(panel, k * stride)
+        for piece in range(pieces):
+            copy_lanes(at(target, positions[piece]), at(source, offsets[piece]), starts[piece + 1] - starts[piece])
+
+
+@kernel
+def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, pack, accumulate, scale):  # type: ignore[no-untyped-def]
+    """This member's share, with vectors along the columns; vector v holds the columns from ``starts[v]``."""
+    height, length, lanes = rows.shape[1], depth.shape[1], lanes_of(C)
+    panels = -(-vectors // VECTORS)
+    blocks = max(1, -(-length // OUTER_BLOCK))
+    block = -(-length // blocks)
+    width = VECTORS * lanes
+    panel_memory = scratch(C, block * width + lanes + CACHE_LINE)  # a piece is stored as a whole vector, beyond its end
+    tile_memory = scratch(C, ROWS * width + CACHE_LINE)
+    panel, tile = align(at(panel_memory, 0)), align(at(tile_memory, 0))
+    tables = np.empty(3 * VECTORS + ROWS + block + 3 * width + 1, np.int64)
+    c_columns, b_columns, counts = at(tables, 0), at(tables, VECTORS), at(tables, 2 * VECTORS)
+    tile_rows, panel_depth = at(tables, 3 * VECTORS), at(tables, 3 * VECTORS + ROWS)
+    positions, offsets = at(panel_depth, block), at(panel_depth, block + width)
+    piece_starts = tables[len(tables) - width - 1 :]
+    for row in range(ROWS):
+        tile_rows[row] = row * width
+    for k in range(block):
+        panel_depth[k] = k * width
+
+    position, last = _cut(me, team, batch.shape[1] * panels, height), _cut(me + 1, team, batch.shape[1] * panels, height)
+    while position < last:
+        unit, first_row = divmod(position, height)
+        end_row = min(height, first_row + last - position)
+        position += end_row - first_row
+        group, number = divmod(unit, panels)
+        first, end = vectors * number // panels, vectors * (number + 1) // panels
+
+        packed, scattered = pack, False
+        for v in range(first, end):
+            n, following = starts[v], starts[v + 1]
+            c_columns[v - first], b_columns[v - first], counts[v - first] = columns[0, n], columns[1, n], following - n
+            partial = following - n < lanes and not MASKS
+            packed |= partial
+            scattered |= partial
+            for i in range(n + 1, following):
+                scattered |= columns[0, i] - columns[0, i - 1] != 1
+        pieces = 0
+        if packed:
+            for v in range(first, end):
+                b_columns[v - first] = (v - first) * lanes
+                inside = columns[1, starts[v] : starts[v + 1]]
+                found = _split(inside, inside, lanes, piece_starts[pieces:])
+                for piece in range(pieces, pieces + found):
+                    positions[piece] = (v - first) * lanes + piece_starts[piece]
+                    offsets[piece] = inside[piece_starts[piece]]
+                    piece_starts[piece] += starts[v]
+                pieces += found
+            piece_starts[pieces] = starts[end]
+        if scattered:
+            for v in range(end - first):
+                c_columns[v], counts[v] = v * lanes, lanes
+
+        for start in range(0, max(1, length), max(1, block)):
+            terms = min(block, length - start)
+            a_depth, b_depth = at(depth, start), at(depth, length + start)
+            right = at(B, batch[2, group])
+            if packed:
+                _pack(panel, width, right, b_depth, terms, piece_starts, positions, offsets, pieces)
+                right, b_depth = panel, panel_depth
+            add = accumulate or start > 0
+            result, left = at(C, batch[0, group]), at(A, batch[1, group])
+            row = first_row
+            while row < end_row:
+                count = end_row - row
+                count = ROW_COUNTS[0] if count >= ROW_COUNTS[0] else ROW_COUNTS[1] if count >= ROW_COUNTS[1] else ROW_COUNTS[2] if count >= ROW_COUNTS[2] else 1
+                outer_tile(
+                    count, end - first, tile if scattered else result, left, right,
+                    tile_rows if scattered else at(rows, row), at(rows, height + row), c_columns, b_columns, counts,
+                    a_depth, b_depth, terms, add and not scattered, scale,
+                )  # fmt: skip
+                if scattered:
+                    for m in range(count):
+                        for v in range(first, end):
+                            values = at(tile, m * width + (v - first) * lanes - starts[v])
+                            for n in range(starts[v], starts[v + 1]):
+                                address = rows[0, row + m] + columns[0, n]
+                                result[address] = result[address] + values[n] if add else values[n]
+                row += count
+
+
+@kernel
+def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumulate, scale):  # type: ignore[no-untyped-def]
+    """This member's share, with vectors along the summed index; step i holds the terms from ``starts[i]``."""
+    height, width = rows.shape[1], columns.shape[1]
+    panels = -(-width // INNER_PANEL)
+    tile = scratch(C, ROWS * VECTORS)
+    tables = np.empty(3 * steps + ROWS + VECTORS, np.int64)
+    a_steps, b_steps, lanes = at(tables, 0), at(tables, steps), at(tables, 2 * steps)
+    a_rows, b_columns = at(tables, 3 * steps), at(tables, 3 * steps + ROWS)
+    for i in range(steps):
+        a_steps[i], b_steps[i], lanes[i] = depth[0, starts[i]], depth[1, starts[i]], starts[i + 1] - starts[i]
+
+    position, last = _cut(me, team, batch.shape[1] * panels, height), _cut(me + 1, team, batch.shape[1] * panels, height)
+    while position < last:
+        unit, first_row = divmod(position, height)
+        end_row = min(height, first_row + last - position)
+        position += end_row - first_row
+        group, number = divmod(unit, panels)
+        result, left, right = at(C, batch[0, group]), at(A, batch[1, group]), at(B, batch[2, group])
+        first, end = number * INNER_PANEL, min(width, (number + 1) * INNER_PANEL)
+        for start in range(0, steps, INNER_BLOCK):
+            here = min(INNER_BLOCK, steps - start)
+            add = accumulate or start > 0
+            row = first_row
+            while row < end_row:
+                # A tile that is not full repeats its last row or column and forgets the result.
+                count = ROWS if end_row - row > 4 else 2
+                row_count = min(count, end_row - row)
+                for m in range(count):
+                    a_rows[m] = rows[1, row + min(m, row_count - 1)]
+                for column in range(first, end, VECTORS):
+                    column_count = min(VECTORS, end - column)
+                    for n in range(VECTORS):
+                        b_columns[n] = columns[1, column + min(n, column_count - 1)]
+                    inner_tile(
+                        count, at(tile, 0), left, right, a_rows, b_columns,
+                        at(a_steps, start), at(b_steps, start), at(lanes, start), here,
+                    )  # fmt: skip
+                    for m in range(row_count):
+                        for n in range(column_count):
+                            address = rows[0, row + m] + columns[0, column + n]
+                            value = scale * tile[m * VECTORS + n]
+                            result[address] = result[address] + value if add else value
+                row += row_count
+
+
+def _engine(  # type: ignore[no-untyped-def]
+    me, team, C, A, B, batch, groups, rows, height, columns, width, depth, length, accumulate, scale
+):
+    """`contract` on bare pointers: choose the way, then compute this member's share."""
+    if groups == 0 or height == 0 or width == 0 or (length == 0 and accumulate):
+        return
+    batch, rows = carray(batch, (3, groups)), carray(rows, (2, height))
+    columns, depth = carray(columns, (2, width)), carray(depth, (2, length))
+    lanes = lanes_of(C)
+    starts, steps = np.empty(width + 1, np.int64), np.empty(length + 1, np.int64)
+
+    # Cycles per term: half a cycle per row and vector, and what the copies of a packed panel and the end of an inner tile take.
+    pieces = _split(columns[1], columns[1], lanes, starts)
+    full = -(-width // lanes)
+    packed_cost = 0.5 * height * full + 2.5 * (pieces + full)
+    vectors = _split(columns[0], columns[1], lanes, starts)
+    direct_cost = 0.5 * height * vectors
+    step_count = _split(depth[0], depth[1], lanes, steps) if length else 0
+    tiles = -(-height // ROWS) * -(-width // VECTORS)
+    inner_cost = tiles * (0.5 * ROWS * VECTORS * step_count + 60.0 * (1 + step_count // INNER_BLOCK)) / max(1, length)
+    if length and inner_cost < min(packed_cost, direct_cost):
+        _inner(me, team, C, A, B, batch, rows, columns, depth, steps, step_count, accumulate, scale)
+        return
+    pack = packed_cost < direct_cost
+    if PACK>=0: pack= PACK==1
+    if pack:
+        vectors = full
+        for v in range(vectors):
+            starts[v] = v * lanes
+        starts[vectors] = width
+    _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, pack, accumulate, scale)
+
+
+_engine.__qualname__ += "_" + VERSION
+
+
+# --- the way in -----------------------------------------------------------------------------------------------------------
+
+
+def _arguments(element: Any) -> tuple[Any, ...]:
+    """The types of the arguments of `_engine`."""
+    data, table = types.CPointer(element), types.CPointer(types.int64)
+    return types.int64, types.int64, data, data, data, *(table, types.int64) * 4, types.boolean, element
+
+
+_cells = {element: ctypes.c_void_p() for element in (types.float32, types.float64)}
+_engines: dict[Any, Any] = {}
+_lock = threading.Lock()
+
+
+def _symbol(element: Any) -> str:
+    """The process-wide name of the cell; code compiled for other arguments must not find it."""
+    return f"graphc_contract_{element}_{zlib.crc32(str(_arguments(element)).encode()):08x}"
+
+
+for _element, _cell in _cells.items():
+    llvmlite.binding.add_symbol(_symbol(_element), ctypes.addressof(_cell))
+
+
+def load(dtype: str) -> None:
+    """Make the engine for arrays of `dtype` ("float32" or "float64") ready, from disk or by compiling it.
+
+    Compiling a function that calls `contract` does this by itself.  A module whose compiled code comes from a cache must
+    call it before its code runs; otherwise `contract` raises RuntimeError.
+    """
+    element = getattr(types, dtype)
+    with _lock:
+        if element not in _engines:
+            _engines[element] = cfunc(types.void(*_arguments(element)), cache=True, error_model="numpy")(_engine)
+            _cells[element].value = _engines[element].address
+
+
+def _check_types(C: Any, A: Any, B: Any, tables: tuple[Any, ...]) -> None:
+    """Raise TypingError for arguments `contract` does not take."""
+    for name, array in zip("CAB", (C, A, B), strict=True):
+        if not isinstance(array, types.Array) or array.layout != "C" or array.dtype not in _cells:
+            raise TypingError(f"contract needs C-contiguous arrays of float32 or float64; {name} is {array}")
+        if array.dtype != C.dtype:
+            raise TypingError(f"contract needs arrays of one type; C has {C.dtype} and {name} has {array.dtype}")
+    if not C.mutable:
+        raise TypingError("contract writes C, which is read-only")
+    for table in tables:
+        if not isinstance(table, types.Array) or table.layout != "C" or table.ndim != 2 or table.dtype != types.int64:
+            raise TypingError(f"contract needs C-contiguous tables of int64 with two dimensions, not {table}")
+
+
+@intrinsic
+def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, accumulate, scale):  # type: ignore[no-untyped-def]
+    """``C[g, m, n] = scale * sum(A[g, m, k] * B[g, k, n] for k)``, or ``+=``, with subscripts resolved by tables of offsets.
+
+    For use inside ``njit`` functions.  All offsets count elements from the first element of the array:
+
+    - me, team: this thread's number and how many threads make the same call, each for its own share of C; no barrier inside;
+    - C, A, B: C-contiguous arrays of any rank, all float32 or all float64;
+    - batch[3, G]: offsets of g in C, A, B;     - rows[2, M]: offsets of m in C, A;
+    - columns[2, N]: offsets of n in C, B;      - depth[2, K]: offsets of k in A, B;
+    - accumulate: whether to add to C; otherwise C is overwritten, with zeros when K is 0;
+    - scale: a factor of the whole sum.
+
+    Offsets in C are distinct per (g, m, n) and C overlaps neither A nor B; nothing else is assumed.  Vectors lie along n or
+    k: it is fast when neighbouring n are neighbours in C and B, or neighbouring k in A and B.  Nothing is checked at run time.
+
+    Raises TypingError for other types; RuntimeError when the engine is not ready, see `load`.
+
+    >>> from numba import njit
+    >>> @njit
+    ... def multiply(C, A, B, batch, rows, columns, depth):
+    ...     contract(0, 1, C, A, B, batch, rows, columns, depth, False, 1.0)
+    >>> A, B, C = np.arange(6.0).reshape(2, 3), np.ones((3, 4)), np.empty((2, 4))
+    >>> m, n, k = np.arange(2), np.arange(4), np.arange(3)
+    >>> multiply(C, A, B, np.zeros((3, 1), np.int64), np.array([4 * m, 3 * m]), np.array([n, n]), np.array([k, 4 * k]))
+    >>> C
+    array([[ 3.,  3.,  3.,  3.],
+           [12., 12., 12., 12.]])
+    """
+    tables = batch, rows, columns, depth
+    _check_types(C, A, B, tables)
+    element = C.dtype
+    load(element.name)
+    result = signature(types.void, types.int64, types.int64, C, A, B, *tables, types.boolean, element)
+
+    def generate(context, builder, call, arguments):  # type: ignore[no-untyped-def]
+        wanted = _arguments(element)
+        flat = list(arguments[:2])
+        for array_type, value in zip(call.args[2:9], arguments[2:9], strict=True):
+            array = context.make_array(array_type)(context, builder, value)
+            flat.append(array.data)
+            if array_type in tables:
+                flat.append(cgutils.unpack_tuple(builder, array.shape)[1])
+        flat += [context.get_value_as_argument(builder, types.boolean, arguments[9]), arguments[10]]
+        engine = ir.FunctionType(ir.VoidType(), [context.get_argument_type(each) for each in wanted]).as_pointer()
+        cell = builder.module.globals.get(_symbol(element)) or ir.GlobalVariable(builder.module, engine, _symbol(element))
+        function = builder.load(cell)
+        with builder.if_then(cgutils.is_null(builder, function), likely=False):
+            message = f"the contraction engine is not ready: call graphc.kernels.contraction.load({element.name!r}) first"
+            context.call_conv.return_user_exc(builder, RuntimeError, (message,))
+        builder.call(function, flat)
+        return context.get_dummy_value()
+
+    return result, generate

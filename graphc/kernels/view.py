@@ -1,0 +1,167 @@
+"""Array views whose subscripts are bare address arithmetic.
+
+Numba's own ``array[i, j]`` accepts negative subscripts, and the select this costs hides the unit stride from LLVM's
+loop vectoriser.  ``view(array)[i, j]`` means the same element for subscripts in range and compiles to
+``data + (i * strides[0] + j)``.
+
+Nothing is checked: programs are proved in range before they are emitted.  Under ``GRAPHC_CHECK=1`` (read once, at import)
+the same notation checks every access and raises ``IndexError``, so that a test can hold the proof to its word.
+"""
+
+import operator
+import os
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.errors import TypingError
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.np.arrayobj import make_array
+
+CHECKED = os.environ.get("GRAPHC_CHECK") == "1"
+"""Whether accesses through views are checked.  A kernel that calls `view` itself must say ``cache=not CHECKED``."""
+
+MODE = "checked" if CHECKED else "plain"
+"""Part of every cache key: code compiled in one mode is never used in the other."""
+
+
+class ViewType(types.Type):
+    """The Numba type of a view: element type, rank, and whether it may be written."""
+
+    def __init__(self, dtype: Any, ndim: int, mutable: bool) -> None:
+        self.dtype = dtype
+        self.ndim = ndim
+        self.mutable = mutable
+        super().__init__(f"{MODE}_view({dtype}, {ndim}d, {'mutable' if mutable else 'readonly'})")
+
+
+@register_model(ViewType)
+class ViewModel(models.StructModel):
+    """``data`` points at element 0; ``strides[d]`` counts elements; ``shape`` serves the checked mode."""
+
+    def __init__(self, manager: Any, view_type: ViewType) -> None:
+        per_dimension = types.UniTuple(types.intp, view_type.ndim)
+        members = [("data", types.CPointer(view_type.dtype)), ("strides", per_dimension), ("shape", per_dimension)]
+        super().__init__(manager, view_type, members)
+
+
+@intrinsic
+def view(typing_context, array):
+    """The view of a C-contiguous array of numbers, of any rank; for use inside ``njit`` functions.
+
+    ``v[i]``, ``v[i, j]``, ``v[()]`` read; the same on the left of ``=`` writes, converting the value to the element type.
+    The view borrows: the array must outlive it, as an argument of the function does.
+
+    Raises ``TypingError`` for an array that is not C-contiguous, not aligned, or not of numbers; a subscript must have
+    one integer per dimension.  Raises ``IndexError`` at run time when `CHECKED` and a subscript is out of range.
+
+    >>> import numpy as np
+    >>> from numba import njit
+    >>> @njit
+    ... def add_row(Y, c):
+    ...     Y, c = view(Y), view(c)
+    ...     for i in range(3):
+    ...         Y[1, i] += c[i]
+    >>> Y = np.zeros((2, 3))
+    >>> add_row(Y, np.arange(3))
+    >>> Y
+    array([[0., 0., 0.],
+           [0., 1., 2.]])
+    """
+    if not isinstance(array, types.Array) or array.layout != "C" or not array.aligned:
+        raise TypingError(f"view needs a C-contiguous, aligned array, not {array}")
+    if not isinstance(array.dtype, types.Integer | types.Float | types.Boolean):
+        raise TypingError(f"view needs an array of real numbers, not {array}")
+    result = ViewType(array.dtype, array.ndim, array.mutable)
+
+    def generate(context, builder, call, arguments):
+        source = make_array(array)(context, builder, arguments[0])
+        shape = cgutils.unpack_tuple(builder, source.shape, array.ndim)
+        strides = [context.get_constant(types.intp, 1)]
+        for extent in shape[:0:-1]:
+            strides.insert(0, builder.mul(strides[0], extent, flags=["nsw"]))
+        made = cgutils.create_struct_proxy(result)(context, builder)
+        made.data = source.data
+        made.strides = cgutils.pack_array(builder, strides[: array.ndim], context.get_value_type(types.intp))
+        made.shape = source.shape
+        return made._getvalue()
+
+    return signature(result, array), generate
+
+
+def _subscripts(view_type: Any, subscript: Any) -> tuple[Any, ...] | None:
+    """The types of the subscripts of one access, or None when it is not a scalar access of this view."""
+    several = isinstance(subscript, types.BaseTuple)
+    parts = tuple(subscript) if several else (subscript,)
+    if isinstance(view_type, ViewType) and len(parts) == view_type.ndim and all(isinstance(part, types.Integer) for part in parts):
+        return parts
+    return None
+
+
+@infer_global(operator.getitem)
+class ReadView(AbstractTemplate):
+    """``view[subscript]`` has the element type."""
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        view_type, subscript = args
+        return None if _subscripts(view_type, subscript) is None else signature(view_type.dtype, view_type, subscript)
+
+
+@infer_global(operator.setitem)
+class WriteView(AbstractTemplate):
+    """``view[subscript] = value`` takes what can be converted to the element type."""
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        view_type, subscript, _ = args
+        if _subscripts(view_type, subscript) is None or not view_type.mutable:
+            return None
+        return signature(types.none, view_type, subscript, view_type.dtype)
+
+
+def _address(context: Any, builder: Any, view_type: Any, subscript_type: Any, view_value: Any, subscript: Any) -> Any:
+    """The address of one element."""
+    accessed = cgutils.create_struct_proxy(view_type)(context, builder, value=view_value)
+    parts = cgutils.unpack_tuple(builder, subscript) if isinstance(subscript_type, types.BaseTuple) else [subscript]
+    part_types = _subscripts(view_type, subscript_type) or ()
+    subscripts = [context.cast(builder, part, part_type, types.intp) for part, part_type in zip(parts, part_types, strict=True)]
+    if CHECKED:
+        _check(context, builder, subscripts, cgutils.unpack_tuple(builder, accessed.shape))
+    offset = ir.Constant(ir.IntType(64), 0)
+    # The last stride is the constant 1: this is what lets LLVM see consecutive elements.
+    for dimension, part in enumerate(subscripts):
+        last = dimension == view_type.ndim - 1
+        step = part if last else builder.mul(part, builder.extract_value(accessed.strides, dimension), flags=["nsw"])
+        offset = builder.add(offset, step, flags=["nsw"]) if dimension else step
+    return builder.gep(accessed.data, [offset], inbounds=True)
+
+
+def _check(context: Any, builder: Any, subscripts: list[Any], shape: list[Any]) -> None:
+    """Leave the function with an IndexError unless ``0 <= subscripts[d] < shape[d]`` for all d."""
+    for dimension, (part, extent) in enumerate(zip(subscripts, shape, strict=True)):
+        # As unsigned numbers, negative subscripts are larger than any extent.
+        with builder.if_then(builder.icmp_unsigned(">=", part, extent), likely=False):
+            message = f"subscript {dimension} of a view is out of range"
+            context.call_conv.return_user_exc(builder, IndexError, (message,))
+
+
+def _alignment(context: Any, dtype: Any) -> int:
+    return int(context.get_abi_sizeof(context.get_data_type(dtype)))
+
+
+@lower_builtin(operator.getitem, ViewType, types.Integer)
+@lower_builtin(operator.getitem, ViewType, types.BaseTuple)
+def _read(context, builder, call, arguments):
+    address = _address(context, builder, *call.args, *arguments)
+    return context.unpack_value(builder, call.return_type, address, align=_alignment(context, call.return_type))
+
+
+@lower_builtin(operator.setitem, ViewType, types.Integer, types.Any)
+@lower_builtin(operator.setitem, ViewType, types.BaseTuple, types.Any)
+def _write(context, builder, call, arguments):
+    view_type, subscript_type, value_type = call.args
+    address = _address(context, builder, view_type, subscript_type, *arguments[:2])
+    value = context.cast(builder, arguments[2], value_type, view_type.dtype)
+    context.pack_value(builder, view_type.dtype, value, address, align=_alignment(context, view_type.dtype))
+    return context.get_dummy_value()

@@ -1,0 +1,106 @@
+"""Boundary views become conditions around plain reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy as sp
+
+from graphc.errors import NotationError
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Logical, Reduce, Where, contains, postorder, rewrite
+from graphc.ir.graph import Graph
+from graphc.ir.show import expression, statement_body
+from graphc.ir.statement import Statement
+from graphc.ir.tensor import Tensor
+
+__all__ = ["lower_boundary"]
+
+
+def lower_boundary(graph: Graph) -> Graph:
+    """Replace every boundary view: ``pad(X, c)[s]`` by ``where(0 ≤ s < N, X[s], c)``, and so on; ``skip`` narrows the domain of
+    the reduction around it.
+
+    Raises:
+        NotationError: a skipped read stands in no reduction.
+    """
+    tensors = graph.by_name()
+    return replace(graph, statements=tuple(_lowered(s, tensors) for s in graph.statements))
+
+
+def _lowered(statement: Statement, tensors: dict[str, Tensor]) -> Statement:
+    if not contains(statement.value, BoundaryAccess):
+        return statement
+
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        if isinstance(part, Reduce):
+            body, domain = _without_skips(part.body, tensors)
+            return Reduce(part.op, body, part.indices, part.domain + domain) if domain else None
+        if isinstance(part, BoundaryAccess) and "skip" not in part.modes:
+            return _conditional(part, tensors)
+        return None
+
+    value, domain = _without_skips(rewrite(statement.value, rule), tensors)
+    if domain and statement.op == "=":
+        culprit = next(part for part in postorder(statement.value) if isinstance(part, BoundaryAccess) and "skip" in part.modes)
+        raise NotationError("gc.skip drops a term of a reduction, and there is none around it.",
+                            at=((statement_body(statement), expression(culprit), statement.location),),
+                            fix="use += or a reduction such as gc.max around it, or gc.pad for a value outside.")
+    order = tuple(Access(a.tensor, *a.subscripts) for a in statement.order)
+    return replace(statement, value=value, domain=statement.domain + domain, order=order)
+
+
+def _without_skips(body: sp.Expr, tensors: dict[str, Tensor]) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
+    """The expression with skipping views read plainly, and where that is allowed."""
+    domain: dict[sp.Expr, None] = {}
+
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        if not (isinstance(part, BoundaryAccess) and "skip" in part.modes):
+            return None
+        for mode, subscript, extent in zip(part.modes, part.subscripts, tensors[part.tensor].shape, strict=True):
+            if mode == "skip" and not _trivially_inside(subscript, extent):
+                domain.setdefault(subscript)
+                domain.setdefault(sp.expand(extent - 1 - subscript))
+        modes = ["" if mode == "skip" else mode for mode in part.modes]
+        rest = BoundaryAccess(part.tensor, ",".join(modes), part.fill, *part.subscripts)
+        return _conditional(rest, tensors)
+
+    return rewrite(body, rule), tuple(domain)
+
+
+def _trivially_inside(subscript: sp.Expr, extent: sp.Expr) -> bool:
+    """A plain index votes for the extent, so that its test would always hold."""
+    return subscript.is_Symbol
+
+
+def _conditional(view: BoundaryAccess, tensors: dict[str, Tensor]) -> sp.Expr:
+    """The view as nested conditions, one dimension at a time."""
+    subscripts = list(view.subscripts)
+    tests: list[sp.Expr] = []
+    moves: list[tuple[int, str, sp.Expr]] = []
+    for dimension, (mode, subscript, extent) in enumerate(zip(view.modes, view.subscripts, tensors[view.tensor].shape, strict=True)):
+        if mode == "pad" and not _trivially_inside(subscript, extent):
+            tests += [Compare("<=", sp.Integer(0), subscript), Compare("<", subscript, extent)]
+        elif mode in ("clamp", "wrap", "reflect") and not _trivially_inside(subscript, extent):
+            moves.append((dimension, mode, extent))
+    value = _moved(view.tensor, subscripts, moves)
+    if not tests:
+        return value
+    return Where(tests[0] if len(tests) == 1 else Logical("and", *tests), value, view.fill)
+
+
+def _moved(tensor: str, subscripts: list[sp.Expr], moves: list[tuple[int, str, sp.Expr]]) -> sp.Expr:
+    if not moves:
+        return Access(tensor, *subscripts)
+    (dimension, mode, extent), rest = moves[0], moves[1:]
+    inside = subscripts[dimension]
+    below, above = {
+        "clamp": (sp.Integer(0), extent - 1),
+        "wrap": (inside + extent, inside - extent),
+        "reflect": (-inside, 2 * extent - 2 - inside),
+    }[mode]
+
+    def at(position: sp.Expr) -> sp.Expr:
+        return _moved(tensor, [*subscripts[:dimension], sp.expand(position), *subscripts[dimension + 1 :]], rest)
+
+    beyond = Where(Compare(">=", inside, extent), at(above), at(inside))
+    return Where(Compare("<", inside, sp.Integer(0)), at(below), beyond)

@@ -1,0 +1,158 @@
+"""Nested reductions become statements of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy as sp
+
+from graphc.analysis.conditions import implied
+from graphc.analysis.legality import in_range, touches
+from graphc.ir.dtypes import dtype_of, settle
+from graphc.ir.expr import INFINITY, Access, Call, Reduce, Where, contains, indices_of, postorder, substitute
+from graphc.ir.graph import Graph, fresh_names
+from graphc.ir.statement import Range, Statement
+from graphc.ir.tensor import Tensor
+
+__all__ = ["guard", "lift_reductions"]
+
+_NEUTRAL = {"sum": sp.Integer(0), "prod": sp.Integer(1), "max": -INFINITY, "min": INFINITY, "logsumexp": -INFINITY}
+
+
+def guard(statement: Statement, tensors: dict[str, Tensor]) -> Statement:
+    """Restrict the domain by the range of every access that is not provably inside.
+
+    Used for temporaries whose elements outside are never read: the original program has been proved, so only points that it never
+    evaluates are dropped.
+    """
+    extra: dict[sp.Expr, None] = {}
+    for touch in touches(statement):
+        if touch.written:
+            continue
+        for subscript, extent in zip(touch.access.subscripts, tensors[touch.access.tensor].shape, strict=True):
+            if not contains(subscript, Access) and not in_range(subscript, extent, touch.facts):
+                extra.setdefault(subscript)
+                extra.setdefault(sp.expand(extent - 1 - subscript))
+    return replace(statement, domain=statement.domain + tuple(extra)) if extra else statement
+
+
+def lift_reductions(graph: Graph) -> Graph:
+    """Give every nested reduction a temporary over its free indices, in the consumer's index order.
+
+    A statement whose whole right side is a reduction becomes that reduction; ``mean`` becomes a sum divided by a count.
+    After this pass no value contains `Reduce`.
+    """
+    worker = _Lifter(dict(graph.by_name()), {name: len(s) for name, s in graph.definitions().items()})
+    for statement in graph.statements:
+        worker.lift(statement)
+    return replace(graph, tensors=tuple(worker.tensors.values()), statements=tuple(worker.statements))
+
+
+class _Lifter:
+    def __init__(self, tensors: dict[str, Tensor], counts: dict[str, int]) -> None:
+        self.tensors, self.counts = tensors, counts
+        self.statements: list[Statement] = []
+
+    def lift(self, statement: Statement) -> None:
+        if not contains(statement.value, Reduce):
+            self.statements.append(statement)
+            return
+        value = _means(statement.value, statement)
+        if isinstance(value, Reduce) and self._direct(statement, value):
+            op = "+=" if value.op == "sum" else value.op
+            body = substitute(value.body, self._inner(value.body, statement, statement.domain + value.domain))
+            self.statements.append(replace(statement, op=op, value=body, domain=statement.domain + value.domain))
+            return
+        mapping = self._inner(value, statement, statement.domain)
+        lifted = substitute(value, mapping)
+        bound = set(statement.bound)
+        self.statements.append(replace(statement, value=lifted, ranges=tuple(r for r in statement.ranges if r.index not in bound)))
+
+    def _direct(self, statement: Statement, value: Reduce) -> bool:
+        if value.op == "sum":
+            return True
+        return statement.op == "=" and self.counts[statement.target] == 1 and not statement.reduced
+
+    def _inner(self, node: sp.Expr, statement: Statement, domain: tuple[sp.Expr, ...]) -> dict[sp.Basic, sp.Expr]:
+        """Lift the outermost reductions of an expression; returns what to replace them by."""
+        mapping: dict[sp.Basic, sp.Expr] = {}
+        for reduction, path in _outermost(node, ()):
+            if reduction not in mapping:
+                mapping[reduction] = self._temporary(reduction, path, statement, domain)
+        return mapping
+
+    def _temporary(self, reduction: Reduce, path: tuple[tuple[sp.Expr, bool], ...], statement: Statement, domain: tuple[sp.Expr, ...]) -> sp.Expr:
+        body = reduction.body
+        facts = tuple(f for condition, truth in path for f in implied(condition, truth))
+        value_path = [(c, t) for c, t in path if contains(c, Access)]
+        if value_path and reduction.op in _NEUTRAL and not _total(body):
+            for condition, truth in reversed(value_path):
+                neutral = _NEUTRAL[reduction.op]
+                body = Where(condition, body, neutral) if truth else Where(condition, neutral, body)
+        bound = set(reduction.indices)
+        nested = {i for part in postorder(body) if isinstance(part, Reduce) for i in part.indices}
+        needed = set(indices_of(body)) | {i for d in reduction.domain for i in indices_of(d)}
+        free = [r for r in statement.ranges if r.index in needed - bound - nested and r.index not in bound]
+        relevant = tuple(f for f in (*facts, *domain) if set(indices_of(f)) <= {r.index for r in free})
+        name = self._name(f"{statement.target}.{reduction.op.replace('_split', '')}")
+        inner = tuple(r for r in statement.ranges if r.index in bound | nested)
+        shape = tuple(r.upper for r in free)
+        dtype = settle(dtype_of(reduction, lambda t: self.tensors[t].dtype))
+        self.tensors[name] = Tensor(name, shape, dtype, "defined", self.tensors[statement.target].group)
+        op = "+=" if reduction.op == "sum" else reduction.op
+        subscripts = tuple(r.index for r in free)
+        order = tuple(a for a in statement.order if body.has(a))
+        temporary = Statement(name, subscripts, op, body, (*free, *inner), relevant + reduction.domain, order, statement.location,
+                              (*statement.origin, f"nested {reduction.op} of {statement.target}"))
+        self.counts[name] = 1
+        if contains(body, Reduce):
+            mapping = self._inner(body, temporary, temporary.domain)
+            temporary = replace(temporary, value=substitute(body, mapping), ranges=tuple(r for r in temporary.ranges if r.index not in nested))
+        self.statements.append(guard(temporary, self.tensors))
+        return Access(name, *subscripts)
+
+    def _name(self, wanted: str) -> str:
+        return fresh_names([wanted], self.tensors)[wanted]
+
+
+def _outermost(node: sp.Basic, path: tuple[tuple[sp.Expr, bool], ...]) -> list[tuple[Reduce, tuple[tuple[sp.Expr, bool], ...]]]:
+    """The reductions that are in no other one, each with the conditions under which it is evaluated."""
+    if isinstance(node, Reduce):
+        return [(node, path)]
+    if isinstance(node, Where):
+        condition = node.condition
+        return [
+            *_outermost(condition, path), *_outermost(node.value, (*path, (condition, True))), *_outermost(node.other, (*path, (condition, False))),
+        ]
+    return [found for argument in node.args for found in _outermost(argument, path)]
+
+
+def _total(body: sp.Expr) -> bool:
+    """Whether body and derivative are finite for all finite operands."""
+    for part in postorder(body):
+        if isinstance(part, sp.Pow) and not (part.exp.is_Integer and part.exp > 0):
+            return False
+        if isinstance(part, Call) and part.function not in ("tanh", "sigmoid", "relu", "abs", "maximum", "minimum", "sin", "cos"):
+            return False
+    return True
+
+
+def _means(value: sp.Expr, statement: Statement) -> sp.Expr:
+    """Means as sums divided by the number of terms."""
+    mapping: dict[sp.Basic, sp.Expr] = {}
+    for part in postorder(value):
+        if isinstance(part, Reduce):
+            inner = substitute(part.body, mapping)
+            current = part if inner is part.body else Reduce(part.op, inner, part.indices, part.domain)
+            if part.op == "mean":
+                total = Reduce("sum", inner, part.indices, part.domain)
+                if part.domain:
+                    current = total / Reduce("sum", sp.Integer(1), part.indices, part.domain)
+                else:
+                    ranges: list[Range] = [statement.range_of(i) for i in part.indices]
+                    current = total / sp.Mul(*(r.extent for r in ranges))
+            if current is not part:
+                mapping[part] = current
+    return substitute(value, mapping) if mapping else value
+
+

@@ -1,0 +1,71 @@
+"""Conditions on indices narrow loops instead of being tested in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy as sp
+
+from graphc.analysis.conditions import Conjunction, pieces
+from graphc.ir.affine import nonnegative
+from graphc.ir.expr import Where, build, contains
+from graphc.ir.graph import Graph
+from graphc.ir.statement import Statement
+
+__all__ = ["narrow"]
+
+
+def narrow(graph: Graph) -> Graph:
+    """Split statements at conditions on indices: ``Y[p] += where(0 ≤ p-1, X[p-1], 0)*w`` becomes ``Y[p] += X[p-1]*w`` on p ≥ 1.
+
+    Only sums and assignments are split (into pieces with disjoint domains); conditions that hold on the whole domain disappear.
+    """
+    statements = [piece for statement in graph.statements for piece in _split(statement)]
+    return replace(graph, statements=tuple(statements))
+
+
+def _split(statement: Statement) -> list[Statement]:
+    if not contains(statement.value, Where):
+        return [statement]
+    if statement.op == "+=" and isinstance(statement.value, sp.Add) and any(_hoistable(t, statement) for t in statement.value.args):
+        return [piece for term in statement.value.args for piece in _split(replace(statement, value=term))]
+    hoisted = _hoisted(statement.value, statement)
+    if hoisted is None:
+        return [statement]
+    result = []
+    positive, negative, value, other = hoisted
+    for conjunction, chosen in (*((c, value) for c in positive), *((c, other) for c in negative)):
+        if chosen == 0:
+            continue
+        facts = statement.constraints()
+        extra = _irredundant(conjunction, facts)
+        if any(nonnegative(-c - 1, facts) for c in extra):
+            continue
+        result += _split(replace(statement, value=chosen, domain=statement.domain + extra))
+    return result
+
+
+def _irredundant(conjunction: Conjunction, facts: tuple[sp.Expr, ...]) -> Conjunction:
+    kept = list(conjunction)
+    for c in conjunction:
+        if nonnegative(c, (*facts, *(k for k in kept if k is not c))):
+            kept.remove(c)
+    return tuple(kept)
+
+
+def _hoistable(term: sp.Expr, statement: Statement) -> bool:
+    return _hoisted(term, statement) is not None
+
+
+def _hoisted(term: sp.Expr, statement: Statement) -> tuple[list[Conjunction], list[Conjunction], sp.Expr, sp.Expr] | None:
+    """The term as ``value`` on some conjunctions and ``other`` on the rest, if an index condition is a factor of it."""
+    if statement.op not in ("=", "+="):
+        return None
+    for factor in sp.Mul.make_args(term):
+        if isinstance(factor, Where):
+            positive, negative = pieces(factor.condition), pieces(factor.condition, False)
+            if positive is not None and negative is not None:
+                rest = [f for f in sp.Mul.make_args(term) if f is not factor]
+                inside, outside = factor.value, factor.other
+                return positive, negative, build(lambda: sp.Mul(*rest, inside)), build(lambda: sp.Mul(*rest, outside))
+    return None

@@ -1,0 +1,129 @@
+"""Drop what nobody needs, compute equal things once, and look through copies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy as sp
+
+from graphc.ir.expr import Access, Index, rewrite, substitute
+from graphc.ir.graph import Graph, reads
+from graphc.ir.statement import Range, Statement
+
+__all__ = ["inline_copies", "merge", "prune"]
+
+
+def prune(graph: Graph) -> Graph:
+    """Keep the tensors that the outputs depend on."""
+    definitions = graph.definitions()
+    needed: set[str] = set()
+    waiting = list(graph.outputs)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting.extend(source for s in definitions[name] for source in reads(s))
+    return replace(
+        graph, tensors=tuple(t for t in graph.tensors if t.name in needed), statements=tuple(s for s in graph.statements if s.target in needed)
+    )
+
+
+def rename_tensors(graph: Graph, mapping: dict[str, str]) -> Graph:
+    """Let every read of a tensor in `mapping` read another one instead."""
+
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        return Access(mapping[part.tensor], *part.subscripts) if isinstance(part, Access) and part.tensor in mapping else None
+
+    statements = tuple(
+        replace(s, value=rewrite(s.value, rule), subscripts=tuple(rewrite(x, rule) for x in s.subscripts),
+                order=tuple(rewrite(a, rule) for a in s.order))  # type: ignore[misc]
+        for s in graph.statements
+    )
+    return replace(graph, statements=statements)
+
+
+def _canonical(statement: Statement) -> tuple[object, ...]:
+    """The statement with indices numbered, for comparison."""
+    order = (*statement.free, *statement.reduced)
+    mapping: dict[sp.Basic, sp.Expr] = {index: Index(f"_{k}") for k, index in enumerate(order)}
+    ranges = tuple((substitute(r.lower, mapping), substitute(r.upper, mapping)) for r in (statement.range_of(i) for i in order))
+    domain = frozenset(substitute(d, mapping) for d in statement.domain)
+    return tuple(substitute(s, mapping) for s in statement.subscripts), statement.op, substitute(statement.value, mapping), ranges, domain
+
+
+def merge(graph: Graph) -> Graph:
+    """Temporaries with equal definitions become one; outputs keep their own arrays."""
+    infos = graph.by_name()
+    definitions = graph.definitions()
+    seen: dict[tuple[object, ...], str] = {}
+    mapping: dict[str, str] = {}
+    for name in graph.order():
+        statements = definitions[name]
+        if not statements or any(name in reads(s) for s in statements):
+            continue
+        renamed = [replace(s, value=_renamed(s.value, mapping), subscripts=tuple(_renamed(x, mapping) for x in s.subscripts)) for s in statements]
+        key = (infos[name].shape, infos[name].dtype, frozenset(_canonical(s) for s in renamed), len(renamed))
+        first = seen.setdefault(key, name)
+        if first != name:
+            if name in graph.outputs:
+                if first in graph.outputs:
+                    continue
+                mapping[first] = name
+                seen[key] = name
+            else:
+                mapping[name] = first
+    if not mapping:
+        return graph
+    final = {name: _last(name, mapping) for name in mapping}
+    kept = replace(graph, statements=tuple(s for s in graph.statements if s.target not in final))
+    return prune(rename_tensors(kept, final))
+
+
+def _last(name: str, mapping: dict[str, str]) -> str:
+    while name in mapping:
+        name = mapping[name]
+    return name
+
+
+def _renamed(node: sp.Expr, mapping: dict[str, str]) -> sp.Expr:
+    if not mapping:
+        return node
+    return rewrite(
+        node, lambda p: Access(_last(p.tensor, mapping), *p.subscripts) if isinstance(p, Access) and p.tensor in mapping else None
+    )
+
+
+def inline_copies(graph: Graph) -> Graph:
+    """Temporaries that only rename or permute another tensor are read through: ``D[i,j] = E[j,i]`` makes ``D[a,b]`` ``E[b,a]``."""
+    infos = graph.by_name()
+    for name, statements in graph.definitions().items():
+        if name in graph.outputs or len(statements) != 1:
+            continue
+        copy = statements[0]
+        source = copy.value
+        if not (isinstance(source, Access) and copy.op in ("=", "+=") and not copy.domain and not copy.reduced and source.tensor != name):
+            continue
+        if infos[source.tensor].dtype != infos[name].dtype or len(set(copy.subscripts)) != len(copy.subscripts):
+            continue
+        if not all(isinstance(s, Index) and _whole(copy.range_of(s), extent) for s, extent in zip(copy.subscripts, infos[name].shape, strict=True)):
+            continue
+        graph = _read_through(graph, copy, source)
+        return inline_copies(prune(graph))
+    return graph
+
+
+def _whole(r: Range, extent: sp.Expr) -> bool:
+    return r.lower == 0 and sp.expand(r.upper - extent) == 0
+
+
+def _read_through(graph: Graph, copy: Statement, source: Access) -> Graph:
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        if isinstance(part, Access) and part.tensor == copy.target:
+            return substitute(source, dict(zip(copy.subscripts, part.subscripts, strict=True)))
+        return None
+
+    return replace(graph, statements=tuple(
+        replace(s, value=rewrite(s.value, rule), subscripts=tuple(rewrite(x, rule) for x in s.subscripts),
+                order=tuple(rewrite(a, rule) for a in s.order))  # type: ignore[misc]
+        for s in graph.statements if s.target != copy.target
+    ))

@@ -1,0 +1,61 @@
+"""Sums over indices that do not occur, conditions that always hold, and constants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy as sp
+
+from graphc.analysis.conditions import pieces
+from graphc.ir.affine import nonnegative
+from graphc.ir.expr import Where, build, contains, indices_of, rewrite
+from graphc.ir.graph import Graph
+from graphc.ir.statement import Statement
+
+__all__ = ["simplify"]
+
+
+def simplify(graph: Graph) -> Graph:
+    """Drop zero contributions, multiply by the extent of a summed index that occurs nowhere, decide conditions that are certain."""
+    statements = []
+    defined: set[str] = set()
+    for s in graph.statements:
+        simple = _factored(_decided(s))
+        if simple.value == 0 and simple.op in ("=", "+="):
+            continue
+        statements.append(simple)
+        defined.add(s.target)
+    for s in graph.statements:
+        if s.target not in defined:
+            statements.append(replace(s, op="=", value=sp.Integer(0), ranges=tuple(s.range_of(i) for i in s.free), domain=(), order=())
+                              if not s.scatters else s)
+            defined.add(s.target)
+    return replace(graph, statements=tuple(statements))
+
+
+def _factored(statement: Statement) -> Statement:
+    if statement.op != "+=" or not statement.reduced:
+        return statement
+    used = {i for part in (statement.value, *statement.domain) for i in indices_of(part)}
+    lonely = [i for i in statement.reduced if i not in used]
+    extents = [statement.range_of(i).extent for i in lonely]
+    if not lonely or not all(nonnegative(e) for e in extents):
+        return statement
+    rest = tuple(r for r in statement.ranges if r.index not in lonely)
+    return replace(statement, value=build(lambda: sp.Mul(*extents, statement.value)), ranges=rest)
+
+
+def _decided(statement: Statement) -> Statement:
+    if not contains(statement.value, Where):
+        return statement
+    facts = statement.constraints()
+
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        if isinstance(part, Where):
+            for truth, chosen in ((True, part.value), (False, part.other)):
+                conjunctions = pieces(part.condition, truth)
+                if conjunctions is not None and len(conjunctions) == 1 and all(nonnegative(c, facts) for c in conjunctions[0]):
+                    return chosen
+        return None
+
+    return replace(statement, value=rewrite(statement.value, rule))

@@ -1,0 +1,238 @@
+"""Named rewrites that remove overflow and cancellation: softmax, logsumexp, log1p, expm1, softplus, sigmoid.
+
+All of them are identities of the real numbers. They run before differentiation, so that the derivative is stable as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import sympy as sp
+
+from graphc.ir.expr import Access, Call, Index, build, postorder, rewrite, substitute
+from graphc.ir.graph import Graph, fresh_names
+from graphc.ir.statement import Statement
+from graphc.ir.tensor import Tensor
+
+__all__ = ["RULES", "Rule", "stabilise"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rewrite of one expression node; `apply` returns None where it does not match."""
+
+    name: str
+    example: str
+    apply: Callable[[sp.Basic], sp.Expr | None]
+
+
+def _call(node: sp.Basic, name: str) -> sp.Expr | None:
+    return node.arguments[0] if isinstance(node, Call) and node.function == name else None
+
+
+def _join_exp(node: sp.Basic) -> sp.Expr | None:
+    """Only where it removes a quotient of exponentials: products of two positive powers stay as written."""
+    if not isinstance(node, sp.Mul):
+        return None
+    powers = [(f, *_exponent(f)) for f in node.args if _exponent(f)[0] is not None]
+    if len(powers) < 2 or all(sign > 0 for _, _, sign in powers):
+        return None
+    rest = [f for f in node.args if _exponent(f)[0] is None]
+    exponent = build(lambda: sp.Add(*(sign * e for _, e, sign in powers)))  # type: ignore[operator]
+    return build(lambda: sp.Mul(*rest, Call("exp", exponent)))
+
+
+def _exponent(factor: sp.Basic) -> tuple[sp.Expr | None, int]:
+    inner = _call(factor, "exp")
+    if inner is not None:
+        return inner, 1
+    if isinstance(factor, sp.Pow) and factor.exp.is_Integer and factor.exp < 0:
+        inner = _call(factor.base, "exp")
+        return (inner * -factor.exp, -1) if inner is not None else (None, 1)
+    return None, 1
+
+
+def _sigmoid(node: sp.Basic) -> sp.Expr | None:
+    """1/(1 + exp(u)) → sigmoid(-u)."""
+    if isinstance(node, sp.Pow) and node.exp == -1 and isinstance(node.base, sp.Add) and len(node.base.args) == 2 and sp.Integer(1) in node.base.args:
+        other = next(a for a in node.base.args if a != 1)
+        inner, sign = _exponent(other)
+        if inner is not None:
+            return Call("sigmoid", build(lambda: -sign * inner))
+    return None
+
+
+def _sigmoid_quotient(node: sp.Basic) -> sp.Expr | None:
+    """exp(u)*sigmoid(-u) → sigmoid(u)."""
+    if not isinstance(node, sp.Mul):
+        return None
+    for factor in node.args:
+        inner = _call(factor, "sigmoid")
+        if inner is not None:
+            for other in node.args:
+                exponent = _call(other, "exp")
+                if exponent is not None and sp.expand(exponent + inner) == 0:
+                    rest = [f for f in node.args if f is not factor and f is not other]
+                    return build(lambda: sp.Mul(*rest, Call("sigmoid", exponent)))  # noqa: B023
+    return None
+
+
+def _log_of(node: sp.Basic) -> sp.Expr | None:
+    inner = _call(node, "log")
+    if inner is None:
+        return None
+    exponent = _call(inner, "exp")
+    if exponent is not None:
+        return exponent
+    logit = _call(inner, "sigmoid")
+    if logit is not None:
+        return build(lambda: -Call("softplus", -logit))
+    if isinstance(inner, sp.Pow) and inner.exp == -1:
+        return build(lambda: -Call("log", inner.base))
+    if isinstance(inner, sp.Mul):
+        known = [f for f in inner.args if _call(f, "exp") is not None or _call(f, "sigmoid") is not None]
+        if known:
+            rest = [f for f in inner.args if f not in known]
+            logs = [_log_of(Call("log", f)) for f in known]
+            tail = [Call("log", sp.Mul(*rest))] if rest else []
+            return build(lambda: sp.Add(*logs, *tail))
+    if isinstance(inner, sp.Add) and sp.Integer(1) in inner.args:
+        rest_sum = build(lambda: sp.Add(*(a for a in inner.args if a != 1)))
+        negative = build(lambda: -rest_sum)
+        logit = _call(negative, "sigmoid")
+        if logit is not None:
+            return build(lambda: -Call("softplus", logit))
+        exponent = _call(rest_sum, "exp")
+        return Call("softplus", exponent) if exponent is not None else Call("log1p", rest_sum)
+    return None
+
+
+def _expm1(node: sp.Basic) -> sp.Expr | None:
+    if isinstance(node, sp.Add) and sp.Integer(-1) in node.args:
+        for term in node.args:
+            inner = _call(term, "exp")
+            if inner is not None:
+                rest = [a for a in node.args if a != -1 and a is not term]
+                return build(lambda: sp.Add(*rest, Call("expm1", inner)))  # noqa: B023
+    return None
+
+
+def _one_minus_sigmoid(node: sp.Basic) -> sp.Expr | None:
+    if isinstance(node, sp.Add) and len(node.args) == 2 and sp.Integer(1) in node.args:
+        other = next(a for a in node.args if a != 1)
+        inner = _call(-other, "sigmoid")
+        if inner is not None:
+            return Call("sigmoid", build(lambda: -inner))
+    return None
+
+
+RULES = (
+    Rule("exp quotient", "exp(a)/exp(b) → exp(a - b)", _join_exp),
+    Rule("sigmoid", "1/(1 + exp(-u)) → sigmoid(u)", _sigmoid),
+    Rule("sigmoid quotient", "exp(u)/(1 + exp(u)) → sigmoid(u)", _sigmoid_quotient),
+    Rule("log", "log(exp(u)) → u, log(1 + exp(u)) → softplus(u), log(1 + u) → log1p(u), log(sigmoid(u)) → -softplus(-u)", _log_of),
+    Rule("expm1", "exp(u) - 1 → expm1(u)", _expm1),
+    Rule("one minus sigmoid", "1 - sigmoid(u) → sigmoid(-u)", _one_minus_sigmoid),
+)
+
+
+def _scalar_rules(node: sp.Expr) -> sp.Expr:
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        current: sp.Basic = part
+        for _ in range(8):
+            for candidate in RULES:
+                new = candidate.apply(current)
+                if new is not None and new != current:
+                    current = new
+                    break
+            else:
+                break
+        return None if current is part else current
+
+    return rewrite(node, rule)
+
+
+def stabilise(graph: Graph) -> Graph:
+    """Apply the rules to every statement, and across statements: a tensor ``S = Σ exp(e)`` that is divided by or whose logarithm is
+    taken gets a companion ``S.log = logsumexp(e)``, and the logarithm of a tensor that is an exponential reads its exponent.
+
+    Takes and returns a graph without nested reductions.
+    """
+    if not any(isinstance(part, Call) and part.function in ("exp", "log", "sigmoid") for s in graph.statements for part in postorder(s.value)):
+        return graph
+    for _ in range(4):
+        before = graph
+        graph = replace(graph, statements=tuple(replace(s, value=_scalar_rules(s.value)) for s in graph.statements))
+        graph = _across(graph)
+        if graph == before:
+            break
+    return graph
+
+
+def _across(graph: Graph) -> Graph:
+    definitions = graph.definitions()
+    sums = {n: d[0] for n, d in definitions.items() if len(d) == 1 and _is_sum_of_exp(d[0])}
+    exponentials = {n: d[0] for n, d in definitions.items() if len(d) == 1 and _is_exponential(d[0])}
+    if not sums and not exponentials:
+        return graph
+    tensors = dict(graph.by_name())
+    companions: dict[str, str] = {}
+    new_statements: list[Statement] = []
+
+    def companion(name: str) -> str:
+        if name not in companions:
+            existing = _existing_companion(name, sums[name], definitions)
+            if existing is None:
+                existing = fresh_names([f"{name}.log"], tensors)[f"{name}.log"]
+                source = tensors[name]
+                tensors[existing] = Tensor(existing, source.shape, source.dtype, "defined", source.group)
+                s = sums[name]
+                new_statements.append(replace(s, target=existing, op="logsumexp", value=_log_of(Call("log", s.value)),
+                                              origin=(*s.origin, f"log of {name}, without overflow")))
+            companions[name] = existing
+        return companions[name]
+
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        inner = _call(part, "log")
+        if isinstance(inner, Access) and inner.tensor in sums:
+            return Access(companion(inner.tensor), *inner.subscripts)
+        if isinstance(inner, Access) and inner.tensor in exponentials:
+            return _exponent_of(exponentials[inner.tensor], inner)
+        if isinstance(part, sp.Mul) and any(_call(f, "exp") is not None for f in part.args):
+            for factor in part.args:
+                if isinstance(factor, sp.Pow) and factor.exp == -1 and isinstance(factor.base, Access) and factor.base.tensor in sums:
+                    log = Access(companion(factor.base.tensor), *factor.base.subscripts)
+                    exponential = next(f for f in part.args if _call(f, "exp") is not None)
+                    rest = [f for f in part.args if f is not factor and f is not exponential]
+                    return build(lambda: sp.Mul(*rest, Call("exp", _call(exponential, "exp") - log)))  # noqa: B023
+        return None
+
+    statements = tuple(replace(s, value=rewrite(s.value, rule)) for s in graph.statements)
+    return replace(graph, tensors=tuple(tensors.values()), statements=(*statements, *new_statements))
+
+
+def _is_sum_of_exp(statement: Statement) -> bool:
+    return statement.op == "+=" and bool(statement.reduced) and _call(statement.value, "exp") is not None and not statement.scatters
+
+
+def _is_exponential(statement: Statement) -> bool:
+    """``P[i, j] = exp(e)`` or a product with one, on distinct plain indices."""
+    if statement.op != "=" or statement.domain or len(set(statement.subscripts)) != len(statement.subscripts):
+        return False
+    plain = all(isinstance(s, Index) for s in statement.subscripts)
+    return plain and (_call(statement.value, "exp") is not None or _call(statement.value, "sigmoid") is not None)
+
+
+def _exponent_of(statement: Statement, access: Access) -> sp.Expr | None:
+    mapping = dict(zip(statement.subscripts, access.subscripts, strict=True))
+    return _log_of(Call("log", substitute(statement.value, mapping)))  # type: ignore[arg-type]
+
+
+def _existing_companion(name: str, statement: Statement, definitions: dict[str, list[Statement]]) -> str | None:
+    wanted = _log_of(Call("log", statement.value))
+    for other, found in definitions.items():
+        if other != name and len(found) == 1 and found[0].op == "logsumexp" and found[0].value == wanted and found[0].subscripts == statement.subscripts \
+                and found[0].ranges == statement.ranges and found[0].domain == statement.domain:
+            return other
+    return None
