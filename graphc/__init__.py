@@ -1,1 +1,49 @@
-"""x"""
+"""graphc: tensor programs written as loops over indices — declare, see, compile."""
+
+from graphc.compile import compile_program as compile
+from graphc.errors import (
+    ArgumentError,
+    CompileError,
+    DifferentiationError,
+    DtypeError,
+    GradientError,
+    GraphcError,
+    InternalError,
+    NotationError,
+    RangeError,
+    ShapeError,
+    TargetError,
+)
+from graphc.frontend.boundaries import clamp, pad, reflect, skip
+from graphc.frontend.boundaries import wrap_around as wrap
+from graphc.frontend.declare import dim, dims, index, indices, parameter, tensor, tensors
+from graphc.frontend.functions import function, power, rsqrt, scalar, sqrt, where
+from graphc.frontend.reductions import all_ as all
+from graphc.frontend.reductions import any_ as any
+from graphc.frontend.reductions import argmax, argmin, logsumexp, mean, prod
+from graphc.frontend.reductions import max_ as max
+from graphc.frontend.reductions import min_ as min
+from graphc.frontend.reductions import sum_ as sum
+from graphc.frontend.tensor import GraphcWarning, Tensor
+from graphc.gradient import check_grad, grad
+from graphc.program import Program
+from graphc.text import loops
+
+exp, expm1, log, log1p = scalar("exp"), scalar("expm1"), scalar("log"), scalar("log1p")
+sin, cos, tan, tanh = scalar("sin"), scalar("cos"), scalar("tan"), scalar("tanh")
+sigmoid, softplus, erf, gelu, silu, relu = scalar("sigmoid"), scalar("softplus"), scalar("erf"), scalar("gelu"), scalar("silu"), scalar("relu")
+leaky_relu, elu = scalar("leaky_relu", (0.01,)), scalar("elu", (1.0,))
+abs, sign, floor, ceil, round = scalar("abs"), scalar("sign"), scalar("floor"), scalar("ceil"), scalar("round")
+maximum, minimum, clip = scalar("maximum"), scalar("minimum"), scalar("clip")
+hypot, atan2, stop_gradient = scalar("hypot"), scalar("atan2"), scalar("stop_gradient")
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArgumentError", "CompileError", "DifferentiationError", "DtypeError", "GradientError", "GraphcError", "GraphcWarning", "InternalError",
+    "NotationError", "Program", "RangeError", "ShapeError", "TargetError", "Tensor",
+    "abs", "all", "any", "argmax", "argmin", "atan2", "ceil", "check_grad", "clamp", "clip", "compile", "cos", "dim", "dims", "elu", "erf",
+    "exp", "expm1", "floor", "function", "gelu", "grad", "hypot", "index", "indices", "leaky_relu", "log", "log1p", "logsumexp", "loops", "max",
+    "maximum", "mean", "min", "minimum", "pad", "parameter", "power", "prod", "reflect", "relu", "round", "rsqrt", "sigmoid", "sign", "silu", "sin", "skip",
+    "softplus", "sqrt", "stop_gradient", "sum", "tan", "tanh", "tensor", "tensors", "where", "wrap",
+]

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+import sympy as sp
+from numpy.typing import NDArray
+
+from graphc.errors import ArgumentError, NotationError, TargetError
+from graphc.frontend.collect import Program as Collected
+from graphc.frontend.collect import collect
+from graphc.frontend.tensor import Tensor
+from graphc.interpret import interpret
+from graphc.ir.dtypes import is_float
 from graphc.ir.graph import Graph
+from graphc.ir.show import statement
 from graphc.passes.boundary import lower_boundary
 from graphc.passes.differentiate import differentiate
 from graphc.passes.factor import factor_contractions
@@ -14,8 +26,9 @@ from graphc.passes.narrow import narrow
 from graphc.passes.prune import inline_copies, merge, prune
 from graphc.passes.simplify import simplify
 from graphc.passes.stabilise import stabilise
+from graphc.program import Program, Runner, Signature
 
-__all__ = ["canonical", "derived", "optimised"]
+__all__ = ["canonical", "compile_program", "derived", "optimised"]
 
 BEFORE_GRADIENT = (lower_boundary, lift_reductions, stabilise, narrow, factor_contractions, simplify)
 AFTER_GRADIENT = (narrow, gather, simplify, prune)
@@ -41,4 +54,120 @@ def optimised(graph: Graph) -> Graph:
     return inline_copies(merge(prune(canonical(graph))))
 
 
-_ = replace
+class _Interpreted:
+    """The target "interpret": the graph as written, element by element."""
+
+    kernels: tuple[Any, ...] = ()
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.source = "\n".join(statement(s) for s in graph.statements)
+
+    def run(self, arrays: dict[str, NDArray[Any]], sizes: dict[sp.Basic, int], out: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return interpret(self.graph, arrays, sizes)
+
+
+def _structured(outputs: Any) -> tuple[list[Tensor], Any]:
+    if isinstance(outputs, Tensor):
+        return [outputs], lambda arrays: arrays[0]
+    if isinstance(outputs, Mapping):
+        keys = list(outputs)
+        return list(outputs.values()), lambda arrays: dict(zip(keys, arrays, strict=True))
+    if isinstance(outputs, Sequence) and not isinstance(outputs, str):
+        kind = tuple if isinstance(outputs, tuple) else list
+        return list(outputs), lambda arrays: kind(arrays)
+    raise NotationError(f"gc.compile takes a tensor, a list or a dict of tensors, not {type(outputs).__name__}.", fix="pass [L, dA].")
+
+
+def _positional(collected: Collected, inputs: Sequence[Tensor] | None) -> tuple[str, ...]:
+    names = [t.name for t in collected.graph.tensors if t.is_input]
+    if inputs is None:
+        return tuple(names)
+    chosen = []
+    for tensor in inputs:
+        if not isinstance(tensor, Tensor):
+            raise ArgumentError(f"inputs= takes tensors, not {type(tensor).__name__}.", fix="pass the tensors themselves.")
+        name = collected.name_of(tensor)
+        if name in names:
+            chosen.append(name)
+        elif tensor.statements:
+            raise ArgumentError(f"{tensor.name} is defined by statements and cannot be an input.", fix="leave it out of inputs=.")
+        else:
+            raise ArgumentError(f"The outputs do not depend on {tensor.name}.", fix="leave it out of inputs=.")
+    return (*chosen, *(n for n in names if n not in chosen))
+
+
+def compile_program(
+    outputs: Any,
+    target: str = "cpu",
+    *,
+    inputs: Sequence[Tensor] | None = None,
+    updates: Mapping[Tensor, Tensor] | None = None,
+    accumulate: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
+) -> Program:
+    """Compile tensors into a callable program.
+
+    Args:
+        outputs: a tensor, or a list, tuple or dict of tensors; results come back in the same structure.
+        target: "cpu" (Numba, parallel), "interpret" (the slow oracle) or "cuda".
+        inputs: the order of positional arguments; the remaining ones follow.
+        updates: new values for input tensors, written back into the arrays of the dictionary given first, after everything has been
+            computed.
+        accumulate: "float64" sums float32 values in float64.
+        threads: number of threads of the target "cpu"; by default GRAPHC_NUM_THREADS or one per core.
+        precision: replace every float dtype, e.g. "float64" to check a float32 program.
+
+    Raises:
+        GraphcError: the definitions do not make a program (see the kinds), or the target is unknown or not available.
+
+    >>> import numpy as np, graphc as gc
+    >>> i = gc.index("i")
+    >>> x, y = gc.tensor("x", gc.dim("N")), gc.tensor("y")
+    >>> y[i] = 2*x[i] + 1
+    >>> gc.compile(y, target="interpret")(x=np.float32([1, 2]))
+    array([3., 5.], dtype=float32)
+    """
+    tensors, structure = _structured(outputs)
+    pairs = dict(updates or {})
+    collected = collect([*tensors, *pairs.values(), *pairs.keys()], "compile")
+    graph = collected.graph
+    if precision is not None:
+        graph = replace(graph, tensors=tuple(replace(t, dtype=precision) if is_float(t.dtype) else t for t in graph.tensors))
+    names = tuple(collected.name_of(t) for t in tensors)
+    changed = _update_names(collected, pairs)
+    graph = replace(graph, outputs=tuple(dict.fromkeys((*names, *(new for _, new in changed)))))
+    kept = prune(graph)
+    missing = [name for name, _ in changed if name not in {t.name for t in kept.tensors}]
+    graph = replace(kept, tensors=(*kept.tensors, *(graph.tensor(n) for n in missing)))
+    by_name = graph.by_name()
+    order = [n for n in _positional(collected, inputs) if n in by_name]
+    signature = Signature(tuple(by_name[n] for n in order), names, structure, changed)
+    return Program(graph, signature, _runner(graph, target, changed, accumulate, threads))
+
+
+def _update_names(collected: Collected, pairs: dict[Tensor, Tensor]) -> tuple[tuple[str, str], ...]:
+    changed = []
+    for old, new in pairs.items():
+        name, value = collected.name_of(old), collected.name_of(new)
+        before, after = collected.graph.tensor(name), collected.graph.tensor(value)
+        if not before.is_input:
+            raise ArgumentError(f"updates= cannot change {name}, which is defined by statements.", fix="update inputs and parameters only.")
+        if before.shape != after.shape or before.dtype != after.dtype:
+            raise ArgumentError(f"The update {value} of {name} has another shape or dtype: {after.shape} {after.dtype} instead of {before.shape} {before.dtype}.",
+                                fix="define the new value on the same indices.")
+        changed.append((name, value))
+    return tuple(changed)
+
+
+def _runner(graph: Graph, target: str, updates: tuple[tuple[str, str], ...], accumulate: str | None, threads: int | None) -> Runner:
+    if target == "interpret":
+        return _Interpreted(graph)
+    if target == "cpu":
+        from graphc.runtime.cpu import CpuRunner
+
+        return CpuRunner(optimised(graph), updates, accumulate, threads)
+    raise TargetError(f"There is no target {target!r}.", fix='use "cpu", "cuda" or "interpret".')
+
+

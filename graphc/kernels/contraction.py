@@ -70,7 +70,7 @@ def _split(x, y, limit, starts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pack(panel, width, B, b_depth, length, starts, positions, offsets, pieces):  # type: ignore[no-untyped-def]
+def _pack(panel, stride, B, b_depth, length, starts, positions, offsets, pieces):  # type: ignore[no-untyped-def]
     """Copy pieces of B's columns, at `length` steps of the summed index, into the rows of a dense panel."""
     for k in range(length):
         source, target = at(B, b_depth[k]), at(panel, k * stride)
@@ -226,7 +226,7 @@ def _engine(  # type: ignore[no-untyped-def]
     step_count = _split(depth[0], depth[1], lanes, steps) if length else 0
     tiles = -(-height // ROWS) * -(-width // VECTORS)
     inner_cost = tiles * (0.5 * ROWS * VECTORS * step_count + 60.0 * (1 + step_count // INNER_BLOCK)) / max(1, length)
-    if length and inner_cost < min(packed_cost, direct_cost):
+    if length and (inner_cost < min(packed_cost, direct_cost) if PACK<0 else PACK==2):
         _inner(me, team, C, A, B, batch, rows, columns, depth, steps, step_count, accumulate, scale)
         return
     pack = packed_cost < direct_cost

@@ -218,9 +218,8 @@ def power(x: Lane, y: Lane) -> Lane:
 @on_floats
 def tanh(x: Lane) -> Lane:
     """The hyperbolic tangent."""
-    size = x.absolute().at_most(CONSTANTS[x.format].tanh_one)
-    # Of the two signs of the exponent the negative one rounds half + 1 the less for small x.
-    half = _half_expm1(-2.0 * size)
+    bounded = x.absolute().at_most(CONSTANTS[x.format].tanh_one)
+    half = _half_expm1(bounded + bounded)
     return (half / (half + 1.0)).copysign(x)
 
 
