@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import linecache
+import re
 from dataclasses import dataclass
 
 __all__ = [
     "ArgumentError", "CompileError", "DifferentiationError", "DtypeError", "GradientError", "GraphcError", "InternalError", "Location",
-    "NotationError", "RangeError", "ShapeError", "TargetError",
+    "NotationError", "RangeError", "ShapeError", "TargetError", "carets",
 ]
 
 
@@ -32,27 +33,42 @@ class GraphcError(Exception):
 
     Args:
         what: one or two sentences that say what is wrong.
-        at: the statements involved, each as (text, culprit, location): the text in loop notation, the part of the text that is
-            underlined with carets ("" for none) and the line of the user's program (None when unknown).
+        at: the statements involved, each as (text, culprit, location): the text in loop notation ("" for none), the part of the text
+            that is underlined with carets wherever it occurs ("" for none) and the line of the user's program (None when unknown).
         fix: what to write instead.
     """
 
     def __init__(self, what: str, *, at: tuple[tuple[str, str, Location | None], ...] = (), fix: str = "") -> None:
         self.what, self.at, self.fix = what, at, fix
-        parts = [what]
+        lines = [what]
         for text, culprit, location in at:
-            parts.append("")
-            parts.append("    " + text)
-            position = text.find(culprit) if culprit else -1
-            if position >= 0:
-                parts.append("    " + " " * position + "^" * len(culprit))
+            lines.append("")
+            if text:
+                lines += ["    " + line for line in (text, carets(text, culprit)) if line]
             if location is not None:
-                parts.append(f"  at {location}")
+                lines.append(f"  at {location}")
                 if location.source and location.source != text:
-                    parts.append(f"    {location.source}")
+                    lines.append(f"    {location.source}")
         if fix:
-            parts += ["", "  How to fix: " + fix]
-        super().__init__("\n".join(parts))
+            lines += ["", "  How to fix: " + fix]
+        super().__init__("\n".join(lines))
+
+
+def carets(text: str, culprit: str) -> str:
+    """A line of carets under every occurrence of a part of a text; names are matched whole.
+
+    >>> print("sigmoid(X[i])", carets("sigmoid(X[i])", "i"), sep="\\n")
+    sigmoid(X[i])
+              ^
+    """
+    if not culprit:
+        return ""
+    before = r"(?<![\w.])" if re.match(r"\w", culprit) else ""
+    after = r"(?!\w|\.\w)" if re.search(r"\w$", culprit) else ""
+    line = [" "] * len(text)
+    for found in re.finditer(before + re.escape(culprit) + after, text):
+        line[found.start() : found.end()] = "^" * len(culprit)
+    return "".join(line).rstrip()
 
 
 class NotationError(GraphcError):

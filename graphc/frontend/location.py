@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
+from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
+import sympy as sp
 
 from graphc.errors import Location
 
 __all__ = ["here"]
 
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_LIBRARY = sysconfig.get_paths()["stdlib"] + os.sep
+_PACKAGES = tuple(str(Path(file).resolve().parent) + os.sep for file in (str(Path(__file__).parent), np.__file__, sp.__file__))
+
+
+@lru_cache(maxsize=1000)
+def _foreign(file: str) -> bool:
+    """Whether the file belongs to graphc, NumPy, SymPy or Python itself."""
+    if file.startswith(("<frozen", "<__array_function__")):
+        return True
+    path = str(Path(file).resolve())
+    return path.startswith(_PACKAGES) or (path.startswith(_LIBRARY) and "site-packages" not in path)
 
 
 def here() -> Location | None:
-    """The innermost line outside of graphc's own files (graphc's layer library counts as graphc)."""
+    """The innermost line of the user's program (graphc's layer library counts as graphc)."""
     frame = sys._getframe(1)
     while frame is not None:
-        if not frame.f_code.co_filename.startswith(_PACKAGE):
+        if not _foreign(frame.f_code.co_filename):
             return Location(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back  # type: ignore[assignment]
     return None

@@ -5,12 +5,13 @@ element is a sum of offsets, one per (flattened) index; the caller writes the of
 differs from a matrix product in its tables only.
 
 A panel is a group and up to `VECTORS` vectors of columns; the rows of all panels, one after the other, are what a team of
-threads divides.  A panel is computed by register tiles (see `graphc.kernels.tile`) in one of three ways, whichever a
-count of instructions says is cheapest:
+threads divides.  A panel is computed by register tiles (see `graphc.kernels.tile`) in one of four ways, whichever an
+estimate of cycles says is cheapest:
 
 - direct: vectors of columns are loaded where they are; a vector ends where the columns of B or C stop being neighbours;
-- packed: a block of B is first copied into a dense panel, so that vectors are full whatever the layout;
-- inner: vectors lie along the summed index, for factors that are both contiguous there, such as ``X[b,k]*W[j,k]``.
+- packed: a block of B is first copied into a dense panel, so that vectors are full and aligned whatever the layout;
+- transposed: the same for a B that is contiguous along the summed index, such as W in ``X[b,k]*W[j,k]``;
+- inner: vectors lie along the summed index, for factors that are both contiguous there, and few results.
 
 Long sums are cut into blocks, for the caches and because a sum of partial sums rounds less.
 
@@ -19,25 +20,46 @@ address, so their own code neither contains it nor depends on the vector width, 
 """
 
 import ctypes
-import threading
 import zlib
 from typing import Any
 
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, types
+from numba import cfunc, types
 from numba.core import cgutils
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import TypingError
-from numba.core.typing import signature
-from numba.extending import intrinsic
+from numba.core.typing.templates import signature
+from numba.np.numpy_support import carray
 
-from graphc.kernels.tile import CACHE_LINE, MASKS, ROW_COUNTS, ROWS, VECTORS, VERSION, align, at, copy_lanes, inner_tile, kernel, lanes_of, outer_tile, scratch
+from graphc.kernels.tile import (
+    CACHE_LINE,
+    MASKS,
+    ROWS,
+    VECTORS,
+    VERSION,
+    align,
+    at,
+    copy_lanes,
+    copy_transposed,
+    inner_tile,
+    intrinsic,
+    keep,
+    kernel,
+    lanes_of,
+    outer_tile,
+    scratch,
+)
 
-import os
-OUTER_BLOCK = int(os.environ.get("BLOCK",256))
-PACK = int(os.environ.get("PACK",-1))
-"""Terms of a sum per block: the panel of B, 64 columns wide, then takes 64 KB, a small part of the second-level cache."""
+OUTER_BLOCK = 384
+"""Terms of a sum per block: the panel of B, `VECTORS` vectors wide, is then a small part of the second-level cache."""
+
+PACK_ROWS = 16
+"""Rows of a panel that are packed together."""
+
+DIRECT, PACKED, TRANSPOSED = 0, 1, 2
+"""How the columns of B reach the tile: from where they are, or copied along the columns or along the summed index."""
 
 INNER_BLOCK = 64
 """Vectors of terms per block when vectors lie along the summed index: 6 rows and 4 columns take 40 KB."""
@@ -47,20 +69,20 @@ INNER_PANEL = 8 * VECTORS
 
 
 @kernel
-def _cut(part, team, panels, rows):  # type: ignore[no-untyped-def]
+def _cut(part, team, panels, rows):
     """Where the share of member `part` begins, counted in rows of panels; even within a panel, to suit the tile."""
     position = panels * rows * part // team
     return position - position % rows % 2
 
 
 @kernel
-def _split(x, y, limit, starts):  # type: ignore[no-untyped-def]
+def _split(x, y, limit, starts):
     """Cut a table of offsets into pieces of at most `limit` neighbours in both `x` and `y`.
 
     Writes where each piece starts, and the end of the last; returns how many there are.
     """
     count, start = 0, 0
-    for i in range(1, len(x) + 1):
+    for i in range(1, len(x) + min(1, len(x))):
         if i == len(x) or i - start == limit or x[i] - x[i - 1] != 1 or y[i] - y[i - 1] != 1:
             starts[count] = start
             count += 1
@@ -70,34 +92,99 @@ def _split(x, y, limit, starts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pack(panel, stride, B, b_depth, length, starts, positions, offsets, pieces):  # type: ignore[no-untyped-def]
-    """Copy pieces of B's columns, at `length` steps of the summed index, into the rows of a dense panel."""
-    for k in range(length):
-        source, target = at(B, b_depth[k]), at(panel, k * stride)
+def _pack(panel, stride, B, b_depth, length, counts, positions, offsets, pieces):
+    """Copy `length` terms of pieces of columns into the rows of a dense panel, a few rows at a time.
+
+    Piece p has ``counts[p]`` columns and goes to ``positions[p]``; the rest of the vector it is stored with is overwritten
+    by the next piece, or lies between two rows.
+    """
+    for start in range(0, length, PACK_ROWS):
         for piece in range(pieces):
-            copy_lanes(at(target, positions[piece]), at(source, offsets[piece]), starts[piece + 1] - starts[piece])
+            source, target = at(B, offsets[piece]), at(panel, positions[piece])
+            for k in range(start, min(start + PACK_ROWS, length)):
+                copy_lanes(at(target, k * stride), at(source, b_depth[k]), counts[piece])
 
 
 @kernel
-def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, pack, accumulate, scale):  # type: ignore[no-untyped-def]
+def _pack_transposed(panel, stride, B, b_depth, length, offsets, vectors):
+    """The same for columns that are contiguous along the summed index: ``offsets`` has one entry per lane."""
+    lanes = lanes_of(panel)
+    start = 0
+    while start < length:
+        end = start + 1
+        while end < length and end - start < lanes and b_depth[end] - b_depth[end - 1] == 1:
+            end += 1
+        for v in range(vectors):
+            source, target = at(B, b_depth[start]), at(panel, start * stride + v * lanes)
+            copy_transposed(target, stride, source, at(offsets, v * lanes), end - start)
+        start = end
+
+
+@kernel
+def _describe(columns, starts, first, end, lanes, way, c_vectors, b_vectors, lane_counts, counts, positions, offsets):
+    """Write the tables of a panel, the vectors from `first` to `end`, for `outer_tile` and for packing.
+
+    Returns whether B is packed, whether results must be scattered, and the number of pieces for `_pack`.
+    """
+    packed, scattered, pieces = way != DIRECT, False, 0
+    for v in range(first, end):
+        n, count, slot = starts[v], starts[v + 1] - starts[v], v - first
+        c_vectors[slot], b_vectors[slot], lane_counts[slot] = columns[0, n], columns[1, n], count
+        if count < lanes and not MASKS:
+            packed = scattered = True
+        for i in range(count):
+            neighbour = i > 0 and columns[1, n + i] - columns[1, n + i - 1] == 1
+            scattered |= i > 0 and columns[0, n + i] - columns[0, n + i - 1] != 1
+            if way == TRANSPOSED:
+                offsets[slot * lanes + i] = columns[1, n + i]
+            elif neighbour:
+                counts[pieces - 1] += 1
+            else:
+                counts[pieces], positions[pieces], offsets[pieces] = 1, slot * lanes + i, columns[1, n + i]
+                pieces += 1
+        if way == TRANSPOSED:  # lanes without a column repeat the last one
+            for i in range(count, lanes):
+                offsets[slot * lanes + i] = columns[1, n + count - 1]
+    for slot in range(end - first):
+        if packed:
+            b_vectors[slot] = slot * lanes
+        if scattered:
+            c_vectors[slot], lane_counts[slot] = slot * lanes, lanes
+    return packed, scattered, pieces
+
+
+@kernel
+def _scatter(C, c_rows, c_columns, starts, first, end, lanes, tile, stride, count, add):
+    """Move the results in a dense tile to where they belong, one by one."""
+    for m in range(count):
+        for v in range(first, end):
+            values = at(tile, m * stride + (v - first) * lanes - starts[v])
+            for n in range(starts[v], starts[v + 1]):
+                address = c_rows[m] + c_columns[n]
+                C[address] = C[address] + values[n] if add else values[n]
+
+
+@kernel
+def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, accumulate, scale):
     """This member's share, with vectors along the columns; vector v holds the columns from ``starts[v]``."""
     height, length, lanes = rows.shape[1], depth.shape[1], lanes_of(C)
     panels = -(-vectors // VECTORS)
     blocks = max(1, -(-length // OUTER_BLOCK))
-    block = -(-length // blocks)
+    block = max(1, -(-length // blocks))
     width = VECTORS * lanes
-    panel_memory = scratch(C, block * width + lanes + CACHE_LINE)  # a piece is stored as a whole vector, beyond its end
-    tile_memory = scratch(C, ROWS * width + CACHE_LINE)
-    panel, tile = align(at(panel_memory, 0)), align(at(tile_memory, 0))
-    tables = np.empty(3 * VECTORS + ROWS + block + 3 * width + 1, np.int64)
-    c_columns, b_columns, counts = at(tables, 0), at(tables, VECTORS), at(tables, 2 * VECTORS)
+    stride = width + lanes  # whole vectors are stored, even for pieces with fewer lanes
+    panel_rows = 0 if way == DIRECT and MASKS else block + lanes
+    memory = scratch(C, panel_rows * stride + ROWS * width + CACHE_LINE)
+    tile = align(at(memory, 0))
+    panel = at(tile, ROWS * width)
+    tables = np.empty(3 * VECTORS + ROWS + block + 3 * width, np.int64)
+    c_vectors, b_vectors, lane_counts = at(tables, 0), at(tables, VECTORS), at(tables, 2 * VECTORS)
     tile_rows, panel_depth = at(tables, 3 * VECTORS), at(tables, 3 * VECTORS + ROWS)
-    positions, offsets = at(panel_depth, block), at(panel_depth, block + width)
-    piece_starts = tables[len(tables) - width - 1 :]
+    counts, positions, offsets = at(panel_depth, block), at(panel_depth, block + width), at(panel_depth, block + 2 * width)
     for row in range(ROWS):
         tile_rows[row] = row * width
     for k in range(block):
-        panel_depth[k] = k * width
+        panel_depth[k] = k * stride
 
     position, last = _cut(me, team, batch.shape[1] * panels, height), _cut(me + 1, team, batch.shape[1] * panels, height)
     while position < last:
@@ -107,65 +194,43 @@ def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, pack
         group, number = divmod(unit, panels)
         first, end = vectors * number // panels, vectors * (number + 1) // panels
 
-        packed, scattered = pack, False
-        for v in range(first, end):
-            n, following = starts[v], starts[v + 1]
-            c_columns[v - first], b_columns[v - first], counts[v - first] = columns[0, n], columns[1, n], following - n
-            partial = following - n < lanes and not MASKS
-            packed |= partial
-            scattered |= partial
-            for i in range(n + 1, following):
-                scattered |= columns[0, i] - columns[0, i - 1] != 1
-        pieces = 0
-        if packed:
-            for v in range(first, end):
-                b_columns[v - first] = (v - first) * lanes
-                inside = columns[1, starts[v] : starts[v + 1]]
-                found = _split(inside, inside, lanes, piece_starts[pieces:])
-                for piece in range(pieces, pieces + found):
-                    positions[piece] = (v - first) * lanes + piece_starts[piece]
-                    offsets[piece] = inside[piece_starts[piece]]
-                    piece_starts[piece] += starts[v]
-                pieces += found
-            piece_starts[pieces] = starts[end]
-        if scattered:
-            for v in range(end - first):
-                c_columns[v], counts[v] = v * lanes, lanes
-
-        for start in range(0, max(1, length), max(1, block)):
+        packed, scattered, pieces = _describe(
+            columns, starts, first, end, lanes, way, c_vectors, b_vectors, lane_counts, counts, positions, offsets
+        )
+        result, left = at(C, batch[0, group]), at(A, batch[1, group])
+        for start in range(0, max(1, length), block):
             terms = min(block, length - start)
-            a_depth, b_depth = at(depth, start), at(depth, length + start)
-            right = at(B, batch[2, group])
+            right, a_depth, b_depth = at(B, batch[2, group]), at(depth, start), at(depth, length + start)
             if packed:
-                _pack(panel, width, right, b_depth, terms, piece_starts, positions, offsets, pieces)
+                if way == TRANSPOSED:
+                    _pack_transposed(panel, stride, right, b_depth, terms, offsets, end - first)
+                else:
+                    _pack(panel, stride, right, b_depth, terms, counts, positions, offsets, pieces)
                 right, b_depth = panel, panel_depth
             add = accumulate or start > 0
-            result, left = at(C, batch[0, group]), at(A, batch[1, group])
             row = first_row
             while row < end_row:
                 count = end_row - row
-                count = ROW_COUNTS[0] if count >= ROW_COUNTS[0] else ROW_COUNTS[1] if count >= ROW_COUNTS[1] else ROW_COUNTS[2] if count >= ROW_COUNTS[2] else 1
+                count = 6 if count >= 6 else 4 if count >= 4 else 2 if count >= 2 else 1
                 outer_tile(
                     count, end - first, tile if scattered else result, left, right,
-                    tile_rows if scattered else at(rows, row), at(rows, height + row), c_columns, b_columns, counts,
+                    tile_rows if scattered else at(rows, row), at(rows, height + row), c_vectors, b_vectors, lane_counts,
                     a_depth, b_depth, terms, add and not scattered, scale,
                 )  # fmt: skip
                 if scattered:
-                    for m in range(count):
-                        for v in range(first, end):
-                            values = at(tile, m * width + (v - first) * lanes - starts[v])
-                            for n in range(starts[v], starts[v + 1]):
-                                address = rows[0, row + m] + columns[0, n]
-                                result[address] = result[address] + values[n] if add else values[n]
+                    _scatter(result, at(rows, row), at(columns, 0), starts, first, end, lanes, tile, width, count, add)
                 row += count
+    keep(memory)
+    keep(tables)
 
 
 @kernel
-def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumulate, scale):  # type: ignore[no-untyped-def]
+def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumulate, scale):
     """This member's share, with vectors along the summed index; step i holds the terms from ``starts[i]``."""
     height, width = rows.shape[1], columns.shape[1]
     panels = -(-width // INNER_PANEL)
-    tile = scratch(C, ROWS * VECTORS)
+    memory = scratch(C, ROWS * VECTORS)
+    tile = at(memory, 0)
     tables = np.empty(3 * steps + ROWS + VECTORS, np.int64)
     a_steps, b_steps, lanes = at(tables, 0), at(tables, steps), at(tables, 2 * steps)
     a_rows, b_columns = at(tables, 3 * steps), at(tables, 3 * steps + ROWS)
@@ -195,7 +260,7 @@ def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumu
                     for n in range(VECTORS):
                         b_columns[n] = columns[1, column + min(n, column_count - 1)]
                     inner_tile(
-                        count, at(tile, 0), left, right, a_rows, b_columns,
+                        count, tile, left, right, a_rows, b_columns,
                         at(a_steps, start), at(b_steps, start), at(lanes, start), here,
                     )  # fmt: skip
                     for m in range(row_count):
@@ -204,11 +269,11 @@ def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumu
                             value = scale * tile[m * VECTORS + n]
                             result[address] = result[address] + value if add else value
                 row += row_count
+    keep(memory)
+    keep(tables)
 
 
-def _engine(  # type: ignore[no-untyped-def]
-    me, team, C, A, B, batch, groups, rows, height, columns, width, depth, length, accumulate, scale
-):
+def _engine(me, team, C, A, B, batch, groups, rows, height, columns, width, depth, length, accumulate, scale):
     """`contract` on bare pointers: choose the way, then compute this member's share."""
     if groups == 0 or height == 0 or width == 0 or (length == 0 and accumulate):
         return
@@ -217,26 +282,29 @@ def _engine(  # type: ignore[no-untyped-def]
     lanes = lanes_of(C)
     starts, steps = np.empty(width + 1, np.int64), np.empty(length + 1, np.int64)
 
-    # Cycles per term: half a cycle per row and vector, and what the copies of a packed panel and the end of an inner tile take.
+    step_count = _split(depth[0], depth[1], lanes, steps)
     pieces = _split(columns[1], columns[1], lanes, starts)
     full = -(-width // lanes)
-    packed_cost = 0.5 * height * full + 2.5 * (pieces + full)
     vectors = _split(columns[0], columns[1], lanes, starts)
-    direct_cost = 0.5 * height * vectors
-    step_count = _split(depth[0], depth[1], lanes, steps) if length else 0
-    tiles = -(-height // ROWS) * -(-width // VECTORS)
-    inner_cost = tiles * (0.5 * ROWS * VECTORS * step_count + 60.0 * (1 + step_count // INNER_BLOCK)) / max(1, length)
-    if length and (inner_cost < min(packed_cost, direct_cost) if PACK<0 else PACK==2):
+
+    # Cycles per term, fitted to measurements: half a cycle per row and vector, more when lines are split, and the copies.
+    tile_cost = 0.54 * height * full
+    direct_cost = 0.625 * height * vectors
+    packed_cost = tile_cost + 4.0 * (pieces + full)
+    transposed_cost = tile_cost + 0.5 * lanes * full * max(1.0, step_count * lanes / max(1, length))
+    tiles = -(-height // 2) * -(-width // VECTORS)
+    inner_cost = tiles * 2 * VECTORS * (step_count + 3 * (1 + step_count // INNER_BLOCK)) / max(1, length)
+    cheapest = min(direct_cost, packed_cost, transposed_cost)
+    if length and inner_cost < cheapest:
         _inner(me, team, C, A, B, batch, rows, columns, depth, steps, step_count, accumulate, scale)
         return
-    pack = packed_cost < direct_cost
-    if PACK>=0: pack= PACK==1
-    if pack:
+    way = DIRECT if direct_cost == cheapest else PACKED if packed_cost == cheapest else TRANSPOSED
+    if way != DIRECT:
         vectors = full
         for v in range(vectors):
             starts[v] = v * lanes
         starts[vectors] = width
-    _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, pack, accumulate, scale)
+    _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, accumulate, scale)
 
 
 _engine.__qualname__ += "_" + VERSION
@@ -253,7 +321,6 @@ def _arguments(element: Any) -> tuple[Any, ...]:
 
 _cells = {element: ctypes.c_void_p() for element in (types.float32, types.float64)}
 _engines: dict[Any, Any] = {}
-_lock = threading.Lock()
 
 
 def _symbol(element: Any) -> str:
@@ -272,7 +339,7 @@ def load(dtype: str) -> None:
     call it before its code runs; otherwise `contract` raises RuntimeError.
     """
     element = getattr(types, dtype)
-    with _lock:
+    with global_compiler_lock:
         if element not in _engines:
             _engines[element] = cfunc(types.void(*_arguments(element)), cache=True, error_model="numpy")(_engine)
             _cells[element].value = _engines[element].address
@@ -293,7 +360,7 @@ def _check_types(C: Any, A: Any, B: Any, tables: tuple[Any, ...]) -> None:
 
 
 @intrinsic
-def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, accumulate, scale):  # type: ignore[no-untyped-def]
+def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, accumulate, scale):
     """``C[g, m, n] = scale * sum(A[g, m, k] * B[g, k, n] for k)``, or ``+=``, with subscripts resolved by tables of offsets.
 
     For use inside ``njit`` functions.  All offsets count elements from the first element of the array:
@@ -327,7 +394,7 @@ def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, acc
     load(element.name)
     result = signature(types.void, types.int64, types.int64, C, A, B, *tables, types.boolean, element)
 
-    def generate(context, builder, call, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, call, arguments):
         wanted = _arguments(element)
         flat = list(arguments[:2])
         for array_type, value in zip(call.args[2:9], arguments[2:9], strict=True):

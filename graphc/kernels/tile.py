@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
+import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import extending, njit, types
 from numba.core import cgutils
 from numba.core.errors import TypingError
-from numba.core.typing import signature
-from numba.extending import intrinsic, overload
+from numba.core.typing.templates import signature
 
 
 def _host_simd() -> int:
@@ -40,8 +40,8 @@ SIMD = int(os.environ.get("GRAPHC_SIMD") or _host_simd())
 if SIMD not in (128, 256, 512):
     raise ValueError(f"GRAPHC_SIMD must be 128, 256 or 512, not {SIMD}")
 
-ROWS = int(os.environ.get("R",6))
-VECTORS = int(os.environ["V"]) if "V" in os.environ else 4 if SIMD == 512 else 2
+ROWS = 6
+VECTORS = 4 if SIMD == 512 else 2
 
 MASKS = SIMD == 512
 """Whether `outer_tile` takes vectors with fewer lanes: AVX-512 has registers for masks, others would spill."""
@@ -51,6 +51,9 @@ CACHE_LINE = 64
 
 VERSION = f"simd{SIMD}_{zlib.crc32(Path(__file__).read_bytes()):08x}"
 """Names the code the intrinsics of this module generate."""
+
+intrinsic: Any = extending.intrinsic
+"""Numba's decorator, without its annotation, which describes the generator and not the call."""
 
 _INDEX = ir.IntType(64)
 _LANE_NUMBER = ir.IntType(32)
@@ -119,6 +122,16 @@ def _multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) 
     return _call(builder, f"llvm.fmuladd.{_suffix(x.type)}", x.type, x, y, z)
 
 
+def _fence(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """The same value, computed before anything that is loaded later in the text: costs no instruction.
+
+    LLVM's scheduler would load the left factors of all rows first, run out of registers and move sums about between them.
+    """
+    if min(SIMD, _host_simd()) < 512:
+        return value
+    return builder.asm(ir.FunctionType(value.type, [value.type]), "", "=v,0,~{memory}", [value], True)
+
+
 def _entry(builder: ir.IRBuilder, table: ir.Value, index: int | ir.Value) -> ir.Value:
     return builder.load(builder.gep(table, [_INDEX(index) if isinstance(index, int) else index]))
 
@@ -174,11 +187,6 @@ def _outer_function(module: ir.Module, element: ir.Type, rows: int, vectors: int
     right = _pointers(builder, B, b_columns, vectors)
     masks = [_mask(builder, _entry(builder, lanes, v), vector.count) if MASKS else None for v in range(vectors)]
     columns = [_entry(builder, c_columns, v) for v in range(vectors)]
-    if os.environ.get("PF"):
-        for row in range(rows):
-            base=builder.gep(C, [_entry(builder, c_rows, row)])
-            for v in range(vectors):
-                builder.call(cgutils.get_or_insert_function(module, ir.FunctionType(ir.VoidType(),[data]+[_LANE_NUMBER]*3),"llvm.prefetch.p0"),[builder.gep(base,[columns[v]]),_LANE_NUMBER(1),_LANE_NUMBER(3),_LANE_NUMBER(1)])
 
     def step(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
         a_offset, b_offset = _entry(builder, a_depth, k), _entry(builder, b_depth, k)
@@ -187,9 +195,7 @@ def _outer_function(module: ir.Module, element: ir.Type, rows: int, vectors: int
         for row in range(rows):
             broadcast = _splat(builder, builder.load(builder.gep(left[row], [a_offset])), vector.count)
             updated += [_multiply_add(builder, broadcast, factors[v], sums[row * vectors + v]) for v in range(vectors)]
-            if SIMD == 512:
-                for v in range(row*vectors,(row+1)*vectors):
-                    updated[v]=builder.asm(ir.FunctionType(vector,[vector]), "", "=v,0,~{memory}" if v%vectors==vectors-1 else "=v,0", [updated[v]], True)
+            updated[-vectors:] = [_fence(builder, total) for total in updated[-vectors:]]
         return updated
 
     sums = _sum_loop(function, builder, depth, rows * vectors, vector, step)
@@ -215,13 +221,27 @@ def _fold(builder: ir.IRBuilder, vectors: list[ir.Value]) -> ir.Value:
         for x, y in zip(vectors[::2], vectors[1::2], strict=True) if len(vectors) > 1 else [(vectors[0], vectors[0])]:
             lanes = range(2 * length if len(vectors) > 1 else length)
             halves = [[lane for lane in lanes if lane % group < group // 2], [lane for lane in lanes if lane % group >= group // 2]]
-            low, high = (
-                builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(_LANE_NUMBER, len(half)), half)) for half in halves
-            )
+            low, high = (builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(_LANE_NUMBER, len(half)), half)) for half in halves)
             folded.append(builder.fadd(low, high))
         vectors, group = folded, group // 2
         length = vectors[0].type.count
     return vectors[0]
+
+
+def _transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
+    """Transpose a square block: exchange the off-diagonal quarters, then the same within each, and so on."""
+    count, half = len(rows), len(rows) // 2
+    while half:
+        exchanged = list(rows)
+        for i in range(count):
+            if not i & half:
+                pair = rows[i], rows[i + half]
+                upper = [lane if not lane & half else count + lane - half for lane in range(count)]
+                lower = [lane + half if not lane & half else count + lane for lane in range(count)]
+                for target, lanes in (i, upper), (i + half, lower):
+                    exchanged[target] = builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(_LANE_NUMBER, count), lanes))
+        rows, half = exchanged, half // 2
+    return rows
 
 
 def _inner_function(module: ir.Module, element: ir.Type, rows: int, columns: int) -> ir.Function:
@@ -270,12 +290,12 @@ def _emitter(emit: Callable[[ir.Module, ir.Type, int, int], ir.Function], rows: 
 
 # --- intrinsics -----------------------------------------------------------------------------------------------------------
 
-ROW_COUNTS = {6:(6,4,2,1),5:(5,3,2,1),7:(7,4,2,1),4:(4,3,2,1),3:(3,2,1)}[ROWS]
+ROW_COUNTS = (6, 4, 2, 1)
 """The numbers of rows `outer_tile` can have: any number of rows is a sum of few of these."""
 
 
 @intrinsic
-def outer_tile(  # type: ignore[no-untyped-def]
+def outer_tile(
     typing_context, rows, vectors, C, A, B, c_rows, a_rows, c_columns, b_columns, lanes, a_depth, b_depth, depth, accumulate, scale
 ):
     """``C[c_rows[m] + c_columns[v] + l] (+)= scale * sum(A[a_rows[m] + a_depth[k]] * B[b_columns[v] + l + b_depth[k]] for k)``.
@@ -284,11 +304,9 @@ def outer_tile(  # type: ignore[no-untyped-def]
     All three are pointers to elements, the tables pointers to int64.
     """
     integers, table = types.int64, types.CPointer(types.int64)
-    result = signature(
-        types.void, integers, integers, *(C,) * 3, *(table,) * 7, integers, types.boolean, C.dtype
-    )
+    result = signature(types.void, integers, integers, *(C,) * 3, *(table,) * 7, integers, types.boolean, C.dtype)
 
-    def generate(context, builder, call, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, call, arguments):
         selector = builder.add(builder.mul(arguments[0], _INDEX(VECTORS + 1)), arguments[1])
         shapes = {r * (VECTORS + 1) + v: _emitter(_outer_function, r, v) for r in ROW_COUNTS for v in range(1, VECTORS + 1)}
         _switch(builder, selector, shapes, context.get_data_type(C.dtype), arguments[2:])
@@ -298,7 +316,7 @@ def outer_tile(  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def inner_tile(typing_context, rows, out, A, B, a_rows, b_columns, a_steps, b_steps, lanes, steps):  # type: ignore[no-untyped-def]
+def inner_tile(typing_context, rows, out, A, B, a_rows, b_columns, a_steps, b_steps, lanes, steps):
     """``out[m * VECTORS + n] = sum(A[a_rows[m] + a_steps[i] + l] * B[b_columns[n] + b_steps[i] + l])`` over i and l.
 
     For ``m < rows`` in ``(6, 2)``, ``n < VECTORS``, ``i < steps``, ``l < lanes[i]``.
@@ -306,7 +324,7 @@ def inner_tile(typing_context, rows, out, A, B, a_rows, b_columns, a_steps, b_st
     table = types.CPointer(types.int64)
     result = signature(types.void, types.int64, *(out,) * 3, *(table,) * 5, types.int64)
 
-    def generate(context, builder, call, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, call, arguments):
         shapes = {r: _emitter(_inner_function, r, VECTORS) for r in (ROWS, 2)}
         _switch(builder, arguments[0], shapes, context.get_data_type(out.dtype), arguments[1:])
         return context.get_dummy_value()
@@ -315,10 +333,10 @@ def inner_tile(typing_context, rows, out, A, B, a_rows, b_columns, a_steps, b_st
 
 
 @intrinsic
-def copy_lanes(typing_context, target, source, lanes):  # type: ignore[no-untyped-def]
+def copy_lanes(typing_context, target, source, lanes):
     """Copy the first `lanes` elements of a vector at pointer `source`; write a whole vector at `target`, zeros at its end."""
 
-    def generate(context, builder, call, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, call, arguments):
         vector = _vector(context.get_data_type(target.dtype))
         mask = _mask(builder, arguments[2], vector.count)
         _store(builder, _load(builder, vector, arguments[1], mask), arguments[0], None)
@@ -328,13 +346,41 @@ def copy_lanes(typing_context, target, source, lanes):  # type: ignore[no-untype
 
 
 @intrinsic
-def at(typing_context, memory, offset):  # type: ignore[no-untyped-def]
+def copy_transposed(typing_context, target, stride, source, offsets, lanes):
+    """``target[k * stride + i] = source[offsets[i] + k]`` for i in a vector and ``k < lanes``; zeros for further k in a vector."""
+    if not isinstance(offsets, types.CPointer):
+        raise TypingError(f"copy_transposed needs a pointer to offsets, not {offsets}")
+
+    def generate(context, builder, call, arguments):
+        to, step, base, table, count = arguments
+        vector = _vector(context.get_data_type(target.dtype))
+        mask = _mask(builder, count, vector.count)
+        block = [_load(builder, vector, pointer, mask) for pointer in _pointers(builder, base, table, vector.count)]
+        for k, value in enumerate(_transpose(builder, block)):
+            _store(builder, value, builder.gep(to, [builder.mul(step, _INDEX(k))]), None)
+        return context.get_dummy_value()
+
+    return signature(types.void, target, types.int64, source, offsets, types.int64), generate
+
+
+@intrinsic
+def keep(typing_context, array):
+    """Do nothing, with `array`: Numba frees an array after its last use in the text, and uses through pointers do not count."""
+
+    def generate(context, builder, call, arguments):
+        return context.get_dummy_value()
+
+    return signature(types.void, array), generate
+
+
+@intrinsic
+def at(typing_context, memory, offset):
     """The pointer to element `offset` of a pointer or of a C-contiguous array, without a check."""
     if not isinstance(memory, types.CPointer | types.Array):
         raise TypingError(f"at needs a pointer or an array, not {memory}")
     pointer = types.CPointer(memory.dtype)
 
-    def generate(context, builder, call, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, call, arguments):
         base = arguments[0]
         if isinstance(memory, types.Array):
             base = context.make_array(memory)(context, builder, base).data
@@ -344,10 +390,10 @@ def at(typing_context, memory, offset):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def align(typing_context, pointer):  # type: ignore[no-untyped-def]
+def align(typing_context, pointer):
     """The first address at or after `pointer` where a vector does not straddle cache lines."""
 
-    def generate(context, builder, call, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, call, arguments):
         address = builder.add(builder.ptrtoint(arguments[0], _INDEX), _INDEX(CACHE_LINE - 1))
         return builder.inttoptr(builder.and_(address, _INDEX(-CACHE_LINE)), arguments[0].type)
 
@@ -355,23 +401,21 @@ def align(typing_context, pointer):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def lanes_of(typing_context, pointer):  # type: ignore[no-untyped-def]
+def lanes_of(typing_context, pointer):
     """The number of elements in a vector of what `pointer` points at, a constant."""
 
-    def generate(context, builder, call, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, call, arguments):
         return _INDEX(_vector(context.get_data_type(pointer.dtype)).count)
 
     return signature(types.int64, pointer), generate
 
 
 def scratch(pointer: Any, size: int) -> Any:
-    """A new array of `size` zeros of what `pointer` points at."""
+    """A new array, not initialised, of `size` of what `pointer` points at."""
     raise NotImplementedError("for compiled code")
 
 
-@overload(scratch)
-def _scratch(pointer, size):  # type: ignore[no-untyped-def]
-    import numpy as np
-
+@extending.overload(scratch)
+def _scratch(pointer, size):
     dtype = pointer.dtype
-    return lambda pointer, size: np.zeros(size, dtype)
+    return lambda pointer, size: np.empty(size, dtype)

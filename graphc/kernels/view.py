@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import intrinsic, lower_builtin, models, overload_attribute, register_model
 from numba.np.arrayobj import make_array
 
 CHECKED = os.environ.get("GRAPHC_CHECK") == "1"
@@ -165,3 +165,19 @@ def _write(context, builder, call, arguments):
     value = context.cast(builder, arguments[2], value_type, view_type.dtype)
     context.pack_value(builder, view_type.dtype, value, address, align=_alignment(context, view_type.dtype))
     return context.get_dummy_value()
+
+
+@intrinsic
+def _shape_of(typing_context, viewed):
+    result = types.UniTuple(types.intp, viewed.ndim)
+
+    def generate(context, builder, call, arguments):
+        return cgutils.create_struct_proxy(viewed)(context, builder, value=arguments[0]).shape
+
+    return signature(result, viewed), generate
+
+
+@overload_attribute(ViewType, "shape")
+def view_shape(viewed: Any) -> Any:
+    """``view.shape``, as of an array."""
+    return lambda viewed: _shape_of(viewed)

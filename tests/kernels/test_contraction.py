@@ -116,7 +116,9 @@ def convolution(batch: int, c: int, f: int, y: int, x: int, r: int) -> dict[str,
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("part", ["forward", "weights"])
-@pytest.mark.parametrize("sizes", [(2, 1, 20, 28, 28, 5), (3, 5, 7, 14, 14, 5), (2, 3, 4, 6, 7, 3), (1, 2, 3, 1, 1, 1), (2, 3, 50, 9, 33, 2)])
+@pytest.mark.parametrize(
+    "sizes", [(2, 1, 20, 28, 28, 5), (3, 5, 7, 14, 14, 5), (2, 3, 4, 6, 7, 3), (1, 2, 3, 1, 1, 1), (2, 3, 50, 9, 33, 2)]
+)
 def test_convolutions(sizes: tuple[int, ...], part: str, dtype: str) -> None:
     c_shape, a_shape, b_shape, tables = convolution(*sizes)[part]
     for accumulate in False, True:
@@ -145,7 +147,15 @@ def test_any_tables(seed: int, dtype: str) -> None:
         order = [generator.permutation(each) for each in order]
     batch, rows = table(order[0] * m * n, offsets(groups), offsets(groups)), table(order[1] * n, offsets(m))
     columns, depth = table(order[2], offsets(n)), table(offsets(k), offsets(k))
-    check(random(groups * m * n, dtype, 3), random(4000, dtype, 1), random(4000, dtype, 2), (batch, rows, columns, depth), bool(seed % 3), -1.5, 3)
+    check(
+        random(groups * m * n, dtype, 3),
+        random(4000, dtype, 1),
+        random(4000, dtype, 2),
+        (batch, rows, columns, depth),
+        bool(seed % 3),
+        -1.5,
+        3,
+    )
 
 
 @pytest.mark.parametrize("layout", ["", "A", "B", "AB", "C"])

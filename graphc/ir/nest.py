@@ -1,0 +1,166 @@
+"""Loop nests: what a kernel does, for every target. Two emitters walk this one form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import sympy as sp
+
+from graphc.ir.expr import Index
+
+__all__ = ["Assign", "Contract", "Fill", "For", "Group", "If", "Kernel", "Local", "LoopPlan", "Node", "Nest", "Step", "Store"]
+
+
+class Local(sp.Symbol):
+    """A scalar variable of a kernel."""
+
+    __slots__ = ()
+
+    def __new__(cls, name: str) -> Local:
+        return sp.Symbol.__new__(cls, name, commutative=True)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """``for index in range(max(lower), min(upper)): body``; a shared loop runs over this member's part."""
+
+    index: Index
+    lower: tuple[sp.Expr, ...]
+    upper: tuple[sp.Expr, ...]
+    body: tuple[Node, ...]
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """``name = value``, of a fixed type ("float32", "int64", "bool", …)."""
+
+    name: Local
+    value: sp.Expr
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """``tensor[subscripts] = value`` or ``+=``."""
+
+    tensor: str
+    subscripts: tuple[sp.Expr, ...]
+    value: sp.Expr
+    accumulate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """``if condition: body``."""
+
+    condition: sp.Expr
+    body: tuple[Node, ...]
+
+
+Node = For | Assign | Store | If
+
+
+@dataclass(frozen=True, slots=True)
+class LoopPlan:
+    """How one statement is executed, and why; printed by ``print(f.kernels)``.
+
+    Attributes:
+        loop: the statement in notation.
+        kind: "map", "reduction", "contraction", "gather", "scatter" or "fill".
+        order: loop indices from the outermost to the innermost.
+        shared: the index that is divided among threads ("" runs on one).
+        strategy: what the kernel does, in words.
+        reason: why this order.
+    """
+
+    loop: str
+    kind: str
+    order: tuple[str, ...]
+    shared: str
+    strategy: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        shared = f", {self.shared} shared among threads" if self.shared else ", one thread"
+        return f"{self.loop}\n    {self.kind}: {' '.join(self.order) or 'scalar'}{shared}; {self.strategy}" + (f" ({self.reason})" if self.reason else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A function of arrays and sizes.
+
+    Attributes:
+        kind: prefix of its name.
+        comment: the statement in notation.
+        arrays: tensors that it touches, the written one first.
+        body: the loops.
+        extent: number of iterations of the shared loop, None for a kernel that one member runs.
+    """
+
+    kind: str
+    comment: str
+    arrays: tuple[str, ...]
+    body: tuple[Node, ...]
+    extent: sp.Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Indices of a contraction that play one role; ``strides[k]`` gives, per index, its coefficients in each dimension of operand k."""
+
+    extents: tuple[sp.Expr, ...]
+    lowers: tuple[sp.Expr, ...]
+    coefficients: tuple[tuple[tuple[int, ...], ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """A step that runs a kernel."""
+
+    kernel: Kernel
+    plan: LoopPlan
+    reads: tuple[str, ...]
+    writes: str
+    cost: sp.Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A step that calls the contraction engine: ``C += scale · Σ A·B`` with affine subscripts.
+
+    Operands are C, A, B; `constants` holds per operand the constant part of each subscript.
+    """
+
+    operands: tuple[str, str, str]
+    batch: Group
+    rows: Group
+    columns: Group
+    depth: Group
+    constants: tuple[tuple[sp.Expr, ...], tuple[sp.Expr, ...], tuple[sp.Expr, ...]]
+    scale: sp.Expr
+    accumulate: bool
+    plan: LoopPlan
+    cost: sp.Expr
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return self.operands[1:]
+
+    @property
+    def writes(self) -> str:
+        return self.operands[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A step that sets a tensor to 0."""
+
+    writes: str
+    plan: LoopPlan
+    reads: tuple[str, ...] = ()
+    cost: sp.Expr = field(default_factory=lambda: sp.Integer(0))
+
+
+Step = Nest | Contract | Fill
+

@@ -1,0 +1,92 @@
+"""Padded copies: a contraction whose loops are cut by the edges of one operand reads a copy with zeros around it instead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy as sp
+
+from graphc.ir.affine import linear, nonnegative
+from graphc.ir.expr import Access, Index, accesses, build
+from graphc.ir.graph import Graph, fresh_names
+from graphc.ir.statement import Range, Statement
+from graphc.ir.tensor import Tensor
+
+__all__ = ["copy_padded"]
+
+
+def copy_padded(graph: Graph) -> Graph:
+    """``Y[p] += X[p+r-1]*W[r]`` on ``0 ≤ p+r-1 < N`` reads ``X.padded`` of N+2 elements, and its loops become a box.
+
+    Only products of two tensors are treated, where every condition is the range of a subscript of one of them; the copy costs one
+    pass over an operand and lets the contraction engine do the rest. Equal copies are shared.
+    """
+    worker = _Padder(graph)
+    statements = [piece for s in graph.statements for piece in worker.treat(s)]
+    return replace(graph, tensors=tuple(worker.tensors.values()), statements=tuple(statements))
+
+
+class _Padder:
+    def __init__(self, graph: Graph) -> None:
+        self.tensors = dict(graph.by_name())
+        self.copies: dict[tuple[object, ...], str] = {}
+
+    def treat(self, statement: Statement) -> list[Statement]:
+        factors = [f for f in sp.Mul.make_args(statement.value) if isinstance(f, Access)]
+        if statement.op != "+=" or not statement.domain or len(factors) != 2 or len(accesses(statement.value)) != 2 or statement.scatters:
+            return [statement]
+        conditions = set(map(sp.expand, statement.domain))
+        for position, factor in enumerate(factors):
+            covered: set[sp.Expr] = set()
+            dimensions = []
+            for d, (subscript, extent) in enumerate(zip(factor.subscripts, self.tensors[factor.tensor].shape, strict=True)):
+                pair = {sp.expand(subscript), sp.expand(extent - 1 - subscript)}
+                if pair & conditions:
+                    covered |= pair & conditions
+                    dimensions.append(d)
+            other = factors[1 - position]
+            if covered == conditions and factor.tensor != statement.target and all(linear(x) is not None for x in (*factor.subscripts, *other.subscripts)):
+                return self._padded(statement, factor, tuple(dimensions))
+        return [statement]
+
+    def _padded(self, statement: Statement, factor: Access, dimensions: tuple[int, ...]) -> list[Statement]:
+        source = self.tensors[factor.tensor]
+        limits = {r.index: r for r in statement.loops}
+        below, shape = [], []
+        for d, (subscript, extent) in enumerate(zip(factor.subscripts, source.shape, strict=True)):
+            least, most = (_extreme(subscript, limits, largest) for largest in (False, True)) if d in dimensions else (sp.Integer(0), extent - 1)
+            if nonnegative(least):
+                least = sp.Integer(0)
+            elif not nonnegative(-least):
+                return [statement]
+            if nonnegative(extent - 1 - most):
+                most = extent - 1
+            below.append(sp.expand(-least))
+            shape.append(sp.expand(most - least + 1))
+        key = (factor.tensor, tuple(below), tuple(shape))
+        made: list[Statement] = []
+        if key not in self.copies:
+            self.copies[key] = name = fresh_names([f"{factor.tensor}.padded"], self.tensors)[f"{factor.tensor}.padded"]
+            self.tensors[name] = Tensor(name, tuple(shape), source.dtype, "defined", source.group)
+            indices = tuple(Index("ijklmnpq"[d] if d < 8 else f"i{d}") for d in range(len(shape)))
+            ranges = tuple(Range(i, sp.Integer(0), e) for i, e in zip(indices, source.shape, strict=True))
+            read = Access(factor.tensor, *indices)
+            made.append(Statement(name, tuple(i + b for i, b in zip(indices, below, strict=True)), "=", read, ranges, (), (read,), statement.location,
+                                  (*statement.origin, f"{factor.tensor} with zeros around it")))
+        moved = Access(self.copies[key], *(sp.expand(s + b) for s, b in zip(factor.subscripts, below, strict=True)))
+        rest = [f for f in sp.Mul.make_args(statement.value) if f is not factor]
+        order = tuple(moved if a == factor else a for a in statement.order)
+        return [*made, replace(statement, value=build(lambda: sp.Mul(*rest, moved)), domain=(), order=order)]
+
+
+def _extreme(subscript: sp.Expr, limits: dict[Index, Range], largest: bool) -> sp.Expr:
+    form = linear(subscript)
+    assert form is not None
+    total: sp.Expr = sp.Integer(form.constant)
+    for atom, factor in form.terms:
+        if isinstance(atom, Index):
+            r = limits[atom]
+            total += factor * ((r.upper - 1) if (factor > 0) is largest else r.lower)
+        else:
+            total += factor * atom
+    return sp.expand(total)  # type: ignore[no-any-return]

@@ -1,0 +1,128 @@
+"""The target "cpu": a generated module, its buffers and its calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.errors import ArgumentError
+from graphc.runtime.cache import load
+from graphc.runtime.pool import Team, default_team
+
+__all__ = ["Binding", "CpuRunner", "Layout"]
+
+Array = NDArray[Any]
+
+SMALL = 40_000
+"""Scalar operations below which a program runs on one thread: the work of about 20 µs."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the arrays of one set of sizes look like.
+
+    Attributes:
+        shapes: of every tensor, by name.
+        tables: offset tables of the contractions, in the order of the arguments.
+        sizes: values of the size arguments.
+        operations: scalar operations of one run.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    tables: tuple[Array, ...]
+    sizes: tuple[int, ...]
+    operations: float
+
+
+@dataclass
+class Binding:
+    """A layout with temporaries that wait for the next call."""
+
+    layout: Layout
+    free: list[dict[str, Array]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class CpuRunner:
+    """Runs a generated module.
+
+    Args:
+        source: text of the module.
+        kernels: records for `Program.kernels`.
+        arrays: tensors in the order of the arguments: (name, dtype, role), role "input", "output" or "temporary".
+        in_place: outputs that are written into the array of an input.
+        layout: the arrays for given sizes.
+        checks: messages for the codes of the status array: (tensor, message with {value} and {position}).
+        threads: of the team; None for the default.
+    """
+
+    def __init__(
+        self, source: str, kernels: tuple[Any, ...], arrays: tuple[tuple[str, str, str], ...], in_place: Mapping[str, str],
+        layout: Callable[[Mapping[Any, int]], Layout], checks: tuple[Callable[[int, Mapping[str, Array]], str], ...], threads: int | None,
+    ) -> None:
+        self.source, self.kernels = source, kernels
+        self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
+        self._module: Any = None
+        self._team = Team(threads) if threads is not None else None
+        self._alone = Team(1)
+        self._bindings: dict[int, Binding] = {}
+
+    def compiled(self) -> Any:
+        """The imported module; loaded when it is first needed."""
+        if self._module is None:
+            self._module = load(self.source)
+        return self._module
+
+    def run(self, arrays: dict[str, Array], sizes: Mapping[Any, int], out: dict[str, Array]) -> dict[str, Array]:
+        module = self.compiled()
+        binding = self._bindings.get(id(sizes))
+        if binding is None:
+            binding = self._bindings[id(sizes)] = Binding(self._layout(sizes))
+        layout = binding.layout
+        with binding.lock:
+            temporaries = binding.free.pop() if binding.free else self._temporaries(layout)
+        status = np.zeros(2, np.int64)
+        results: dict[str, Array] = {}
+        arguments = []
+        for name, dtype, role in self._arrays:
+            if role == "input":
+                array = arrays[name]
+                arguments.append(array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements="CA"))
+            elif role == "temporary":
+                arguments.append(temporaries[name])
+            else:
+                results[name] = self._output(name, dtype, layout, arrays, out)
+                arguments.append(results[name])
+        team = self._alone if layout.operations < SMALL else self._team or default_team()
+        team.run(module.start, status, *arguments, *layout.tables, *layout.sizes)
+        if status[0]:
+            everything = {**arrays, **temporaries, **results}
+            raise ArgumentError(self._checks[int(status[0]) - 1](int(status[1]), everything))
+        with binding.lock:
+            binding.free.append(temporaries)
+        return results
+
+    def _output(self, name: str, dtype: str, layout: Layout, arrays: dict[str, Array], out: dict[str, Array]) -> Array:
+        if name in self._in_place:
+            array = arrays[self._in_place[name]]
+            return array if array.flags.c_contiguous and array.flags.aligned else np.empty(layout.shapes[name], dtype)
+        target = out.get(name)
+        if target is not None and target.flags.c_contiguous and not any(np.shares_memory(target, a) for a in arrays.values()):
+            return target
+        return np.empty(layout.shapes[name], dtype)
+
+    def _temporaries(self, layout: Layout) -> dict[str, Array]:
+        return {name: _aligned(layout.shapes[name], dtype) for name, dtype, role in self._arrays if role == "temporary"}
+
+
+def _aligned(shape: tuple[int, ...], dtype: str) -> Array:
+    """An array that begins at a multiple of 64 bytes."""
+    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    raw = np.empty(count + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + count].view(dtype).reshape(shape)

@@ -1,0 +1,138 @@
+"""Roles of indices and the order of loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from graphc.ir.affine import linear
+from graphc.ir.dtypes import is_float
+from graphc.ir.expr import Access, Index, accesses, contains, indices_of
+from graphc.ir.statement import Statement
+from graphc.ir.tensor import Tensor
+
+__all__ = ["Contraction", "Order", "contraction_roles", "loop_order", "shared_index"]
+
+_SMALL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """The two factors of a product that the contraction engine sums, and the role of every index."""
+
+    first: Access
+    second: Access
+    scale: sp.Expr
+    batch: tuple[Index, ...]
+    rows: tuple[Index, ...]
+    columns: tuple[Index, ...]
+    depth: tuple[Index, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Loops from the outermost to the innermost; `inner_left` says that the innermost loop runs along the left side."""
+
+    indices: tuple[Index, ...]
+    inner_left: bool
+    reason: str
+
+
+def contraction_roles(statement: Statement, tensors: dict[str, Tensor]) -> Contraction | None:
+    """Roles of the indices if the statement is a sum of products of two tensors on a box; None otherwise.
+
+    Index in left, first and second: batch; in left and one factor: rows or columns; in both factors only: depth.
+    """
+    if statement.op != "+=" or statement.domain or statement.scatters or not statement.reduced:
+        return None
+    factors = sp.Mul.make_args(statement.value)
+    reads = [f for f in factors if isinstance(f, Access)]
+    rest = [f for f in factors if not isinstance(f, Access)]
+    dtype = tensors[statement.target].dtype
+    if len(reads) != 2 or not is_float(dtype) or any(contains(f, (Access, Index)) for f in rest):
+        return None
+    if any(tensors[r.tensor].dtype != dtype or r.tensor == statement.target for r in reads):
+        return None
+    if any(linear(s) is None or _has_quotient(s) for r in reads for s in (*r.subscripts, *statement.subscripts)):
+        return None
+    in_reads = [set(i for s in r.subscripts for i in indices_of(s)) for r in reads]
+    left, reduced = set(statement.free), set(statement.reduced)
+    last = _last_index(statement)
+    if last is None or sum(last in found for found in in_reads) != 1:
+        return None
+    if last in in_reads[0]:
+        reads.reverse()
+        in_reads.reverse()
+    order = [r.index for r in statement.loops]
+    batch = tuple(i for i in order if i in left and i in in_reads[0] and i in in_reads[1])
+    rows = tuple(i for i in order if i in left and i not in in_reads[1])
+    columns = tuple(i for i in order if i in left and i in in_reads[1] and i not in in_reads[0])
+    depth = tuple(i for i in order if i in reduced)
+    if not (rows and columns and depth):
+        return None
+    return Contraction(reads[0], reads[1], sp.Mul(*rest), batch, rows, columns, depth)
+
+
+def _has_quotient(subscript: sp.Expr) -> bool:
+    form = linear(subscript)
+    return form is not None and any(not a.is_Symbol for a, _ in form.terms)
+
+
+def _last_index(statement: Statement) -> Index | None:
+    for subscript in reversed(statement.subscripts):
+        found = indices_of(subscript)
+        if found:
+            return found[0]
+    return None
+
+
+def _penalty(access: Access, index: Index) -> float:
+    """0 if the access does not move with the index, little if it moves by one element, 1 if it strides."""
+    if index not in access.free_symbols:
+        return 0.0
+    *outer, last = access.subscripts
+    if any(index in s.free_symbols for s in outer) or contains(last, Access):
+        return 1.0
+    form = linear(last)
+    return 0.1 if form is not None and form.coefficient(index) == 1 else 0.6
+
+
+def _small(statement: Statement, index: Index) -> bool:
+    extent = statement.range_of(index).extent
+    return bool(extent.is_Integer and extent < _SMALL)
+
+
+def loop_order(statement: Statement) -> Order:
+    """Left indices outside, window loops between, and innermost the index along which most accesses are contiguous."""
+    left = [i for s in statement.subscripts for i in indices_of(s)]
+    left = list(dict.fromkeys(left))
+    reduced = list(statement.reduced)
+    touched = [Access(statement.target, *statement.subscripts), *(a for a in accesses(statement.value) if isinstance(a, Access))]
+
+    def cost(index: Index) -> tuple[float, int]:
+        return sum(_penalty(a, index) for a in touched) + 3 * _small(statement, index), -([*reduced, *left].index(index))
+
+    if statement.scatters:
+        plain = [s for s in statement.subscripts if isinstance(s, Index) and sum(s in x.free_symbols for x in statement.subscripts) == 1]
+        inner = plain[-1:] if plain else []
+        return Order(tuple([i for i in (*left, *reduced) if i not in inner] + inner), True, "what falls on one element is added in order")
+    if not reduced:
+        return Order(tuple(left), True, "the order of the left side")
+    candidates = [*reduced, *left] if statement.op == "+=" else reduced
+    inner_index = min(candidates, key=cost)
+    if inner_index in left:
+        outer = [i for i in left if i != inner_index]
+        return Order((*outer, *reduced, inner_index), True, f"contiguous along {inner_index}, window loops outside")
+    rest = [i for i in reduced if i != inner_index]
+    return Order((*left, *rest, inner_index), False, f"contiguous along {inner_index}, summed in a register" if statement.op == "+=" else "one result at a time")
+
+
+def shared_index(statement: Statement, order: Order) -> Index | None:
+    """The left index whose values are divided among threads: each element is written by one thread only."""
+    plain = [s for s in statement.subscripts if isinstance(s, Index) and sum(s in x.free_symbols for x in statement.subscripts) == 1]
+    in_order = [i for i in order.indices if i in plain]
+    if not in_order:
+        return None
+    wide = [i for i in in_order if not _small(statement, i)]
+    return (wide or in_order)[0]

@@ -1,0 +1,424 @@
+"""Statements → steps: loops with bounds, accumulators, hoisted reads; or a call of the contraction engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import sympy as sp
+
+from graphc.analysis.legality import in_range
+from graphc.ir.affine import linear
+from graphc.ir.dtypes import dtype_of, is_float, promote, settle
+from graphc.ir.expr import (
+    INFINITY, Access, Call, Compare, FloorDiv, Index, Logical, Where, accesses, build, contains, indices_of, postorder, substitute,
+)
+from graphc.ir.functions import FUNCTIONS
+from graphc.ir.graph import Graph, reads
+from graphc.ir.nest import Assign, Contract, Fill, For, Group, If, Kernel, Local, LoopPlan, Nest, Node, Step, Store
+from graphc.ir.show import statement as show
+from graphc.ir.statement import Range, Statement
+from graphc.ir.tensor import Tensor
+from graphc.schedule.classify import Contraction, Order, contraction_roles, loop_order, shared_index
+from graphc.schedule.target import Target
+
+__all__ = ["PARTIAL", "schedule"]
+
+PARTIAL = "partial"
+"""Suffix of the tensors that hold partial sums."""
+
+_ZERO, _ONE = sp.Integer(0), sp.Integer(1)
+
+
+def schedule(graph: Graph, target: Target, last: Sequence[str] = (), accumulate: str | None = None) -> tuple[Graph, tuple[Step, ...]]:
+    """Steps that compute the outputs of a graph, in an order in which every tensor is complete before it is read.
+
+    Args:
+        graph: canonical, with functions expanded.
+        target: what the machine has.
+        last: tensors that are computed as late as possible (updates that overwrite their inputs).
+        accumulate: type of accumulators of float sums, None for the tensor's own.
+
+    Returns:
+        The graph with the tensors of partial sums added, and the steps.
+    """
+    worker = _Scheduler(graph, target, accumulate)
+    definitions = graph.definitions()
+    names = [n for n in graph.order() if definitions[n]]
+    for name in [n for n in names if n not in last] + [n for n in names if n in last]:
+        worker.define(name, definitions[name])
+    return replace(graph, tensors=tuple(worker.tensors.values())), tuple(worker.steps)
+
+
+class _Scheduler:
+    def __init__(self, graph: Graph, target: Target, accumulate: str | None) -> None:
+        self.tensors = dict(graph.by_name())
+        self.target, self.wide = target, accumulate
+        self.steps: list[Step] = []
+        self.facts: tuple[sp.Expr, ...] = ()
+
+    # ------------------------------------------------------------------------------------------------ statements
+    def define(self, name: str, statements: Sequence[Statement]) -> None:
+        """All statements of one tensor: the ones that set it first, then the ones that add to it."""
+        ordered = sorted(statements, key=lambda s: s.op == "+=")
+        first = ordered[0]
+        complete = self._covers(first) and (len(ordered) == 1 or first.op != "=" or len([s for s in ordered if s.op == "="]) == 1)
+        if not complete:
+            self.steps.append(Fill(name, LoopPlan(f"{name} = 0", "fill", (), "elements", "set to 0 before it is added to")))
+        for position, statement in enumerate(ordered):
+            self._statement(statement, adding=statement.op == "+=" and (position > 0 or not complete))
+
+    def _covers(self, statement: Statement) -> bool:
+        """Whether the statement sets every element of its target."""
+        if statement.scatters or not all(isinstance(s, Index) for s in statement.subscripts) or len(set(statement.subscripts)) < len(statement.subscripts):
+            return False
+        if any(not set(indices_of(d)) & set(statement.reduced) for d in statement.domain):
+            return False
+        shape = self.tensors[statement.target].shape
+        ranges = [statement.range_of(s) for s in statement.subscripts]  # type: ignore[arg-type]
+        return all(r.lower == 0 and sp.expand(r.upper - e) == 0 for r, e in zip(ranges, shape, strict=True))
+
+    def _statement(self, statement: Statement, adding: bool) -> None:
+        roles = contraction_roles(statement, self.tensors) if self.target.has_engine else None
+        if roles is not None and self.wide is None and not self._tiny(statement, roles):
+            self.steps.append(self._contract(statement, roles, adding))
+            return
+        order = loop_order(statement)
+        if statement.op == "+=" and not statement.free and statement.reduced:
+            self._total(statement, order, adding)
+        elif statement.op not in ("=", "+="):
+            self._nest(statement, order, self._selected(statement, order), self._kind(statement), "one accumulator per result")
+        elif statement.reduced and not order.inner_left:
+            self._nest(statement, order, self._summed(statement, order, adding), "sum", "summed in a register")
+        elif statement.reduced and not statement.scatters:
+            self._nest(statement, order, self._rows(statement, order, adding), "sum", "rows added in place")
+        else:
+            self._nest(statement, order, self._mapped(statement, order, adding), self._kind(statement), "element by element")
+
+    @staticmethod
+    def _kind(statement: Statement) -> str:
+        if statement.scatters:
+            return "scatter"
+        if statement.op not in ("=", "+="):
+            return statement.op.replace("_split", "")
+        gathers = any(contains(s, Access) for a in accesses(statement.value) for s in a.subscripts)
+        return "gather" if gathers else "map"
+
+    @staticmethod
+    def _tiny(statement: Statement, roles: Contraction) -> bool:
+        """Literal extents so small that plain loops, which the compiler unrolls, are better."""
+        extents = [statement.range_of(i).extent for i in (*roles.rows, *roles.columns, *roles.depth)]
+        return all(e.is_Integer for e in extents) and sp.Mul(*extents) <= 512
+
+    # ------------------------------------------------------------------------------------------------------ steps
+    def _nest(self, statement: Statement, order: Order, body: tuple[Node, ...], kind: str, strategy: str, shared: Index | None = None,
+              extent: sp.Expr | None = None) -> None:
+        shared = shared if shared is not None else shared_index(statement, order)
+        if shared is not None and extent is None:
+            extent = statement.range_of(shared).extent
+            body = _mark(body, shared)
+        names = tuple(dict.fromkeys((statement.target, *reads(statement))))
+        roles = {"sum": "reduction", "map": "map", "gather": "gather", "scatter": "scatter"}.get(kind, "reduction")
+        plan = LoopPlan(show(statement), roles, tuple(map(str, order.indices)), str(shared or ""), strategy, order.reason)
+        kernel = Kernel(kind, show(statement), names, body, extent)
+        self.steps.append(Nest(kernel, plan, reads(statement), statement.target, _cost(statement)))
+
+    def _contract(self, statement: Statement, roles: Contraction, adding: bool) -> Contract:
+        operands = (Access(statement.target, *statement.subscripts), roles.first, roles.second)
+        groups = [self._group(statement, g, operands) for g in (roles.batch, roles.rows, roles.columns, roles.depth)]
+        constants = tuple(tuple(_constant(s) for s in o.subscripts) for o in operands)
+        names = {"batch": roles.batch, "rows": roles.rows, "columns": roles.columns, "depth": roles.depth}
+        words = "; ".join(f"{k} {' '.join(map(str, v))}" for k, v in names.items() if v)
+        order = (*roles.batch, *roles.rows, *roles.columns, *roles.depth)
+        plan = LoopPlan(show(statement), "contraction", tuple(map(str, order)), "tiles", f"contraction engine: {words}")
+        return Contract((statement.target, roles.first.tensor, roles.second.tensor), *groups, constants, roles.scale, adding, plan, _cost(statement))  # type: ignore[arg-type]
+
+    @staticmethod
+    def _group(statement: Statement, indices: Sequence[Index], operands: Sequence[Access]) -> Group:
+        ranges = [statement.range_of(i) for i in indices]
+        coefficients = tuple(
+            tuple(tuple(_coefficient(s, i) for s in operand.subscripts) for i in indices) for operand in operands
+        )
+        return Group(tuple(sp.expand(r.extent) for r in ranges), tuple(r.lower for r in ranges), coefficients)
+
+    # ------------------------------------------------------------------------------------------------- loop bodies
+    def _mapped(self, statement: Statement, order: Order, adding: bool) -> tuple[Node, ...]:
+        store = Store(statement.target, statement.subscripts, statement.value, adding or statement.scatters)
+        return self._loops(statement, order.indices, (store,))
+
+    def _rows(self, statement: Statement, order: Order, adding: bool) -> tuple[Node, ...]:
+        """Reduced loops around a loop along the left side; the row is set to 0 first."""
+        inner = order.indices[-1]
+        left = [i for i in order.indices[:-1] if i in statement.free]
+        rest = [i for i in order.indices if i not in left]
+        body = self._loops(statement, rest, (Store(statement.target, statement.subscripts, statement.value, True),), outer=left)
+        if not adding:
+            r = statement.range_of(inner)
+            body = (For(inner, (r.lower,), (r.upper,), (Store(statement.target, statement.subscripts, _ZERO),)), *body)
+        return self._wrap(statement, left, body)
+
+    def _accumulator_type(self, statement: Statement) -> str:
+        dtype = self.tensors[statement.target].dtype
+        return self.wide if self.wide is not None and is_float(dtype) else dtype
+
+    def _summed(self, statement: Statement, order: Order, adding: bool) -> tuple[Node, ...]:
+        left = [i for i in order.indices if i in statement.free]
+        rest = [i for i in order.indices if i not in left]
+        total = Local("total")
+        dtype = self._accumulator_type(statement)
+        body = (
+            Assign(total, _ZERO, dtype),
+            *self._summing(statement, rest, total, dtype, left),
+            Store(statement.target, statement.subscripts, total, adding),
+        )
+        return self._wrap(statement, left, body)
+
+    def _summing(self, statement: Statement, rest: Sequence[Index], total: Local, dtype: str, outer: Sequence[Index]) -> tuple[Node, ...]:
+        """Loops that add to `total`; with several loops every innermost one has a sum of its own, so that rounding errors stay small."""
+        if len(rest) < 2:
+            return self._loops(statement, rest, (Assign(total, _plus(total, statement.value), dtype),), outer)
+        row = Local("row")
+        inner = self._loops(statement, rest[-1:], (Assign(row, _plus(row, statement.value), dtype),), (*outer, *rest[:-1]))
+        body = (Assign(row, _ZERO, dtype), *inner, Assign(total, _plus(total, row), dtype))
+        return self._loops(statement, rest[:-1], body, outer, hoist=False, also=rest[-1:])
+
+    def _total(self, statement: Statement, order: Order, adding: bool) -> None:
+        """A sum to a single element: partial sums of blocks of the outermost loop, always the same number of them."""
+        name = f"{statement.target}.{PARTIAL}"
+        while name in self.tensors:
+            name += "_"
+        info = self.tensors[statement.target]
+        dtype = self._accumulator_type(statement)
+        blocks = sp.Integer(self.target.partial_sums)
+        self.tensors[name] = Tensor(name, (blocks,), dtype, "defined", info.group)
+        outer = order.indices[0]
+        block, total = Index("block"), Local("total")
+        r = statement.range_of(outer)
+        low, high = (r.lower + FloorDiv(sp.expand(b * r.extent), int(blocks)) for b in (block, block + 1)) if sp.expand(r.extent).is_Integer else (
+            r.lower + Call("split", block, r.extent, blocks), r.lower + Call("split", block + 1, r.extent, blocks))
+        restricted = replace(statement, ranges=tuple(Range(outer, low, high) if x.index == outer else x for x in statement.ranges))
+        self.facts = r.constraints()
+        body: tuple[Node, ...] = (
+            Assign(total, _ZERO, dtype), *self._summing(restricted, order.indices, total, dtype, ()), Store(name, (block,), total),
+        )
+        self.facts = ()
+        nest = (For(block, (_ZERO,), (blocks,), body, True),)
+        partial = replace(statement, target=name, subscripts=(block,))
+        kernel = Kernel("total", show(statement), tuple(dict.fromkeys((name, *reads(statement)))), nest, blocks)
+        plan = LoopPlan(show(statement), "reduction", tuple(map(str, order.indices)), "blocks", f"{blocks} partial sums, then their sum", order.reason)
+        self.steps.append(Nest(kernel, plan, reads(partial), name, _cost(statement)))
+        final = (
+            Assign(total, _ZERO, dtype),
+            For(block, (_ZERO,), (blocks,), (Assign(total, total + Access(name, block), dtype),)),
+            Store(statement.target, statement.subscripts, total, adding),
+        )
+        plan = LoopPlan(f"{statement.target}[()] = sum of {name}", "reduction", ("block",), "", "sum of the partial sums")
+        self.steps.append(Nest(Kernel("finish", plan.loop, (statement.target, name), final, None), plan, (name,), statement.target, blocks))
+
+    def _selected(self, statement: Statement, order: Order) -> tuple[Node, ...]:
+        """Reductions other than sums: an accumulator and the rule how a value enters it."""
+        left = [i for i in order.indices if i in statement.free]
+        rest = [i for i in order.indices if i not in left]
+        own = settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype))
+        start, update, result = _selection(statement, own)
+        body = (*start, *self._loops(statement, rest, update, left, hoist=False), Store(statement.target, statement.subscripts, result))
+        return self._wrap(statement, left, body)
+
+    # ---------------------------------------------------------------------------------------------------- loops
+    def _wrap(self, statement: Statement, left: Sequence[Index], body: tuple[Node, ...]) -> tuple[Node, ...]:
+        return self._loops(statement, left, body, hoist=False, also=[r.index for r in statement.loops if r.index not in left])
+
+    def _loops(self, statement: Statement, order: Sequence[Index], body: tuple[Node, ...], outer: Sequence[Index] = (), hoist: bool = True,
+               also: Sequence[Index] = ()) -> tuple[Node, ...]:
+        """Loops over `order` inside loops over `outer` that exist already and around loops over `also` that `body` contains.
+
+        Every condition of the domain bounds the innermost loop whose index it contains.
+        """
+        if hoist and order:
+            body, lets = self._hoisted(statement, order, body, outer)
+        else:
+            lets = ()
+        for position in range(len(order) - 1, -1, -1):
+            index = order[position]
+            known = {*outer, *order[:position]}
+            r = statement.range_of(index)
+            lower, upper, tests = [r.lower], [r.upper], []
+            for condition in statement.domain:
+                names = set(indices_of(condition))
+                if index in names and names <= known | {index}:
+                    _bound(condition, index, lower, upper, tests)
+            if tests:
+                body = (If(tests[0] if len(tests) == 1 else Logical("and", *tests), body),)
+            body = (For(index, tuple(dict.fromkeys(lower)), tuple(dict.fromkeys(upper)), body),)
+            if lets and position == len(order) - 1:
+                body = (*lets, *body)
+        if not outer:
+            everywhere = [c for c in statement.domain if not indices_of(c)]
+            for condition in everywhere:
+                body = (If(Compare(">=", condition, _ZERO), body),)
+        return body
+
+    def _hoisted(self, statement: Statement, order: Sequence[Index], body: tuple[Node, ...], outer: Sequence[Index]) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+        """Move what does not change in the innermost loop in front of it, if it is provably in range there."""
+        inner = order[-1]
+        known = {*outer, *order[:-1]}
+        facts = (*self.facts, *(c for i in known for c in statement.range_of(i).constraints()), *(d for d in statement.domain if set(indices_of(d)) <= known))
+        found: dict[sp.Expr, Local] = {}
+        for part in _invariants(statement.value, inner):
+            safe = all(
+                not contains(s, Access) and in_range(s, e, facts)
+                for a in accesses(part) for s, e in zip(a.subscripts, self.tensors[a.tensor].shape, strict=True)
+            )
+            if safe and all(a.tensor != statement.target for a in accesses(part)):
+                found.setdefault(part, Local(f"c{len(found)}"))
+        if not found:
+            return body, ()
+        whole = promote(settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype)), self.tensors[statement.target].dtype)
+        lets = tuple(Assign(name, part, _own_type(part, self.tensors, whole)) for part, name in found.items())
+        return tuple(_replaced(node, dict(found)) for node in body), lets
+
+
+def _own_type(part: sp.Expr, tensors: dict[str, Tensor], whole: str) -> str:
+    dtype = dtype_of(part, lambda n: tensors[n].dtype)
+    return (whole if is_float(whole) else "float32") if dtype == "weak_float" else settle(dtype)
+
+
+def _plus(total: Local, value: sp.Expr) -> sp.Expr:
+    return Call("plus", total, value)
+
+
+def _replaced(node: Node, mapping: dict[sp.Basic, sp.Expr]) -> Node:
+    if isinstance(node, Store | Assign):
+        return replace(node, value=substitute_products(node.value, mapping))
+    return node
+
+
+def substitute_products(value: sp.Expr, mapping: dict[sp.Basic, sp.Expr]) -> sp.Expr:
+    """Replace hoisted parts; a hoisted product may be some of the factors of a larger one."""
+    products = {frozenset(p.args): name for p, name in mapping.items() if isinstance(p, sp.Mul)}
+
+    def walk(node: sp.Basic) -> sp.Basic:
+        if node in mapping:
+            return mapping[node]
+        if isinstance(node, sp.Mul):
+            for factors, name in products.items():
+                if factors <= set(node.args):
+                    rest = [walk(a) for a in node.args if a not in factors]
+                    return build(lambda: sp.Mul(name, *rest))  # noqa: B023
+        if not node.args or isinstance(node, Access):
+            return node
+        arguments = [walk(a) for a in node.args]
+        return node if all(a is b for a, b in zip(arguments, node.args, strict=True)) else build(lambda: node.func(*arguments))
+
+    return walk(value)  # type: ignore[return-value]
+
+
+def _invariants(value: sp.Expr, inner: Index) -> list[sp.Expr]:
+    """Largest parts without the inner index that are worth a variable, outside of lazy branches."""
+    found: list[sp.Expr] = []
+
+    def walk(node: sp.Basic) -> None:
+        if not contains(node, (Access, Call)):
+            return
+        if inner not in node.free_symbols:
+            found.append(node)  # type: ignore[arg-type]
+            return
+        if isinstance(node, Where):
+            walk(node.condition)
+            return
+        if isinstance(node, sp.Mul):
+            still = [a for a in node.args if inner not in a.free_symbols]
+            if len(still) > 1 and any(contains(a, (Access, Call)) for a in still):
+                found.append(build(lambda: sp.Mul(*still)))
+                for a in node.args:
+                    if a not in still:
+                        walk(a)
+                return
+        if isinstance(node, Access):
+            return
+        for a in node.args:
+            walk(a)
+
+    walk(value)
+    return found
+
+
+def _mark(body: tuple[Node, ...], shared: Index) -> tuple[Node, ...]:
+    """Mark the loops over the shared index."""
+    marked: list[Node] = []
+    for node in body:
+        if isinstance(node, For):
+            inner = _mark(node.body, shared)
+            marked.append(replace(node, body=inner, shared=node.index == shared))
+        elif isinstance(node, If):
+            marked.append(replace(node, body=_mark(node.body, shared)))
+        else:
+            marked.append(node)
+    return tuple(marked)
+
+
+def _bound(condition: sp.Expr, index: Index, lower: list[sp.Expr], upper: list[sp.Expr], tests: list[sp.Expr]) -> None:
+    """Turn ``condition ≥ 0`` into a bound of `index`, or into a test if it is inside a quotient."""
+    form = linear(condition)
+    assert form is not None
+    if any(not a.is_Symbol and index in a.free_symbols for a, _ in form.terms):
+        tests.append(Compare(">=", condition, _ZERO))
+        return
+    factor = form.coefficient(index)
+    rest = sp.expand(condition - factor * index)
+    if factor > 0:
+        lower.append(sp.expand(-FloorDiv(rest, factor)))
+    else:
+        upper.append(sp.expand(FloorDiv(rest, -factor) + 1))
+
+
+def _selection(statement: Statement, dtype: str) -> tuple[tuple[Node, ...], tuple[Node, ...], sp.Expr]:
+    """Start, update and result of a reduction."""
+    op, value = statement.op.replace("_split", ""), statement.value
+    best, here = Local("best"), Local("here")
+    if op in ("any", "all"):
+        return (Assign(best, sp.false if op == "any" else sp.true, "bool"),), (  # type: ignore[arg-type]
+            Assign(best, Logical("or" if op == "any" else "and", best, value), "bool"),), best
+    if op == "prod":
+        return (Assign(best, _ONE, dtype),), (Assign(best, best * value, dtype),), best
+    sign = "<" if "min" in op else ">"
+    start = Assign(best, (INFINITY if "min" in op else -INFINITY), dtype)
+    if op in ("max", "min"):
+        return (start,), (Assign(best, Call("maximum" if op == "max" else "minimum", best, value), dtype),), best
+    place, first = Local("place"), Local("first")
+    position: sp.Expr = _ZERO
+    for index in statement.reduced:
+        r = statement.range_of(index)
+        position = sp.expand(position * r.extent + index - r.lower)
+    better = Logical("or", first, Compare(sign, here, best), Logical("and", Compare("!=", here, here), Compare("==", best, best)))
+    update = (
+        Assign(here, value, dtype),
+        If(better, (Assign(best, here, dtype), Assign(place, position, "int64"), Assign(first, sp.false, "bool"))),  # type: ignore[arg-type]
+    )
+    return (start, Assign(place, _ZERO, "int64"), Assign(first, sp.true, "bool")), update, place  # type: ignore[arg-type]
+
+
+def _constant(subscript: sp.Expr) -> sp.Expr:
+    """The part of a subscript without indices."""
+    return sp.Add(*(t for t in sp.Add.make_args(sp.expand(subscript)) if not indices_of(t)))
+
+
+def _coefficient(subscript: sp.Expr, index: Index) -> int:
+    form = linear(subscript)
+    assert form is not None
+    return form.coefficient(index)
+
+
+def _cost(statement: Statement) -> sp.Expr:
+    """Scalar operations of the whole nest, a box assumed."""
+    operations = 0
+    for node in postorder(statement.value):
+        if isinstance(node, sp.Add | sp.Mul):
+            operations += len(node.args) - 1
+        elif isinstance(node, Call):
+            operations += FUNCTIONS[node.function].cost if node.function in FUNCTIONS else 1
+        elif isinstance(node, sp.Pow):
+            operations += 4
+    return sp.Mul(*(r.extent for r in statement.loops)) * (operations + 1)
+
+

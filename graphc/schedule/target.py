@@ -1,0 +1,28 @@
+"""Targets as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CPU", "CUDA", "Target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the schedule needs to know about a machine.
+
+    Attributes:
+        name: as in ``gc.compile(target=…)``.
+        has_engine: whether contractions go to the hand-tuned engine.
+        vector_innermost: whether the innermost loop is a vector loop (a CPU) or a sequential one (a GPU thread).
+        partial_sums: number of partial sums of a reduction to a scalar.
+    """
+
+    name: str
+    has_engine: bool
+    vector_innermost: bool
+    partial_sums: int
+
+
+CPU = Target("cpu", has_engine=True, vector_innermost=True, partial_sums=64)
+CUDA = Target("cuda", has_engine=False, vector_innermost=False, partial_sums=256)

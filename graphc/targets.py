@@ -1,0 +1,143 @@
+"""From a scheduled graph to the runner of a target: what the generated module needs is computed here from sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from graphc.emit.cpu import CpuModule, GatherCheck, emit_cpu
+from graphc.interpret import size_value
+from graphc.ir.expr import Access, accesses
+from graphc.ir.graph import Graph, reads
+from graphc.ir.nest import Contract, Group
+from graphc.ir.show import Order, statement
+from graphc.ir.statement import Statement
+from graphc.passes.expand import expand_functions, expand_logsumexp
+from graphc.passes.pad_copy import copy_padded
+from graphc.passes.prune import merge
+from graphc.runtime.cpu import CpuRunner, Layout
+from graphc.schedule.lower import schedule
+from graphc.schedule.target import CPU
+
+__all__ = ["cpu_runner"]
+
+FOR_CPU = (expand_functions, expand_logsumexp, copy_padded, merge)
+
+
+def cpu_runner(graph: Graph, header: str, updates: tuple[tuple[str, str], ...], accumulate: str | None, threads: int | None) -> CpuRunner:
+    """Schedule a canonical graph for the CPU and emit its module.
+
+    Args:
+        graph: canonical.
+        header: docstring of the generated module.
+        updates: (input, tensor with its new value): written in place where every read of the input happens before.
+        accumulate: type of the accumulators of float sums.
+        threads: of the team.
+    """
+    for step in FOR_CPU:
+        graph = step(graph)
+    in_place = _in_place(graph, updates)
+    scheduled, steps = schedule(graph, CPU, tuple(in_place), accumulate)
+    tensors = scheduled.by_name()
+    orders = {statement(s): Order.of(s) for s in graph.statements}
+    module = emit_cpu(steps, tensors, orders, in_place, header)
+    arrays = tuple(
+        (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary") for name in module.arrays
+    )
+    checks = tuple(_message(check) for check in module.checks)
+    return CpuRunner(module.text, module.kernels, arrays, in_place, _layout(scheduled, module), checks, threads)
+
+
+def _in_place(graph: Graph, updates: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """New values that may overwrite the input they replace: maps that read it only at the element they write, after all others."""
+    definitions = graph.definitions()
+    chosen: dict[str, str] = {}
+    for old, new in updates:
+        statements = definitions[new]
+        if len(statements) == 1 and _elementwise(statements[0], old) and new not in chosen:
+            chosen[new] = old
+    while True:
+        bad = {new for new, old in chosen.items() if any(old in reads(s) for s in graph.statements if s.target not in chosen and _reads_late(s, chosen, graph))}
+        bad |= {new for new, old in chosen.items() for s in graph.statements if s.target != new and s.target in chosen and old in reads(s)}
+        bad |= {new for new in chosen if any(new in reads(s) for s in graph.statements)}
+        if not bad:
+            return chosen
+        chosen = {new: old for new, old in chosen.items() if new not in bad}
+
+
+def _reads_late(s: Statement, chosen: Mapping[str, str], graph: Graph) -> bool:
+    """Whether a statement depends on an updated tensor and so runs after it."""
+    return any(name in chosen for name in reads(s))
+
+
+def _elementwise(s: Statement, old: str) -> bool:
+    if s.op != "=" or s.reduced or s.domain or s.scatters or any(not x.is_Symbol for x in s.subscripts):
+        return False
+    return all(a.subscripts == s.subscripts for a in accesses(s.value) if isinstance(a, Access) and a.tensor == old)
+
+
+# ------------------------------------------------------------------------------------------------------------------- sizes
+
+
+def _layout(graph: Graph, module: CpuModule) -> Callable[[Mapping[sp.Basic, int]], Layout]:
+    tensors = graph.by_name()
+
+    def layout(sizes: Mapping[sp.Basic, int]) -> Layout:
+        shapes = {name: tuple(size_value(e, sizes) for e in tensors[name].shape) for name in module.arrays}
+        tables: list[NDArray[Any]] = []
+        for step in module.contractions:
+            tables += _tables(step, shapes, sizes)
+        operations = sum(float(size_value(k.cost, sizes)) for k in module.kernels)
+        return Layout(shapes, tuple(tables), tuple(sizes[s] for s in module.sizes), operations)
+
+    return layout
+
+
+def _tables(step: Contract, shapes: Mapping[str, tuple[int, ...]], sizes: Mapping[sp.Basic, int]) -> list[NDArray[Any]]:
+    """Element offsets of batch, rows, columns and depth in the operands that contain them."""
+    strides = [_strides(shapes[name]) for name in step.operands]
+    start = [sum(size_value(c, sizes) * s for c, s in zip(constant, stride, strict=True)) for constant, stride in zip(step.constants, strides, strict=True)]
+    tables = []
+    for group, operands in ((step.batch, (0, 1, 2)), (step.rows, (0, 1)), (step.columns, (0, 2)), (step.depth, (1, 2))):
+        rows = [_offsets(group, k, strides[k], sizes) for k in operands]
+        if group is step.batch:
+            rows = [row + start[k] for row, k in zip(rows, operands, strict=True)]
+        tables.append(np.ascontiguousarray(np.stack(rows), dtype=np.int64))
+    return tables
+
+
+def _offsets(group: Group, operand: int, strides: tuple[int, ...], sizes: Mapping[sp.Basic, int]) -> NDArray[Any]:
+    total = np.zeros(1, np.int64)
+    for extent, lower, coefficients in zip(group.extents, group.lowers, group.coefficients[operand], strict=True):
+        step = sum(c * s for c, s in zip(coefficients, strides, strict=True))
+        first = size_value(lower, sizes)
+        total = (total[:, None] + step * np.arange(first, first + max(size_value(extent, sizes), 0), dtype=np.int64)[None, :]).reshape(-1)
+    return total
+
+
+def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    strides = [1] * len(shape)
+    for d in range(len(shape) - 2, -1, -1):
+        strides[d] = strides[d + 1] * shape[d + 1]
+    return tuple(strides)
+
+
+# ---------------------------------------------------------------------------------------------------------------- messages
+
+
+def _message(check: GatherCheck) -> Callable[[int, Mapping[str, NDArray[Any]]], str]:
+    def message(value: int, arrays: Mapping[str, NDArray[Any]]) -> str:
+        extent = arrays[check.target].shape[check.dimension]
+        array = arrays.get(check.tensor)
+        found = np.argwhere((array < 0) | (array >= extent)) if array is not None else np.empty((0, 0))
+        place, shown = (list(map(int, found[0])), int(array[tuple(found[0])])) if array is not None and len(found) else ([], value)
+        return (f"{check.tensor}{place or ''} is {shown}, but it is a subscript of dimension {check.dimension} of {check.target}, which has {extent} elements "
+                f"(0 … {extent - 1}).\n    {check.loop}")
+
+    return message
+
+
