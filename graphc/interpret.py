@@ -20,7 +20,7 @@ import sympy as sp
 from graphc.errors import ArgumentError, InternalError
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import (
-    INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where,
+    INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where, indices_of,
 )
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph
@@ -34,6 +34,10 @@ Environment = dict[sp.Basic, Any]
 
 class _Dropped(Exception):
     """A skipped element was read: the term of the surrounding reduction is dropped."""
+
+
+class _Empty(ArgumentError):
+    """An extremum over an empty range; a fault only if somebody reads it."""
 
 
 def _guarded(function: Callable[..., float], at_pole: float = math.nan) -> Callable[..., float]:
@@ -130,6 +134,8 @@ def size_value(node: sp.Basic, sizes: Mapping[sp.Basic, int]) -> int:
         return sum(size_value(a, sizes) for a in node.args)
     if isinstance(node, sp.Mul):
         return math.prod(size_value(a, sizes) for a in node.args)
+    if isinstance(node, sp.Pow) and isinstance(node.exp, sp.Integer) and node.exp > 0:
+        return size_value(node.base, sizes) ** int(node.exp)
     raise InternalError(f"{node} is not an integer expression in sizes.")
 
 
@@ -175,8 +181,10 @@ class _Machine:
             if key in self.active:
                 raise InternalError(f"{name}[{','.join(map(str, where))}] depends on itself.")
             self.active.add(key)
-            self.done[key] = self._computed(name, where)
-            self.active.discard(key)
+            try:
+                self.done[key] = self._computed(name, where)
+            finally:
+                self.active.discard(key)
         return self.done[key]
 
     def _bounds(self, name: str, where: tuple[int, ...], shape: tuple[int, ...]) -> None:
@@ -193,6 +201,8 @@ class _Machine:
                 continue
             for environment in self._matching(statement, where):
                 initial = True
+                if not self._inside(tuple(d for d in statement.domain if set(indices_of(d)) <= set(statement.free)), environment):
+                    continue
                 try:
                     if statement.op in ("=", "+="):
                         total += self._summed(statement, environment) if statement.op == "+=" else self.value(statement.value, environment, statement)
@@ -400,7 +410,7 @@ def _combine(op: str, terms: list[Any], positions: list[int], statement: Stateme
     if op == "logsumexp":
         return _logsumexp(terms)
     if not terms:
-        raise ArgumentError(f"{op} over an empty range has no value.\n    {statement_body(statement)}\n  at {statement.location}")
+        raise _Empty(f"{op} over an empty range has no value.\n    {statement_body(statement)}\n  at {statement.location}")
     sign = -1 if "min" in op else 1
     best = 0
     for k in range(1, len(terms)):
@@ -445,7 +455,11 @@ def interpret(
         shape, dtype = machine.shapes[name], machine.tensors[name].dtype
         array = np.empty(shape, complex if complex_step and is_float(dtype) else dtype)
         for where in np.ndindex(*shape):
-            array[where] = machine.element(name, where)
+            try:
+                array[where] = machine.element(name, where)
+            except _Empty:
+                if name in graph.outputs:
+                    raise
         if name in graph.outputs:
             results[name] = array
     for name in graph.outputs:

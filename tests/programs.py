@@ -22,6 +22,9 @@ from graphc.ir.expr import Size
 
 __all__ = ["RandomProgram", "generate", "programs"]
 
+INITIAL_SLICES = False
+"""Whether recurrences start from ``h[-1, i] = …`` (the alternative is a condition)."""
+
 _NAMES = "ijkpqrsbcdefghlmnuvwxyz"
 
 
@@ -367,6 +370,8 @@ class _Writer:
         for _ in range(10):
             s = self.subscript(scope)
             k = 0 if s.plain and not s.plain.declared and self.chance(0.5) else self.random.randint(-2, 1)
+            if k and s.text == f"{s.loops[0].name if s.loops else ''} + {-k}":
+                continue
             if k:
                 s = Subscript(f"{s.text} {'+' if k > 0 else '-'} {abs(k)}", s.low + k, s.high + k, s.loops)
             low, high, n = s.low.at(self.sizes), s.high.at(self.sizes), extent.at(self.sizes)
@@ -717,10 +722,12 @@ class _Writer:
         t, i, name = steps.name, width.name, made.name
         lines = [steps.line(), width.line()]
         if kind == "network":
-            w, start = self.input((width.upper, width.upper), 0.5), self.input((width.upper,))
-            lines += ['j = gc.index("j")' if i != "j" else 'j_ = gc.index("j_")', f"{name}[-1, {i}] = {start.name}[{i}]"]
-            j = "j" if i != "j" else "j_"
-            lines.append(f"{name}[{t}, {i}] = gc.tanh(gc.sum({w.name}[{i}, {j}]*{name}[{t} - 1, {j}], over={j}) + {x.name}[{t}, {i}])")
+            w, start, j = self.input((width.upper, width.upper), 0.5), self.input((width.upper,)), self.loop(width.upper, False).name
+            lines.append(f'{j} = gc.index("{j}")')
+            before = f"{name}[{t} - 1, {j}]" if INITIAL_SLICES else f"gc.where({t} > 0, {name}[{t} - 1, {j}], {start.name}[{j}])"
+            if INITIAL_SLICES:
+                lines.append(f"{name}[-1, {i}] = {start.name}[{i}]")
+            lines.append(f"{name}[{t}, {i}] = gc.tanh(gc.sum({w.name}[{i}, {j}]*{before}, over={j}) + {x.name}[{t}, {i}])")
         elif kind == "prefix":
             lines.append(f"{name}[{t}, {i}] = gc.where({t} > 0, {name}[{t} - 1, {i}]*{self.number(0.3, 0.9)}, {self.number()}) + {x.name}[{t}, {i}]")
         elif kind == "suffix":

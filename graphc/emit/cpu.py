@@ -149,8 +149,8 @@ class _Emitter:
         if not uses_status:
             parameters.remove("status")
         head = f"def {function.name}({', '.join(parameters)}):"
-        comments = [f"    # {s}" for s in dict.fromkeys(function.statements)]
-        wrapped = [line for c in comments for line in textwrap.wrap(c, 136, initial_indent="    ", subsequent_indent="    #   ")]
+        comments = dict.fromkeys(function.statements)
+        wrapped = [line for c in comments for line in textwrap.wrap(c, 136, initial_indent="    # ", subsequent_indent="    #     ")]
         views = f"    {', '.join(arrays)} = {', '.join(f'view({a})' for a in arrays)}"
         return "\n".join(["@njit(**INNER)", head, *wrapped, views, *function.lines])
 

@@ -124,7 +124,7 @@ class Writer:
             case Access():
                 return Typed(self.read(node), _ATOM, _wide(self.dtype_of(node.tensor)))
             case Local():
-                return Typed(safe(node.name), _ATOM, self.locals[node])
+                return Typed(node.name, _ATOM, self.locals[node])
             case Index() | Size() | FloorDiv() | Modulo():
                 text, strength = self._integer(node)
                 return Typed(text, strength, "weak_int")
@@ -263,7 +263,7 @@ def _wide(dtype: str) -> str:
 _RESERVED = frozenset(
     "False None True and as assert async await break class continue def del elif else except finally for from global if import in is lambda "
     "nonlocal not or pass raise return try while with yield range min max abs bool f32 f64 i64 np view share wait launch contract checked total "
-    "row best here place first last me team sync status program start block INFINITY NAN exp expm1 log log1p sqrt rsqrt sin cos tan tanh sigmoid "
+    "row best here place first last me team sync status program start INFINITY NAN exp expm1 log log1p sqrt rsqrt sin cos tan tanh sigmoid "
     "softplus erf power hypot atan2 floor ceil round_ absolute sign maximum minimum".split()
 )
 

@@ -40,7 +40,7 @@ class Walker:
                     yield from self.lines(node.body, depth + 1)
                 case Assign():
                     self.writer.locals[node.name] = node.dtype
-                    yield f"{indent}{safe(node.name.name)} = {self.writer.value(node.value, node.dtype)}"
+                    yield f"{indent}{node.name.name} = {self.writer.value(node.value, node.dtype)}"
                 case Store():
                     dtype = self.writer.dtype_of(node.tensor)
                     left = f"{self.writer.name_of(node.tensor)}[{self._left(node)}]"
@@ -84,8 +84,8 @@ def _expressions(body: Sequence[Node]) -> Iterator[sp.Basic]:
     for node in body:
         match node:
             case For():
-                yield from node.lower
-                yield from node.upper
+                yield from node.lower[node.shared and node.lower[0] == 0 :]
+                yield from node.upper[node.shared :]
                 yield from _expressions(node.body)
             case Assign():
                 yield node.value

@@ -12,18 +12,22 @@ import sympy as sp
 
 from graphc.errors import NotationError
 from graphc.frontend.location import here
+from graphc.frontend.unindexed import AbsentError, Unindexed, is_number, shown
 from graphc.ir.affine import is_affine
 from graphc.ir.expr import (
-    Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where, build, constant, contains,
+    Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where, build, constant, contains,
 )
 from graphc.ir.show import expression
 
 if TYPE_CHECKING:
     from graphc.frontend.tensor import Tensor
 
-__all__ = ["Expr", "IndexVariable", "combine", "display", "is_number", "wrap"]
+__all__ = [
+    "Expr", "IndexVariable", "as_number", "combine", "display", "is_number", "merged", "plain", "real_power", "shown", "wrap",
+]
 
 _EMPTY: Mapping[Any, Any] = MappingProxyType({})
+_LARGEST_INTEGER = 2**63 - 1
 
 
 def display(node: sp.Basic) -> str:
@@ -33,10 +37,6 @@ def display(node: sp.Basic) -> str:
 
 def plain(text: str) -> str:
     return re.sub(r"[#@]\d+", "", text)
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)
 
 
 class Expr:
@@ -65,34 +65,34 @@ class Expr:
 
     # ------------------------------------------------------------------------------------------------ arithmetic
     def __add__(self, other: Any) -> Expr:
-        return combine(lambda a, b: a + b, self, other)
+        return combine(lambda a, b: a + b, self, other, form="{} + {}")
 
     def __radd__(self, other: Any) -> Expr:
-        return combine(lambda a, b: a + b, other, self)
+        return combine(lambda a, b: a + b, other, self, form="{} + {}")
 
     def __sub__(self, other: Any) -> Expr:
-        return combine(lambda a, b: a - b, self, other)
+        return combine(lambda a, b: a - b, self, other, form="{} - {}")
 
     def __rsub__(self, other: Any) -> Expr:
-        return combine(lambda a, b: a - b, other, self)
+        return combine(lambda a, b: a - b, other, self, form="{} - {}")
 
     def __mul__(self, other: Any) -> Expr:
-        return combine(lambda a, b: a * b, self, other)
+        return combine(lambda a, b: a * b, self, other, form="{}*{}")
 
     def __rmul__(self, other: Any) -> Expr:
-        return combine(lambda a, b: a * b, other, self)
+        return combine(lambda a, b: a * b, other, self, form="{}*{}")
 
     def __truediv__(self, other: Any) -> Expr:
-        return combine(_divide, self, other)
+        return combine(_divide, self, other, form="{}/{}")
 
     def __rtruediv__(self, other: Any) -> Expr:
-        return combine(_divide, other, self)
+        return combine(_divide, other, self, form="{}/{}")
 
     def __pow__(self, other: Any) -> Expr:
-        return combine(_power, self, other)
+        return combine(real_power, self, other, form="{}**{}")
 
     def __rpow__(self, other: Any) -> Expr:
-        return combine(_power, other, self)
+        return combine(real_power, other, self, form="{}**{}")
 
     def __neg__(self) -> Expr:
         return combine(lambda a: -a, self)
@@ -106,42 +106,48 @@ class Expr:
     def __floordiv__(self, other: Any) -> Expr:
         return _quotient(FloorDiv, "//", self, other)
 
+    def __rfloordiv__(self, other: Any) -> Expr:
+        return _quotient(FloorDiv, "//", other, self)
+
     def __mod__(self, other: Any) -> Expr:
         return _quotient(Modulo, "%", self, other)
 
+    def __rmod__(self, other: Any) -> Expr:
+        return _quotient(Modulo, "%", other, self)
+
     # ------------------------------------------------------------------------------------------------ conditions
     def __lt__(self, other: Any) -> Expr:
-        return combine(lambda a, b: Compare("<", a, b), self, other)
+        return combine(lambda a, b: Compare("<", a, b), self, other, form="{} < {}")
 
     def __le__(self, other: Any) -> Expr:
-        return combine(lambda a, b: Compare("<=", a, b), self, other)
+        return combine(lambda a, b: Compare("<=", a, b), self, other, form="{} <= {}")
 
     def __gt__(self, other: Any) -> Expr:
-        return combine(lambda a, b: Compare(">", a, b), self, other)
+        return combine(lambda a, b: Compare(">", a, b), self, other, form="{} > {}")
 
     def __ge__(self, other: Any) -> Expr:
-        return combine(lambda a, b: Compare(">=", a, b), self, other)
+        return combine(lambda a, b: Compare(">=", a, b), self, other, form="{} >= {}")
 
     def __eq__(self, other: Any) -> Expr:  # type: ignore[override]
-        return combine(lambda a, b: Compare("==", a, b), self, other)
+        return combine(lambda a, b: Compare("==", a, b), self, other, form="{} == {}")
 
     def __ne__(self, other: Any) -> Expr:  # type: ignore[override]
-        return combine(lambda a, b: Compare("!=", a, b), self, other)
+        return combine(lambda a, b: Compare("!=", a, b), self, other, form="{} != {}")
 
     def __and__(self, other: Any) -> Expr:
-        return combine(lambda a, b: Logical("and", a, b), self, other, conditions=True)
+        return _logical("and", "{} & {}", self, other)
 
     def __rand__(self, other: Any) -> Expr:
-        return combine(lambda a, b: Logical("and", a, b), other, self, conditions=True)
+        return _logical("and", "{} & {}", other, self)
 
     def __or__(self, other: Any) -> Expr:
-        return combine(lambda a, b: Logical("or", a, b), self, other, conditions=True)
+        return _logical("or", "{} | {}", self, other)
 
     def __ror__(self, other: Any) -> Expr:
-        return combine(lambda a, b: Logical("or", a, b), other, self, conditions=True)
+        return _logical("or", "{} | {}", other, self)
 
     def __invert__(self) -> Expr:
-        return combine(lambda a: Logical("not", a), self, conditions=True)
+        return _logical("not", "~{}", self)
 
     # ------------------------------------------------------------------------------------------------- refusals
     def _refuse(self, what: str, fix: str) -> NoReturn:
@@ -149,7 +155,8 @@ class Expr:
         raise NotationError(f"{text} {what}: it stands for a number that exists only when the program runs.", at=((text, text, here()),), fix=fix)
 
     def __bool__(self) -> bool:
-        self._refuse("cannot be tested by if, and, or, not, or a chained comparison", "use gc.where(condition, a, b), and & | ~ between conditions.")
+        self._refuse("cannot be tested by if, while, and, or, not, in, or a chained comparison",
+                     "use gc.where(condition, a, b), and & | ~ between conditions in parentheses: (0 < x) & (x < 1).")
 
     def __iter__(self) -> NoReturn:
         self._refuse("cannot be iterated or summed by Python", "write the loop as an index: gc.sum(X[i], over=i).")
@@ -158,16 +165,39 @@ class Expr:
         self._refuse("has no length", "sizes are the symbols of gc.dims, or tensor.shape.")
 
     def __float__(self) -> float:
-        self._refuse("cannot become a Python number", "use graphc's own functions (gc.exp, gc.sqrt, …) instead of math or float().")
+        self._refuse("cannot become a Python number", "use graphc's own functions (gc.exp, gc.sqrt, gc.floor, …) instead of math or float().")
+
+    def __round__(self, *_: Any) -> NoReturn:
+        self._refuse("cannot become a Python number", "use gc.round, gc.floor or gc.ceil.")
 
     __int__ = __index__ = __complex__ = __float__  # type: ignore[assignment]
 
+    def __getitem__(self, key: Any) -> NoReturn:
+        self._refuse("takes no further subscripts", "write all subscripts in one pair of brackets: X[i,j] instead of X[i][j].")
+
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        self[key]
+
+    def _no_operator(self, other: Any) -> NoReturn:
+        self._refuse("has no operator @ ^ << >>", "write a product as a sum over an index (U[b,i] += X[b,j]*A[j,i]) and a power as x**2.")
+
+    __matmul__ = __rmatmul__ = __xor__ = __rxor__ = __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _no_operator
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_") or name in Expr.__slots__:
+            raise AttributeError(name)
+        text = f"{self!r}.{name}"
+        raise AbsentError(f"{self!r} is one number and has no attribute {name}.", at=((text, "." + name, here()),),
+                          fix="use the functions of graphc: gc.sum(X[i,j], over=j), gc.exp(X[i,j]); swap subscripts for a transpose.")
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **_: Any) -> Expr:
+        for value in inputs:
+            if not isinstance(value, Expr) and not is_number(value):
+                wrap(value, lambda: f"np.{ufunc.__name__}({', '.join(map(shown, inputs))})")
         operator = _UFUNCS.get(ufunc.__name__) if method == "__call__" and len(inputs) == 2 else None
-        if operator is not None and all(isinstance(i, Expr) or is_number(i) for i in inputs):
+        if operator is not None:
             return operator(*(i if isinstance(i, Expr) else Expr(constant(i)) for i in inputs))
-        names = {"absolute": "abs", "power": "power", "rint": "round"}
-        name = names.get(ufunc.__name__, ufunc.__name__)
+        name = {"absolute": "abs", "rint": "round"}.get(ufunc.__name__, ufunc.__name__)
         self._refuse(f"cannot be given to np.{ufunc.__name__}", f"use gc.{name} if graphc has it, and tensors instead of NumPy arrays.")
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
@@ -191,37 +221,55 @@ class IndexVariable(Expr):
         return str(self.node)
 
 
-def wrap(value: Any) -> Expr:
-    """The operand as an expression; NotationError for what has no meaning in the notation."""
+def wrap(value: Any, context: Callable[[], str] | None = None) -> Expr:
+    """The operand as an expression; NotationError for what has no meaning in the notation.
+
+    Args:
+        value: what the user wrote.
+        context: gives the text around it, for the error message.
+    """
     if isinstance(value, Expr):
         return value
     if is_number(value):
+        if not isinstance(value, float | np.floating) and abs(int(value)) > _LARGEST_INTEGER:
+            raise NotationError(f"The integer {value} does not fit into 64 bits.", at=((context() if context else shown(value), str(value), here()),),
+                                fix=f"write it as a float: {float(value)!r}.")
         return Expr(constant(value))
-    name = getattr(value, "name", None)
-    if type(value).__name__ == "Tensor" and name is not None:
-        dimensions = value.ndim
-        example = "()" if dimensions == 0 else ", ".join("ijklmn"[:dimensions]) if dimensions else "i, …"
-        raise NotationError(
-            f"The tensor {name} is used without subscripts.", at=((name, name, here()),), fix=f"say which element: {name}[{example}]."
-        )
+    text = context() if context else shown(value)
+    at = ((text, shown(value), here()),)
+    if isinstance(value, Unindexed):
+        value._misused(text)
     if isinstance(value, np.ndarray):
         raise NotationError(
             "A NumPy array cannot stand in a program: a program is written in terms of tensors, and arrays are given when it is called.",
-            at=(("array of shape " + str(value.shape), "", here()),), fix='declare gc.tensor("X", …) and pass the array as X=array.',
+            at=at, fix='declare gc.tensor("X", …) and pass the array as X=array; write a number as a number (array.item()).',
         )
-    raise NotationError(f"{value!r} of type {type(value).__name__} cannot stand in an expression.", at=(("", "", here()),),
+    raise NotationError(f"{shown(value)} of type {type(value).__name__} cannot stand in an expression.", at=at,
                         fix="use numbers, indices, sizes and tensor elements.")
 
 
-def combine(function: Callable[..., Any], *operands: Any, conditions: bool = False) -> Expr:
-    """Apply a constructor of nodes to operands, keeping what is known about them."""
-    wrapped = [wrap(operand) for operand in operands]
-    nodes = [w.node if conditions else _as_number(w.node) for w in wrapped]
-    if conditions:
-        for w in wrapped:
-            if not isinstance(w.node, Compare | Logical | Access | BoundaryAccess | Reduce | Where) and w.node not in (sp.true, sp.false):
-                w._refuse("is not a condition", "compare it with something (x > 0) before combining it with & | ~.")
-    return Expr(build(lambda: function(*nodes)), *merged(wrapped))
+def _operand(value: Any, form: str) -> str:
+    text = shown(value)
+    loose = isinstance(value, Expr) and isinstance(value.node, sp.Add | Compare | Logical) and form != "{}" and not form[0].isalpha()
+    return f"({text})" if loose else text
+
+
+def combine(function: Callable[..., Any], *operands: Any, form: str = "{}") -> Expr:
+    """Apply a constructor of nodes to operands, keeping what is known about them; `form` writes them in an error message."""
+    wrapped = [wrap(operand, lambda: form.format(*(_operand(o, form) for o in operands))) for operand in operands]
+    return Expr(build(lambda: function(*(as_number(w.node) for w in wrapped))), *merged(wrapped))
+
+
+def _logical(op: str, form: str, *operands: Any) -> Expr:
+    def context() -> str:
+        return form.format(*(_operand(o, form) for o in operands))
+
+    wrapped = [wrap(operand, context) for operand in operands]
+    for part in wrapped:
+        if not isinstance(part.node, Compare | Logical | Access | BoundaryAccess | Reduce | Where) and part.node not in (sp.true, sp.false):
+            raise NotationError(f"{part!r} is not a condition.", at=((context(), _operand(part, form), here()),),
+                                fix="compare it with something, in parentheses, before combining it with & | ~: (x > 0) & (x < 1).")
+    return Expr(build(lambda: Logical(op, *(w.node for w in wrapped))), *merged(wrapped))
 
 
 def merged(parts: Iterable[Expr]) -> tuple[Mapping[Any, Tensor], Mapping[Index, tuple[sp.Expr, sp.Expr]], frozenset[Index]]:
@@ -233,14 +281,15 @@ def merged(parts: Iterable[Expr]) -> tuple[Mapping[Any, Tensor], Mapping[Index, 
         reads.update(part.reads)
         for index, limits in part.ranges.items():
             if ranges.setdefault(index, limits) != limits:
-                first, second = (f"gc.index({str(index)!r}, {display(a)}, {display(b)})" for a, b in (ranges[index], limits))
+                first, second = (f"index({str(index)!r}, {display(a)}, {display(b)})" for a, b in (ranges[index], limits))
                 raise NotationError(f"The index {index} is declared twice with different ranges: {first} and {second}.",
                                     at=((str(index), str(index), here()),), fix="give one of the two another name.")
         bound |= part.bound
     return reads, ranges, bound
 
 
-def _as_number(node: sp.Expr) -> sp.Expr:
+def as_number(node: sp.Expr) -> sp.Expr:
+    """A condition as 1 or 0; anything else unchanged."""
     if isinstance(node, Compare | Logical) or node in (sp.true, sp.false):
         return Where(node, sp.Integer(1), sp.Integer(0))
     return node
@@ -248,28 +297,36 @@ def _as_number(node: sp.Expr) -> sp.Expr:
 
 def _divide(a: sp.Expr, b: sp.Expr) -> sp.Expr:
     if b.is_number and b == 0:
-        raise NotationError("Division by the constant 0.", at=((f"{display(a)}/0", "/0", here()),), fix="divide by something else.")
+        text = f"{display(a)}/{display(b)}"
+        raise NotationError("Division by the constant 0.", at=((text, "/" + display(b), here()),),
+                            fix="divide by something else; the float infinity is float(\"inf\").")
     return a / b
 
 
-def _power(a: sp.Expr, b: sp.Expr) -> sp.Expr:
+def real_power(a: sp.Expr, b: sp.Expr) -> sp.Expr:
+    """``a**b``; exponents that are multiples of ½ become exact.
+
+    Raises:
+        NotationError: SymPy finds that the value is not real.
+    """
     if isinstance(b, sp.Float):
         twice = 2 * float(b)
-        if twice == int(twice) and abs(twice) < 1e6:
+        if abs(twice) < 1e6 and twice == int(twice):
             b = sp.Rational(int(twice), 2)
-    return a**b
+    result = a**b
+    if result.has(sp.I, sp.zoo, sp.nan):
+        text = f"({display(a)})**{display(b)}"
+        raise NotationError(f"{text} is not a real number.", at=((text, text, here()),), fix="check the sign of the base.")
+    return result  # type: ignore[no-any-return]
 
 
-def _quotient(kind: Any, sign: str, left: Expr, right: Any) -> Expr:
-    divisor = constant(right) if is_number(right) else wrap(right).node
-    if not (isinstance(divisor, sp.Integer) and divisor > 0) or contains(left.node, Access) or not is_affine(left.node):
-        text = f"{display(left.node)}{sign}{display(divisor)}"
-        raise NotationError(
-            f"{sign} is defined for an affine expression in indices and sizes and a positive integer literal.", at=((text, text, here()),),
-            fix="use gc.floor(a / b) for the values of tensors.",
-        )
-    return Expr(kind(left.node, divisor), left.reads, left.ranges, left.bound)
-
-
-def is_index_expression(node: sp.Basic) -> bool:
-    return not contains(node, (Access, BoundaryAccess, Reduce, Call)) and contains(node, (Index, Size))
+def _quotient(kind: Any, sign: str, left: Any, right: Any) -> Expr:
+    text = f"{_operand(left, sign)}{sign}{_operand(right, sign)}"
+    above, below = wrap(left, lambda: text), wrap(right, lambda: text)
+    divisor = below.node
+    if isinstance(divisor, sp.Integer) and divisor > 0 and not contains(above.node, Access) and is_affine(above.node):
+        return Expr(kind(above.node, divisor), above.reads, above.ranges, above.bound)
+    raise NotationError(
+        f"{sign} is defined for an affine expression in indices and sizes, divided by a positive integer literal.", at=((text, text, here()),),
+        fix="use gc.floor(a/b) for values: a//b is gc.floor(a/b), a%b is a - b*gc.floor(a/b).",
+    )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import sympy as sp
 
 from graphc.errors import NotationError
-from graphc.frontend.expression import Expr, combine, merged, wrap
+from graphc.frontend.expression import Expr, as_number, combine, merged, real_power, shown, wrap
 from graphc.frontend.location import here
-from graphc.ir.expr import Call, Compare, Logical, Reduce, Where
+from graphc.ir.expr import Call, Compare, Logical, Reduce, Where, build
 from graphc.ir.functions import FUNCTIONS, Function
 
 __all__ = ["function", "names", "power", "rsqrt", "scalar", "sqrt", "where"]
@@ -19,33 +20,38 @@ __all__ = ["function", "names", "power", "rsqrt", "scalar", "sqrt", "where"]
 def scalar(name: str, defaults: tuple[Any, ...] = ()) -> Callable[..., Expr]:
     """The function of the notation for a row of the table; trailing arguments may have defaults."""
     row = FUNCTIONS[name]
+    form = f"{name}({', '.join(['{}'] * row.arity)})"
 
     def call(*arguments: Any) -> Expr:
         missing = row.arity - len(arguments)
         if missing < 0 or missing > len(defaults):
-            raise NotationError(f"gc.{name} takes {row.arity} argument{'s' * (row.arity > 1)}, not {len(arguments)}.", at=((name, "", here()),),
-                                fix=f"write gc.{name}({', '.join('xyz'[:row.arity])}).")
+            text = f"{name}({', '.join(map(shown, arguments))})"
+            raise NotationError(f"gc.{name} takes {row.arity} argument{'s' * (row.arity > 1)}, not {len(arguments)}.", at=((text, text, here()),),
+                                fix=f"write gc.{name}({', '.join('xyz'[:row.arity])})." + _HINTS.get(name, ""))
         full = (*arguments, *defaults[len(defaults) - missing :]) if missing else arguments
-        return combine(lambda *nodes: Call(name, *nodes), *full)
+        return combine(lambda *nodes: Call(name, *nodes), *full, form=form)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"``{name}({', '.join('xyz'[: row.arity])})``, elementwise." + (f" Derivative at the kink: {row.kink}." if row.kink else "")
     return call
 
 
+_HINTS = {"maximum": " The largest element over an index is gc.max(X[i], over=i).", "minimum": " The smallest element over an index is gc.min(X[i], over=i)."}
+
+
 def sqrt(x: Any) -> Expr:
     """``x**0.5``."""
-    return combine(lambda a: a ** sp.Rational(1, 2), x)
+    return combine(lambda a: real_power(a, sp.Rational(1, 2)), x, form="sqrt({})")
 
 
 def rsqrt(x: Any) -> Expr:
     """``x**-0.5``."""
-    return combine(lambda a: a ** sp.Rational(-1, 2), x)
+    return combine(lambda a: real_power(a, sp.Rational(-1, 2)), x, form="rsqrt({})")
 
 
 def power(x: Any, y: Any) -> Expr:
     """``x**y``."""
-    return wrap(x) ** y
+    return combine(real_power, x, y, form="power({}, {})")
 
 
 def where(condition: Any, value: Any, other: Any) -> Expr:
@@ -54,14 +60,15 @@ def where(condition: Any, value: Any, other: Any) -> Expr:
     Raises:
         NotationError: the condition is not one.
     """
-    test = wrap(condition)
-    if not isinstance(test.node, sp.Basic) or test.node.is_number:
-        if test.node not in (sp.true, sp.false):
-            raise NotationError(f"{condition!r} is not a condition.", at=((f"where({condition!r}, …)", repr(condition), here()),),
-                                fix="compare something: gc.where(x > 0, a, b).")
-    branches = combine(lambda a, b: sp.Tuple(a, b), value, other)
-    a, b = branches.node.args
-    return Expr(Where(_condition(test.node), a, b), *merged((test, branches)))
+    def context() -> str:
+        return f"where({shown(condition)}, {shown(value)}, {shown(other)})"
+
+    test, *branches = (wrap(part, context) for part in (condition, value, other))
+    if test.node.is_number and test.node not in (sp.true, sp.false):
+        raise NotationError(f"{shown(condition)} is not a condition.", at=((context(), shown(condition), here()),),
+                            fix="compare something: gc.where(x > 0, a, b).")
+    a, b = (as_number(branch.node) for branch in branches)
+    return Expr(build(lambda: Where(_condition(test.node), a, b)), *merged((test, *branches)))
 
 
 def _condition(node: sp.Basic) -> sp.Basic:
@@ -76,7 +83,7 @@ def function(name: str, body: Callable[..., Any], grad: Any = None) -> Callable[
     """A new scalar function.
 
     Args:
-        name: how it is printed.
+        name: how it is printed; a number is added where another function of the user has it already.
         body: a Python function of expressions, e.g. ``lambda x: x*gc.sigmoid(x)``.
         grad: optional derivative ``lambda x, y: …`` of the argument(s) and the value y; a tuple of them for several arguments.
             Without it the body is differentiated.
@@ -85,23 +92,49 @@ def function(name: str, body: Callable[..., Any], grad: Any = None) -> Callable[
         A function of expressions.
 
     Raises:
-        NotationError: the name belongs to a function of graphc, or body does not return an expression.
+        NotationError: the name belongs to a function of graphc, body does not return an expression, or the numbers of arguments do
+            not fit together.
     """
-    if name in FUNCTIONS and not FUNCTIONS[name].kind.startswith("user"):
-        raise NotationError(f"gc.function cannot redefine {name}.", at=((f"function({name!r}, …)", name, here()),), fix="choose another name.")
-    if not name.isidentifier():
-        raise NotationError(f"{name!r} is not a name for a function.", at=((f"function({name!r}, …)", "", here()),), fix="use an identifier.")
-    arity = body.__code__.co_argcount
+    text = f"function({name!r}, …)"
+    if not isinstance(name, str) or not name.isidentifier():
+        raise NotationError(f"{name!r} is not a name for a function.", at=((text, repr(name), here()),), fix='use an identifier: "swish".')
+    if name in names():
+        raise NotationError(f"gc.function cannot redefine {name}.", at=((text, name, here()),), fix="choose another name.")
+    arity = _arity(body, text, "the body")
     rules = grad if isinstance(grad, tuple) else (grad,) if grad is not None else None
-    if rules is not None and len(rules) != arity:
-        raise NotationError(f"{name} has {arity} arguments and {len(rules)} derivatives.", at=((name, "", here()),), fix="give a tuple of one per argument.")
+    if rules is not None and (len(rules) != arity or any(_arity(rule, text, "a derivative") != arity + 1 for rule in rules)):
+        arguments = ", ".join("xuvw"[k] if k < 4 else f"x{k}" for k in range(arity))
+        raise NotationError(f"The derivatives of {name} do not fit its {arity} argument{'s' * (arity > 1)}.", at=((text, text, here()),),
+                            fix=f"give grad= one function lambda {arguments}, y: … per argument, where y is the value.")
 
     def lifted(python: Callable[..., Any]) -> Callable[..., sp.Expr]:
-        return lambda *nodes: wrap(python(*(Expr(n) for n in nodes))).node
+        return lambda *nodes: as_number(wrap(python(*(Expr(n) for n in nodes)), lambda: f"{name}(…)").node)
 
-    derivative = None if rules is None else tuple(lifted(rule) for rule in rules)
-    FUNCTIONS[name] = Function(name, arity, derivative, lifted(body), "", "user")
-    return scalar(name)
+    symbols = sp.symbols(f"x:{arity + 1}")
+    parts = [lifted(body), *map(lifted, rules or ())]
+    meaning = [part(*symbols[: arity + (k > 0)]) for k, part in enumerate(parts)]
+    label, count = name, 1
+    while label in FUNCTIONS and _meaning.get(label) != meaning:
+        count += 1
+        label = f"{name}_{count}"
+    _meaning[label] = meaning
+    FUNCTIONS.setdefault(label, Function(label, arity, tuple(parts[1:]) if rules is not None else None, parts[0], "", "user"))
+    return scalar(label)
+
+
+_meaning: dict[str, list[sp.Expr]] = {}
+
+
+def _arity(python: Any, text: str, what: str) -> int:
+    """Number of arguments of a Python function that has only positional ones."""
+    try:
+        parameters = list(inspect.signature(python).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    if not parameters or any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
+        raise NotationError(f"gc.function takes Python functions with a fixed number of arguments; {what} is {shown(python)}.",
+                            at=((text, text, here()),), fix='write gc.function("swish", lambda x: x*gc.sigmoid(x)).')
+    return len(parameters)
 
 
 def names() -> tuple[str, ...]:

@@ -22,8 +22,8 @@ _PACKAGES = tuple(str(Path(file).resolve().parent) + os.sep for file in (str(Pat
 @lru_cache(maxsize=1000)
 def _foreign(file: str) -> bool:
     """Whether the file belongs to graphc, NumPy, SymPy or Python itself."""
-    if file.startswith(("<frozen", "<__array_function__")):
-        return True
+    if file.startswith("<"):
+        return file.startswith(("<frozen", "<__array_function__"))
     path = str(Path(file).resolve())
     return path.startswith(_PACKAGES) or (path.startswith(_LIBRARY) and "site-packages" not in path)
 

@@ -178,6 +178,6 @@ def _shape_of(typing_context, viewed):
 
 
 @overload_attribute(ViewType, "shape")
-def view_shape(viewed: Any) -> Any:
+def view_shape(viewed):
     """``view.shape``, as of an array."""
     return lambda viewed: _shape_of(viewed)

@@ -27,15 +27,16 @@ def dot(picture: Scene) -> str:
 
     Arrows of the backward half are declared head first (``dir=back``), so that its layers get the order of the forward half.
     """
-    parts = [*_preamble(picture)]
+    parts = _preamble(picture)
+    # First of all, because dot puts on the left what is named first.
+    for left, right in picture.levels:
+        parts.append(f"  {{ rank=same; {_quoted(left)} -> {_quoted(right)} [style=invis, weight=0]; }}")
     for backward in (False, True):
         half = [node for node in picture.nodes if node.backward is backward]
         if half:
             parts += [f"  subgraph cluster_{'backward' if backward else 'forward'} {{", "    style=invis;", *_half(half), "  }"]
-    for left, right in picture.levels:
-        parts.append(f"  {{ rank=same; {_quoted(left)} -> {_quoted(right)} [style=invis, weight=0]; }}")
-    backward_nodes = {node.key for node in picture.nodes if node.backward}
-    parts += [_edge(edge, edge.head in backward_nodes, picture.sideways) for edge in picture.edges]
+    nodes = {node.key: node for node in picture.nodes}
+    parts += [_edge(edge, nodes[edge.tail], nodes[edge.head], picture.sideways) for edge in picture.edges]
     return "\n".join([*parts, "}", ""])
 
 
@@ -82,13 +83,16 @@ def _node(node: Node) -> str:
             f"tooltip=\"{_escaped(node.tooltip)}\"];")
 
 
-def _edge(edge: Edge, backward: bool, sideways: bool) -> str:
+def _edge(edge: Edge, tail: Node, head: Node, sideways: bool) -> str:
     if edge.kind == "saved":
         return (f"  {_quoted(edge.tail)} -> {_quoted(edge.head)} [constraint=false, style=dashed, color=\"{_SAVED_ARROW}\", penwidth=0.8, "
                 f"arrowsize=0.45, tooltip={_quoted(f'the value of {edge.tail} is kept for the backward pass')}, class=saved];")
-    if backward and not sideways:
+    if head.backward and not sideways:
         return f"  {_quoted(edge.head)} -> {_quoted(edge.tail)} [dir=back, color=\"{_BACKWARD_ARROW}\", tooltip=\" \"];"
-    return f"  {_quoted(edge.tail)} -> {_quoted(edge.head)} [color=\"{_FORWARD_ARROW}\", tooltip=\" \"];"
+    # The parameters of a layer lie below the layer before it: two frames never share a level, so they can stand above each other.
+    far = ", minlen=2" if tail.kind == "defined" and tail.group != head.group else ""
+    heavy = ", weight=4" if "defined" in (tail.kind, head.kind) else ""
+    return f"  {_quoted(edge.tail)} -> {_quoted(edge.head)} [color=\"{_FORWARD_ARROW}\", tooltip=\" \"{heavy}{far}];"
 
 
 def _escaped(text: str) -> str:

@@ -14,7 +14,7 @@ from graphc.ir.tensor import Tensor
 __all__ = ["Edge", "Node", "Scene", "backward_names", "scene", "shape_text", "wrapped"]
 
 _ADJOINT = re.compile(r"\.grad(_\d+)?$")
-_WIDTH = {"lecture": 44, "compact": 58}
+_WIDTH = {"lecture": 44, "compact": 70}
 
 
 @dataclass(frozen=True, slots=True)

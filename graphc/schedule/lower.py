@@ -192,7 +192,7 @@ class _Scheduler:
         blocks = sp.Integer(self.target.partial_sums)
         self.tensors[name] = Tensor(name, (blocks,), dtype, "defined", info.group)
         outer = order.indices[0]
-        block, total = Index("block"), Local("total")
+        block, total = Index(".block"), Local("total")
         r = statement.range_of(outer)
         low, high = (r.lower + FloorDiv(sp.expand(b * r.extent), int(blocks)) for b in (block, block + 1)) if sp.expand(r.extent).is_Integer else (
             r.lower + Call("split", block, r.extent, blocks), r.lower + Call("split", block + 1, r.extent, blocks))

@@ -1,0 +1,262 @@
+"""Oracles for random programs: what the raw graph means, and its derivatives by the complex step.
+
+Derivatives are compared along a random direction, so that one evaluation of the raw graph checks every element of every gradient
+(a wrong element is orthogonal to the direction with probability zero). Squire and Trapp, SIAM Review 40, 1998.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+import graphc as gc
+from graphc.compile import AFTER_GRADIENT, BEFORE_GRADIENT, canonical, optimised
+from graphc.frontend.collect import collect
+from graphc.interpret import interpret
+from graphc.ir.dtypes import is_float
+from graphc.ir.graph import Graph
+from graphc.passes.differentiate import differentiate
+from graphc.passes.prune import inline_copies, merge, prune
+from tests.programs import RandomProgram
+
+__all__ = ["CHECKS", "Mismatch", "Refused", "Unsuitable", "check", "evaluate"]
+
+STEP = 1e-30
+TOLERANCE = 1e-8
+"""Relative to the sum of the magnitudes of all contributions; float64 rounding over a few hundred operations stays below 1e-12."""
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+class Refused(Exception):
+    """The program is no program: a user's fault, found where it should be."""
+
+
+class Unsuitable(Exception):
+    """The values overflow or lie on a kink, so that nothing can be compared."""
+
+
+class Mismatch(AssertionError):
+    """Two ways to compute the same thing disagree."""
+
+
+def double(graph: Graph) -> Graph:
+    """The graph in float64."""
+    return replace(graph, tensors=tuple(replace(t, dtype="float64") if is_float(t.dtype) else t for t in graph.tensors))
+
+
+def evaluate(graph: Graph, program: RandomProgram, arrays: Arrays | None = None, complex_step: bool = False) -> dict[str, np.ndarray[Any, Any]]:
+    """The outputs of a graph on the data of a program, in float64."""
+    return interpret(double(graph), arrays or program.arrays, program.size_values(), complex_step)
+
+
+def same(got: Any, want: Any, what: str, tolerance: float = TOLERANCE) -> None:
+    got, want = np.asarray(got), np.asarray(want)
+    if got.shape != want.shape:
+        raise Mismatch(f"{what}: shape {got.shape} instead of {want.shape}")
+    scale = max(1.0, float(np.abs(want).max(initial=0.0)))
+    if not np.allclose(got, want, rtol=0, atol=tolerance * scale, equal_nan=True):
+        raise Mismatch(f"{what}: got\n{got}\ninstead of\n{want}")
+
+
+@dataclass
+class Case:
+    """A built program: L, its gradient and the raw graphs."""
+
+    program: RandomProgram
+    names: dict[str, Any]
+    wrt: tuple[str, ...]
+    raw: Graph
+    random: np.random.Generator
+
+    def direction(self) -> dict[str, np.ndarray[Any, Any]]:
+        return {n: self.random.normal(size=self.program.arrays[n].shape) for n in self.wrt}
+
+    def moved(self, direction: Arrays) -> dict[str, np.ndarray[Any, Any]]:
+        return {**self.program.arrays, **{n: self.program.arrays[n] + 1j * STEP * v for n, v in direction.items()}}
+
+
+def prepare(program: RandomProgram) -> Case:
+    """Build a program.
+
+    Raises:
+        Refused: graphc does not accept it.
+        Unsuitable: its value is not finite or huge.
+    """
+    try:
+        names = program.build()
+        raw = collect([names["L"]], "check").graph
+    except gc.GraphcError as error:
+        raise Refused(f"{type(error).__name__}: {error}") from error
+    present = {t.name for t in raw.tensors}
+    wrt = tuple(n for n in program.float_inputs() if n in present)
+    case = Case(program, names, wrt, raw, np.random.default_rng(program.seed + 1))
+    with np.errstate(all="ignore"):
+        value = evaluate(raw, program)["L"]
+    if not np.isfinite(value) or abs(value) > 1e8:
+        raise Unsuitable(f"L = {value}")
+    return case
+
+
+def gradients(case: Case) -> list[Any]:
+    return gc.grad(case.names["L"], [case.names[n] for n in case.wrt]) if case.wrt else []
+
+
+# ------------------------------------------------------------------------------------------------------------------ checks
+
+
+def check_values(case: Case) -> None:
+    """Raw, canonical, optimised and derived graphs have the same values in every tensor that the user named."""
+    program, raw = case.program, case.raw
+    everything = replace(raw, outputs=tuple(t.name for t in raw.tensors if not t.is_input))
+    want = evaluate(everything, program)
+    for step in BEFORE_GRADIENT:
+        everything = step(everything)
+        for name, value in evaluate(everything, program).items():
+            same(value, want[name], f"{name} after {step.__name__}")
+    for name, value in evaluate(optimised(everything), program).items():
+        same(value, want[name], f"{name} after optimising")
+    for name, value in evaluate(optimised(raw), program).items():
+        same(value, want[name], f"{name} after optimising L alone")
+
+
+def _along(got: Arrays, direction: Arrays) -> tuple[float, float]:
+    products = [np.asarray(got[n]) * v for n, v in direction.items()]
+    return sum(float(np.sum(p)) for p in products), sum(float(np.sum(np.abs(p))) for p in products)
+
+
+def _compare(got: Arrays, direction: Arrays, want: float, what: str) -> None:
+    value, scale = _along(got, direction)
+    if not abs(value - want) <= TOLERANCE * max(scale, abs(want), 1e-6):
+        raise Mismatch(f"{what}: {value!r} instead of {want!r} (sum of magnitudes {scale:.3g})")
+
+
+def _first(case: Case, names: Sequence[Any]) -> tuple[Graph, dict[str, str]]:
+    collected = collect(list(names), "check")
+    return collected.graph, {n: collected.name_of(g) for n, g in zip(case.wrt, names, strict=True)}
+
+
+def check_gradient(case: Case) -> None:
+    """The derived gradient is the complex-step derivative of the raw graph."""
+    made = gradients(case)
+    if not made:
+        return
+    graph, adjoints = _first(case, made)
+    result = evaluate(graph, case.program)
+    direction = case.direction()
+    want = evaluate(case.raw, case.program, case.moved(direction), True)["L"].imag / STEP
+    got = {n: result[adjoints[n]] for n in case.wrt}
+    for name in case.wrt:
+        if got[name].shape != case.program.arrays[name].shape:
+            raise Mismatch(f"{name}.grad has shape {got[name].shape}")
+    try:
+        _compare(got, direction, float(want), "gradient")
+    except Mismatch as error:
+        raise _located(case, got) or error from None
+    for name, value in evaluate(optimised(graph), case.program).items():
+        same(value, result[name], f"{name} after optimising the gradient")
+
+
+def _located(case: Case, got: Arrays) -> Exception | None:
+    """Which element is wrong; None if none is, taken alone."""
+    for name in case.wrt:
+        for where in np.ndindex(*case.program.arrays[name].shape):
+            unit = np.zeros(case.program.arrays[name].shape)
+            unit[where] = 1
+            want = evaluate(case.raw, case.program, case.moved({name: unit}), True)["L"].imag / STEP
+            have = float(got[name][where])
+            if not abs(have - want) <= TOLERANCE * max(abs(want), 1.0):
+                if _kink(case, name, where, want):
+                    return Unsuitable(f"kink at {name}{list(where)}")
+                return Mismatch(f"{name}.grad{list(where)} is {have!r} instead of {want!r}")
+    return None
+
+
+def _kink(case: Case, name: str, where: tuple[int, ...], want: float) -> bool:
+    """Whether one-sided differences disagree, so that there is no derivative."""
+    slopes = []
+    base = evaluate(case.raw, case.program)["L"]
+    for sign in (1, -1):
+        moved = case.program.arrays[name].copy()
+        moved[where] += sign * 1e-6
+        slopes.append(float(evaluate(case.raw, case.program, {**case.program.arrays, name: moved})["L"] - base) / (sign * 1e-6))
+    return abs(slopes[0] - slopes[1]) > 1e-3 * max(1.0, abs(slopes[0]), abs(slopes[1]))
+
+
+def check_second_order(case: Case) -> None:
+    """The gradient of a random linear functional of the gradient is the complex-step derivative of the first gradient program."""
+    made = gradients(case)
+    if not made:
+        return
+    graph, adjoints = _first(case, made)
+    weights = {n: case.random.normal(size=case.program.arrays[n].shape) for n in case.wrt}
+    functional = gc.tensor("functional")
+    given: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gc.GraphcWarning)
+        for name, derivative in zip(case.wrt, made, strict=True):
+            seed = gc.tensor(f"seed_{name}", *(case.names[name].shape or ((),)))
+            loops = tuple(gc.index(n) for n in "ijklm"[: len(seed.shape)])
+            functional[()] += derivative[loops] * seed[loops]
+            given[f"seed_{name}"] = weights[name]
+        second = gc.grad(functional, [case.names[n] for n in case.wrt])
+    result_graph, second_names = _first(case, second)
+    program = replace(case.program, arrays={**case.program.arrays, **given})
+    result = evaluate(result_graph, program)
+    direction = case.direction()
+    moved = evaluate(graph, case.program, case.moved(direction), True)
+    want = sum(float(np.sum(weights[n] * moved[adjoints[n]].imag / STEP)) for n in case.wrt)
+    _compare({n: result[second_names[n]] for n in case.wrt}, direction, want, "second order")
+
+
+OPTIONAL = ("stabilise", "narrow", "factor_contractions", "simplify", "gather", "prune", "merge", "inline_copies")
+
+
+def pipeline(graph: Graph, wrt: tuple[str, ...], without: str = "", twice: bool = False) -> tuple[Graph, dict[str, str]]:
+    """The derived and optimised graph, with one pass left out or every pass run twice."""
+
+    def run(graph: Graph, passes: Sequence[Callable[[Graph], Graph]]) -> Graph:
+        for step in passes:
+            if step.__name__ != without:
+                graph = step(graph)
+                if twice:
+                    graph = step(graph)
+        return graph
+
+    graph, names = differentiate(run(graph, BEFORE_GRADIENT), "L", wrt)
+    return run(graph, (*AFTER_GRADIENT, prune, merge, inline_copies)), names
+
+
+def check_passes(case: Case, without: Sequence[str] = OPTIONAL) -> None:
+    """The gradient is the same with each optional pass left out, and with every pass applied twice."""
+    if not case.wrt:
+        return
+    graph, names = pipeline(case.raw, case.wrt)
+    want = evaluate(graph, case.program)
+    for name in (*without, ""):
+        graph, other = pipeline(case.raw, case.wrt, name, twice=not name)
+        got = evaluate(graph, case.program)
+        what = f"without {name}" if name else "with every pass twice"
+        same(got["L"], want["L"], f"L {what}")
+        for n in case.wrt:
+            same(got[other[n]], want[names[n]], f"{n}.grad {what}")
+
+
+CHECKS: dict[str, Callable[[Case], None]] = {
+    "values": check_values, "gradient": check_gradient, "second order": check_second_order, "passes": check_passes,
+}
+
+
+def check(program: RandomProgram, kinds: Sequence[str] = tuple(CHECKS)) -> None:
+    """Run the checks.
+
+    Raises:
+        Refused, Unsuitable: see there.
+        Mismatch, or whatever a pass raises: a fault.
+    """
+    for kind in kinds:
+        CHECKS[kind](prepare(program))
