@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from graphc.errors import ArgumentError
-from graphc.frontend.collect import collect
+from graphc.frontend.collect import Program, collect
 from graphc.frontend.tensor import Tensor
+from graphc.ir.dtypes import is_float
+from graphc.ir.graph import Graph
 from graphc.picture.dot import dot
 from graphc.picture.render import available_renderer, pdf, png, svg
-from graphc.picture.scene import scene
+from graphc.picture.scene import backward_names, scene, sole_scalar
 
 __all__ = ["Drawing", "draw"]
 
@@ -97,8 +102,53 @@ def draw(*tensors: Any, values: Mapping[str, Any] | None = None, style: str = "l
     chosen: list[Tensor] = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else list(tensors)
     program = collect(chosen, "draw")
     if values is not None:
-        from graphc.picture.values import annotated
-
-        return Drawing(dot(annotated(program, values, style == "compact")))
+        forward = _forward(program.graph)
+        return Drawing(dot(scene(forward, notes=_notes(program, forward, values))))
     compact = style == "compact" or (style == "lecture" and len(program.graph.statements) > _LONG)
     return Drawing(dot(scene(program.graph, compact)))
+
+
+def _forward(graph: Graph) -> Graph:
+    right = backward_names(graph)
+    return Graph(
+        tuple(t for t in graph.tensors if t.name not in right), tuple(s for s in graph.statements if s.target not in right),
+        tuple(name for name in graph.outputs if name not in right),
+    )
+
+
+def _notes(program: Program, forward: Graph, values: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """The value of each tensor and, where there is one scalar at the end, its gradient, as text."""
+    from graphc.compile import compile_program
+    from graphc.gradient import grad
+
+    names = [t.name for t in forward.tensors]
+    tensors = [program.handles[name] for name in names]
+    loss = sole_scalar(forward)
+    followed = [t.name for t in forward.tensors if is_float(t.dtype) and t.name != loss]
+    differentiable = bool(loss) and is_float(forward.tensor(loss).dtype)
+    adjoints = grad(program.handles[loss], [program.handles[name] for name in followed]) if differentiable else []
+    function = compile_program([*tensors, *adjoints], target="interpret")
+    needed = set(function.inputs)
+    arrays = {}
+    for name, value in values.items():
+        if name not in needed:
+            raise ArgumentError(f"values= has {name}, which is no input of the program; it takes {', '.join(function.inputs)}.",
+                                fix="give the inputs only, by name; everything else is computed.")
+        arrays[name] = np.asarray(value, forward.tensor(name).dtype)
+    results = function(**arrays)
+    above = dict(zip(names, results, strict=False))
+    below = dict(zip(followed, results[len(names):], strict=False)) | ({loss: np.ones(())} if differentiable else {})
+    return {name: (_numbers(above[name]), _numbers(below[name]) if name in below else "") for name in names}
+
+
+def _numbers(array: NDArray[Any]) -> str:
+    """All of a small array, the shape and the first numbers of a large one."""
+    if array.size > 6:
+        return f"{'×'.join(map(str, array.shape))}: {', '.join(_number(v) for v in array.flat[:3])}, …"
+    if array.ndim:
+        return f"[{', '.join(map(_numbers, array))}]"
+    return _number(array[()])
+
+
+def _number(value: Any) -> str:
+    return f"{float(value) + 0.0:.4g}" if np.asarray(value).dtype.kind == "f" else str(value)

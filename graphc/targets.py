@@ -49,7 +49,8 @@ def cpu_runner(graph: Graph, header: str, updates: tuple[tuple[str, str], ...], 
         (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary") for name in module.arrays
     )
     checks = tuple(_message(check) for check in module.checks)
-    return CpuRunner(module.text, module.kernels, arrays, in_place, _layout(scheduled, module), checks, threads)
+    engines = tuple(sorted({tensors[c.writes].dtype for c in module.contractions}))
+    return CpuRunner(module.text, module.kernels, arrays, in_place, _layout(scheduled, module), checks, threads, engines)
 
 
 def _in_place(graph: Graph, updates: tuple[tuple[str, str], ...]) -> dict[str, str]:

@@ -25,6 +25,8 @@ def _empty(system: list[sp.Expr]) -> bool:
 def injective(subscripts: Sequence[sp.Expr], ranges: Sequence[Range], domain: Sequence[sp.Expr] = ()) -> bool:
     """Whether different values of the indices in `ranges` provably give different subscripts.
 
+    Index by index: equal subscripts force one index to be equal, then with that knowledge the next (mixed radix).
+
     >>> i, j = Index("i"), Index("j")
     >>> four = Range(j, sp.Integer(0), sp.Integer(4))
     >>> injective([4 * i + j], [Range(i, sp.Integer(0), sp.Integer(9)), four]), injective([3 * i + j], [four, Range(i, sp.Integer(0), sp.Integer(9))])
@@ -44,7 +46,16 @@ def injective(subscripts: Sequence[sp.Expr], ranges: Sequence[Range], domain: Se
     for subscript in affine:
         difference = sp.expand(subscript - substitute(subscript, primes))
         system += [difference, -difference]
-    return all(_empty([*system, index - primes[index] - 1]) for index in indices if index not in plain)
+    proved = {index for index in indices if index in plain}
+    waiting = [index for index in indices if index not in plain]
+    while waiting:
+        equal = [e for index in proved for e in (index - primes[index], primes[index] - index)]
+        index = next((i for i in waiting if _empty([*system, *equal, i - primes[i] - 1])), None)
+        if index is None:
+            return False
+        proved.add(index)
+        waiting.remove(index)
+    return True
 
 
 def disjoint(first: Statement, second: Statement) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import sympy as sp
@@ -17,7 +17,7 @@ from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 
-__all__ = ["Touch", "check_program", "in_range", "touches"]
+__all__ = ["Touch", "check_program", "ensured", "in_range", "touches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,11 @@ def _certain(violation: tuple[sp.Expr, ...]) -> bool:
 def in_range(subscript: sp.Expr, extent: sp.Expr, facts: tuple[sp.Expr, ...]) -> bool:
     """Whether ``0 ≤ subscript < extent`` is proved."""
     return _violation(subscript, facts) is None and _violation(extent - 1 - subscript, facts) is None
+
+
+def ensured(checks: Iterable[Check]) -> tuple[sp.Expr, ...]:
+    """Expressions in sizes that are ≥ 0 in every call that passes the checks."""
+    return tuple(sp.expand(-c.violation[0] - 1) for c in checks if len(c.violation) == 1)
 
 
 def _check_touch(touch: Touch, statement: Statement, tensors: Mapping[str, Tensor]) -> Iterator[Check]:

@@ -10,7 +10,8 @@ import sympy as sp
 from graphc.analysis.legality import check_program
 from graphc.errors import NotationError, ShapeError
 from graphc.frontend.infer import Inference
-from graphc.frontend.tensor import Recorded, Tensor
+from graphc.frontend.recorded import Recorded
+from graphc.frontend.tensor import Tensor
 from graphc.ir.expr import Access, BoundaryAccess, rewrite
 from graphc.ir.graph import Graph, fresh_names
 from graphc.ir.statement import Statement
@@ -72,7 +73,7 @@ def shape_and_dtype(tensor: Tensor) -> tuple[tuple[sp.Expr, ...], str]:
 def _check_pending(tensors: Sequence[Tensor]) -> None:
     for tensor in tensors:
         if tensor._open:
-            tensor._open[0]._refuse()
+            tensor._open[0]._misused()
 
 
 def _graph_names(tensors: Sequence[Tensor]) -> dict[str, str]:

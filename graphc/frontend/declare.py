@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import sympy as sp
 
-from graphc.errors import NotationError
-from graphc.frontend.expression import Expr, IndexVariable, is_number, wrap
+from graphc.errors import DtypeError, NotationError
+from graphc.frontend.expression import Expr, IndexVariable, is_number, shown, wrap
 from graphc.frontend.location import here
 from graphc.frontend.tensor import Tensor
 from graphc.ir.affine import is_affine
+from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, Index, Size, contains
 
-__all__ = ["dim", "dims", "index", "indices", "parameter", "tensor", "tensors"]
+__all__ = ["INITIALISERS", "dim", "dims", "index", "indices", "parameter", "tensor", "tensors"]
+
+INITIALISERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "uniform", "normal", "zeros", "ones")
 
 
-def _names(names: str | Sequence[str]) -> list[str]:
-    found = re.split(r"[\s,]+", names.strip()) if isinstance(names, str) else list(names)
-    for name in found:
-        if not name.isidentifier():
-            raise NotationError(f"{name!r} is not a name.", at=((repr(names), "", here()),), fix='write names separated by blanks: "b i j".')
-    return found
+def _names(names: str | Sequence[str], verb: str, dotted: bool = False) -> list[str]:
+    found = re.split(r"[\s,]+", names.strip(" ,\t\n")) if isinstance(names, str) else names
+    text = f"{verb}({shown(names)})"
+    for name in found if isinstance(found, list | tuple) else [names]:
+        parts = name.split(".") if isinstance(name, str) and dotted else [name]
+        if not all(isinstance(part, str) and part.isidentifier() and not keyword.iskeyword(part) for part in parts):
+            raise NotationError(f"{shown(name)} is not a name.", at=((text, name if isinstance(name, str) and name else shown(names), here()),),
+                                fix='write names of letters, digits and _, separated by blanks: "b i j"; Python\'s keywords are taken.')
+    twice = [name for k, name in enumerate(found) if name in found[:k]]
+    if twice:
+        raise NotationError(f"{twice[0]} is named twice.", at=((text, twice[0], here()),), fix="give each its own name.")
+    return list(found)
+
+
+def _single(name: str, verb: str) -> str:
+    found = _names(name, verb)
+    if len(found) != 1:
+        raise NotationError(f"gc.{verb} makes one object, but {len(found)} names are given.", at=((f"{verb}({shown(name)})", shown(name), here()),),
+                            fix=f"use gc.{ {'dim': 'dims', 'index': 'indices'}[verb] }({shown(name)}) for several.")
+    return found[0]
 
 
 def dim(name: str) -> Expr:
@@ -32,7 +50,7 @@ def dim(name: str) -> Expr:
     Raises:
         NotationError: `name` is not an identifier.
     """
-    return Expr(Size(_names(name)[0]))
+    return Expr(Size(_single(name, "dim")))
 
 
 def dims(names: str | Sequence[str]) -> Any:
@@ -42,7 +60,7 @@ def dims(names: str | Sequence[str]) -> Any:
     >>> N - 1
     N - 1
     """
-    found = tuple(dim(name) for name in _names(names))
+    found = tuple(dim(name) for name in _names(names, "dims"))
     return found[0] if len(found) == 1 else found
 
 
@@ -52,21 +70,26 @@ def index(name: str, *limits: Any) -> IndexVariable:
     Raises:
         NotationError: a limit is not affine in sizes, or there are more than two.
     """
-    symbol = Index(_names(name)[0])
+    symbol = Index(_single(name, "index"))
     if not limits:
         return IndexVariable(symbol, {}, {}, frozenset())
-    nodes = [wrap(limit).node for limit in limits]
-    if len(limits) > 2 or any(not is_affine(node) or contains(node, (Index, Access)) for node in nodes):
-        shown = ", ".join(map(str, limits))
-        raise NotationError(f"The range of the index {name} is not given by integers and sizes: {shown}.", at=((shown, "", here()),),
+    text = f"index({', '.join(map(shown, (name, *limits)))})"
+    nodes = [wrap(limit, lambda: text).node for limit in limits]
+    wrong = [limit for limit, node in zip(limits, nodes, strict=True) if not is_affine(node) or contains(node, (Index, Access))]
+    if len(limits) > 2 or wrong:
+        culprit = shown(wrong[0]) if wrong else text
+        raise NotationError(f"The range of the index {name} is not given by one or two integers or sizes.", at=((text, culprit, here()),),
                             fix=f'use gc.index("{name}", n) or gc.index("{name}", lo, hi).')
     lower, upper = (sp.Integer(0), nodes[0]) if len(nodes) == 1 else nodes
+    if (upper - lower).is_Integer and upper - lower < 0:
+        raise NotationError(f"The range of the index {name} ends before it begins.", at=((text, shown(limits[-1]), here()),),
+                            fix="give the smallest value and one more than the largest, as in range(lo, hi).")
     return IndexVariable(symbol, {}, {symbol: (lower, upper)}, frozenset())
 
 
 def indices(names: str | Sequence[str]) -> Any:
     """Loop indices whose ranges are inferred: one name gives the index, several a tuple."""
-    found = tuple(index(name) for name in _names(names))
+    found = tuple(index(name) for name in _names(names, "indices"))
     return found[0] if len(found) == 1 else found
 
 
@@ -79,6 +102,7 @@ def tensor(name: str, *shape: Any, dtype: Any = None) -> Tensor:
         dtype: NumPy type or its name; inputs are float32 by default, defined tensors take the type of their values.
 
     Raises:
+        NotationError: the name is none.
         ShapeError: an extent is neither a non-negative integer nor a size.
         DtypeError: the dtype is not supported.
     """
@@ -90,7 +114,7 @@ def tensor(name: str, *shape: Any, dtype: Any = None) -> Tensor:
 
 def tensors(names: str | Sequence[str], *shape: Any, dtype: Any = None) -> Any:
     """Tensors of one shape (or to be defined): one name gives the tensor, several a tuple."""
-    found = tuple(tensor(name, *shape, dtype=dtype) for name in (re.split(r"[\s,]+", names.strip()) if isinstance(names, str) else names))
+    found = tuple(tensor(name, *shape, dtype=dtype) for name in _names(names, "tensors", dotted=True))
     return found[0] if len(found) == 1 else found
 
 
@@ -103,13 +127,18 @@ def parameter(name: str, *shape: Any, init: Any = "glorot_uniform", dtype: Any =
         init: "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "uniform", "normal", "zeros", "ones", a number,
             or a function of (shape, numpy.random.Generator).
         dtype: float32 by default.
+
+    Raises:
+        NotationError, ShapeError, DtypeError: name, shape, dtype or initialiser make no sense.
     """
     if len(shape) == 1 and isinstance(shape[0], tuple | list):
         shape = tuple(shape[0])
-    if not (callable(init) or is_number(init) or init in INITIALISERS):
-        raise NotationError(f"{init!r} is not an initialiser of the parameter {name}.", at=((repr(init), "", here()),),
+    text = f"parameter({shown(name)}, …, init={shown(init)})"
+    if not (callable(init) or is_number(init) or (isinstance(init, str) and init in INITIALISERS)):
+        raise NotationError(f"{shown(init)} is not an initialiser of the parameter {name}.", at=((text, shown(init), here()),),
                             fix="use one of " + ", ".join(INITIALISERS) + ", a number, or a function of (shape, generator).")
-    return Tensor(name, shape, dtype, kind="parameter", init=init)
-
-
-INITIALISERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "uniform", "normal", "zeros", "ones")
+    made = Tensor(name, shape, dtype, kind="parameter", init=init)
+    if isinstance(init, str) and init not in ("zeros", "ones") and not is_float(made.declared_dtype or "float32"):
+        raise DtypeError(f"The parameter {name} of dtype {made.declared_dtype} cannot be initialised with random real numbers.",
+                         at=((text, shown(init), here()),), fix='use init="zeros", "ones", an integer, or a function of (shape, generator).')
+    return made

@@ -9,7 +9,8 @@ import sympy as sp
 
 from graphc.errors import Location, NotationError, ShapeError
 from graphc.frontend.expression import display
-from graphc.frontend.tensor import Recorded, Tensor, _outside
+from graphc.frontend.recorded import Recorded, unbound
+from graphc.frontend.tensor import Tensor
 from graphc.ir.affine import is_affine, linear, nonnegative
 from graphc.ir.dtypes import dtype_of, promote, settle
 from graphc.ir.expr import Access, FloorDiv, Index, Reduce, accesses, indices_of, postorder
@@ -26,9 +27,8 @@ class _Vote:
 
     extent: sp.Expr
     access: str
-    tensor: str
+    owner: Tensor
     dimension: int
-    location: Location | None
 
 
 @dataclass
@@ -63,11 +63,11 @@ class Inference:
         if tensor.ndim == 0:
             self.shapes[tensor.key] = ()
             return
-        if tensor._open:
-            pending = tensor._open[0]
-            pending._refuse()
-        raise NotationError(f"{tensor.name} is read but neither defined nor declared with a shape.", at=((tensor.name, tensor.name, tensor.location),),
-                            fix=f"define it ({tensor.name}[…] = …), or declare it as an input: gc.tensor(\"{tensor.name}\", N, …).")
+        readers = [(s, a) for t in self.by_key.values() for s in t.statements for a, owner in s.reads if owner is tensor]
+        declared = (tensor.name, tensor.name, tensor.location)
+        raise NotationError(f"{tensor.name} is read but neither defined nor declared with a shape.",
+                            at=(*((s.text, s.shown(a), s.location) for s, a in readers[:1]), declared),
+                            fix=f'define it ({tensor.name}[…] = …), or declare it as an input: gc.tensor("{tensor.name}", N, …).')
 
     # --------------------------------------------------------------------------------------------------- ranges
     def _settle_ranges(self, tensor: Tensor, position: int, statement: Recorded, final: bool) -> bool:
@@ -107,7 +107,7 @@ class Inference:
         if statement.indices:
             return list(statement.indices)
         found: dict[Index, None] = {}
-        free = set(_outside(statement.value).args)
+        free = set(unbound(statement.value))
         declared = [i for i, _, _ in statement.declared]
         for subscript in statement.subscripts:
             for index in _in_order(subscript):
@@ -138,7 +138,7 @@ class Inference:
                     continue
                 for dimension, (subscript, extent) in enumerate(zip(access.subscripts, self.shapes[access.tensor], strict=True)):
                     if subscript == index:
-                        votes.append(_Vote(extent, display(access), owner.name, dimension, statement.location))
+                        votes.append(_Vote(extent, statement.shown(access), owner, dimension))
         if votes:
             for vote in votes[1:]:
                 if not same(vote.extent, votes[0].extent):
@@ -152,19 +152,16 @@ class Inference:
 
     def _clash(self, index: Index, first: _Vote, second: _Vote, statement: Recorded) -> None:
         raise ShapeError(
-            f"The index {index} runs over {display(first.extent)} elements in dimension {first.dimension} of {first.tensor} "
-            f"and over {display(second.extent)} in dimension {second.dimension} of {second.tensor}.",
-            at=((statement.text, second.access, statement.location),
-                *((f"{self._declaration(v)}", "", self._by_name(v).location) for v in (first, second))),
+            f"The index {index} runs over {display(first.extent)} elements in dimension {first.dimension} of {first.owner.name} "
+            f"and over {display(second.extent)} in dimension {second.dimension} of {second.owner.name}.",
+            at=((statement.text, second.access, statement.location), self._declaration(first), self._declaration(second)),
             fix=f'use different indices, equal sizes, or declare the range: gc.index("{index}", n).',
         )
 
-    def _by_name(self, vote: _Vote) -> Tensor:
-        return next(t for t in self.by_key.values() if t.name == vote.tensor)
-
-    def _declaration(self, vote: _Vote) -> str:
-        tensor = self._by_name(vote)
-        return f"{tensor.name}({', '.join(display(e) for e in self.shapes[tensor.key])})"
+    def _declaration(self, vote: _Vote) -> tuple[str, str, Location | None]:
+        extents = ", ".join(display(e) for e in self.shapes[vote.owner.key])
+        defined = vote.owner.statements[0].text if vote.owner.statements else ""
+        return f"{vote.owner.name}({extents})" + (f" from {defined}" if defined else ""), "", vote.owner.location
 
     def _largest_range(
         self, index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]], tensor: Tensor, statement: Recorded
@@ -246,7 +243,7 @@ def same(a: sp.Expr, b: sp.Expr) -> bool:
 
 
 def _in_order(node: sp.Basic) -> list[Index]:
-    return [i for i in indices_of(node)]
+    return list(indices_of(node))
 
 
 def _solve(

@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 import itertools
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
 import sympy as sp
 
 from graphc.errors import DtypeError, Location, NotationError, RangeError, ShapeError
-from graphc.frontend.expression import Expr, combine, display, is_number, merged, plain, wrap
+from graphc.frontend.expression import Expr, display, merged, plain, shown, wrap
 from graphc.frontend.location import here
-from graphc.ir.affine import is_affine, linear
+from graphc.frontend.recorded import GraphcWarning, Recorded, bound_names, check_statement, unbound
+from graphc.frontend.unindexed import Unindexed
+from graphc.ir.affine import is_affine
 from graphc.ir.dtypes import DTYPES, is_integer
-from graphc.ir.expr import Access, Index, Reduce, Size, constant, contains, indices_of, postorder, substitute
-from graphc.ir.show import expression
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Logical, Size, contains, indices_of, substitute
 
-__all__ = ["GraphcWarning", "Recorded", "Tensor", "Element"]
+__all__ = ["Contribution", "Element", "GraphcWarning", "Recorded", "Tensor"]
 
 _serial = itertools.count(1)
 _taken: dict[str, int] = {}
-
-
-class GraphcWarning(UserWarning):
-    """Something that is legal and probably not meant."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A statement as written: ranges are not known yet."""
-
-    target: str
-    subscripts: tuple[sp.Expr, ...]
-    op: str
-    value: sp.Expr
-    declared: tuple[tuple[Index, sp.Expr, sp.Expr], ...]
-    reads: tuple[tuple[Access, Tensor], ...]
-    location: Location | None
-    domain: tuple[sp.Expr, ...] = ()
-    origin: tuple[str, ...] = ()
-    indices: tuple[Index, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The statement without loops, as an error message shows it."""
-        left = f"{self.target}[{','.join(expression(s).replace(' ', '') for s in self.subscripts) or '()'}]"
-        return plain(f"{left} {self.op} {expression(self.value)}")
+_LARGEST_EXTENT = 2**62
 
 
 class Element(Expr):
@@ -62,32 +36,45 @@ class Element(Expr):
         self.owner = owner
 
     def __iadd__(self, other: Any) -> Contribution:  # type: ignore[misc]
-        return self.owner._contribute(self, other)
+        contribution = Contribution(self, wrap(other, lambda: f"{self!r} += {shown(other)}"), here())
+        self.owner._open.append(contribution)
+        return contribution
+
+    def _no_update(self, other: Any) -> NoReturn:
+        name, text = self.owner.name, repr(self)
+        raise NotationError(
+            f"{text} can be defined by = and +=, but not changed in place: a program is a set of equations.", at=((text, text, here()),),
+            fix=f"write {text} += -(…) to subtract, or define another tensor from {name}; a Python variable u is changed by u = u*….",
+        )
+
+    __isub__ = __imul__ = __itruediv__ = __ipow__ = __ifloordiv__ = __imod__ = __imatmul__ = __iand__ = __ior__ = _no_update
 
 
-class Contribution:
+class Contribution(Unindexed):
     """What ``tensor[subscripts] += value`` hands to Python between reading and writing the element."""
-
-    __slots__ = ("element", "location", "value")
 
     def __init__(self, element: Element, value: Expr, location: Location | None) -> None:
         self.element, self.value, self.location = element, value, location
 
-    def __getattr__(self, name: str) -> NoReturn:
-        self._refuse()
+    @property
+    def label(self) -> str:
+        return f"{self.element!r} += {self.value!r}"
 
-    def _refuse(self, *_: Any) -> NoReturn:
-        text = f"{self.element!r} += {self.value!r}"
+    def __repr__(self) -> str:
+        return self.label
+
+    def _misused(self, text: str = "") -> NoReturn:
         name = self.element.owner.name
         raise NotationError(
-            f"A += on an element of {name} was kept in a variable; it would change nothing.", at=((text, "", self.location),),
-            fix=f"write the subscripts on the left of the +=: {text}.",
+            f"A += on an element of {name} was kept in a variable; it would change nothing.", at=((self.label, "+=", self.location),),
+            fix=f"write the subscripts on the left of the +=: {self.label}. To add to a Python variable, write u = u + ….",
         )
 
-    __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = __rsub__ = __truediv__ = __bool__ = __iter__ = __iadd__ = _refuse
+    def _refuse(self, what: str, fix: str) -> NoReturn:
+        self._misused()
 
 
-class Tensor:
+class Tensor(Unindexed):
     """An array of numbers, given (an input) or defined by statements.
 
     Create tensors with `graphc.tensor`, `graphc.tensors` or `graphc.parameter`. ``T[i, j]`` reads an element; ``T[i, j] = e``
@@ -97,20 +84,23 @@ class Tensor:
     def __init__(
         self, name: str, shape: tuple[Any, ...] | None, dtype: str | None = None, kind: str = "input", init: Any = "", group: str = ""
     ) -> None:
+        text = f"tensor({', '.join(map(shown, (name, *(shape or ()))))}{'' if dtype is None else f', dtype={shown(dtype)}'})"
         if not isinstance(name, str) or not name or not all(part.isidentifier() for part in name.split(".")):
-            raise NotationError(f"{name!r} is not a name for a tensor.", fix='use letters, digits, _ and dots: "W", "conv1.weight".')
+            raise NotationError(f"{shown(name)} is not a name for a tensor.", at=((text, shown(name), here()),),
+                                fix='use letters, digits, _ and dots: "W", "conv1.weight".')
+        self.declared_shape = None if shape is None else tuple(_extent(name, extent, text) for extent in shape)
+        self.declared_dtype = _dtype(name, dtype, text)
         count = _taken[name] = _taken.get(name, 0) + 1
         self.name = name
         self.key = name if count == 1 else f"{name}#{count}"
         self.serial = next(_serial)
         self.location = here()
-        self.declared_shape = None if shape is None else tuple(_extent(name, extent) for extent in shape)
-        self.declared_dtype = _dtype(name, dtype)
         self.kind, self.init, self.group = kind, init, group
         self.statements: list[Recorded] = []
         self.frozen_by = ""
         self.inferred: tuple[int, tuple[sp.Expr, ...], str] | None = None
         self._rank: int | None = None if shape is None else len(shape)
+        self._first_use: tuple[str, str, Location | None] = ("", "", None)
         self._open: list[Contribution] = []
 
     # ------------------------------------------------------------------------------------------------ properties
@@ -134,6 +124,15 @@ class Tensor:
 
         return self.declared_dtype or shape_and_dtype(self)[1]
 
+    @property
+    def label(self) -> str:
+        return self.name
+
+    @property
+    def _example(self) -> str:
+        rank = self._rank
+        return "()" if rank == 0 else ", ".join("ijklmn"[:rank]) if rank else "i, …"
+
     def __repr__(self) -> str:
         if self.declared_shape is not None:
             return f"{self.name}({', '.join(display(extent) for extent in self.declared_shape)})"
@@ -150,14 +149,7 @@ class Tensor:
     # ------------------------------------------------------------------------------------------------- elements
     def __getitem__(self, key: Any) -> Element:
         subscripts = self._subscripts(key)
-        for position, s in enumerate(subscripts):
-            if isinstance(s.node, sp.Integer) and s.node < 0:
-                text = f"{self.name}[{','.join(display(x.node) for x in subscripts)}]"
-                size = display(self.declared_shape[position]) if self.declared_shape else "N"
-                raise RangeError(
-                    "A negative subscript does not count from the end.", at=((text, display(s.node), here()),),
-                    fix=f"write {size}-{-int(s.node)} for the element that is {-int(s.node)} before the end.",
-                )
+        self._check_constants(subscripts)
         node = Access(self.key, *(s.node for s in subscripts))
         return Element(self, node, merged(subscripts))
 
@@ -169,190 +161,139 @@ class Tensor:
             pending = value
             node = Access(self.key, *(s.node for s in subscripts))
             if pending.element.node != node:
-                pending._refuse()
-            pending.element.owner._open = [p for p in pending.element.owner._open if p is not pending]
+                pending._misused()
+            self._open = [p for p in self._open if p is not pending]
             op, value = "+=", pending.value
-        self.statements.append(self._record(subscripts, op, wrap(value), location))
-
-    def _contribute(self, element: Element, value: Any) -> Contribution:
-        contribution = Contribution(element, wrap(value), here())
-        self._open.append(contribution)
-        return contribution
+        left = f"{self.name}[{','.join(map(repr, subscripts)) or '()'}]"
+        self.statements.append(self._record(subscripts, op, wrap(value, lambda: f"{left} {op} {shown(value)}"), location))
 
     def _subscripts(self, key: Any) -> tuple[Expr, ...]:
         items = key if isinstance(key, tuple) else (key,)
-        known = self.declared_shape is not None
+        text = f"{self.name}[{','.join(map(_subscript_text, items)) or '()'}]"
         if self._rank is not None and len(items) != self._rank:
-            text = f"{self.name}[{','.join(map(str, items)) or '()'}]"
+            first = () if self.declared_shape is not None or not self._first_use[0] else (self._first_use,)
+            known = f"has shape {self!r}" if self.declared_shape is not None else "is used with another number of subscripts elsewhere"
             raise ShapeError(
-                f"{self.name} has {self._rank} dimension{'s' * (self._rank != 1)} {'and shape ' + repr(self) if known else 'elsewhere'}, "
-                f"but {len(items)} subscript{'s' * (len(items) != 1)} {'are' if len(items) != 1 else 'is'} given.",
-                at=((text, "", here()),), fix=f"give {self._rank} subscript{'s' * (self._rank != 1)}{' — [()] for a scalar' * (self._rank == 0)}.",
+                f"{self.name} {known}; it takes {self._rank} subscript{'s' * (self._rank != 1)}, but {len(items)} "
+                f"{'are' if len(items) != 1 else 'is'} given.", at=((text, text, here()), *first), fix=f"write {self.name}[{self._example}].",
             )
-        self._rank = len(items)
-        return tuple(self._subscript(item) for item in items)
+        subscripts = tuple(self._subscript(item, text) for item in items)
+        if self._rank is None:
+            self._rank, self._first_use = len(items), (text, text, here())
+        return subscripts
 
-    def _subscript(self, item: Any) -> Expr:
+    def _subscript(self, item: Any, text: str) -> Expr:
         if isinstance(item, slice) or item is Ellipsis or item is None:
             raise NotationError(
-                f"{self.name} is subscripted by a slice; every dimension needs an index.", at=((f"{self.name}[…]", "", here()),),
+                f"{self.name} is subscripted by a slice or an ellipsis; every dimension needs an index.", at=((text, _subscript_text(item), here()),),
                 fix=f"write {self.name}[i, …] with an index of gc.indices; declare its range with gc.index(\"i\", lo, hi) for a part.",
             )
-        if isinstance(item, float | np.floating) or isinstance(item, bool):
-            raise NotationError(f"{item!r} is not a subscript of {self.name}.", at=((f"{self.name}[{item!r}]", repr(item), here()),),
-                                fix="use integers and indices.")
-        subscript = wrap(item)
-        node = subscript.node
-        if is_affine(node):
+        if isinstance(item, bool | float | np.bool_ | np.floating):
+            raise NotationError(f"{shown(item)} is not a subscript of {self.name}.", at=((text, _subscript_text(item), here()),),
+                                fix="use integers, indices, or an affine combination of them.")
+        subscript = wrap(item, lambda: text)
+        if is_affine(subscript.node):
             return subscript
+        self._check_gather(subscript, text)
+        return subscript
+
+    def _check_gather(self, subscript: Expr, text: str) -> None:
+        """Refuse a subscript that is neither affine nor an element of an integer tensor."""
+        node, culprit = subscript.node, _subscript_text(subscript)
         if isinstance(node, Access):
             owner = next(t for a, t in subscript.reads.items() if a == node)
-            if owner.declared_dtype is None or is_integer(owner.declared_dtype):
-                return subscript
-            text = f"{self.name}[{display(node)}]"
-            raise DtypeError(f"{owner.name} has dtype {owner.declared_dtype} and cannot be a subscript.", at=((text, display(node), here()),),
-                             fix=f'declare it as integers: gc.tensor("{owner.name}", …, dtype="int64").')
-        text = f"{self.name}[{display(node)}]"
-        raise NotationError(
-            f"The subscript {display(node)} of {self.name} is neither affine in indices and sizes nor an element of an integer tensor.",
-            at=((text, display(node), here()),),
-            fix="use sums of indices with integer coefficients (2*p + r - 1), // and % by positive literals, or an integer tensor.",
-        )
+            if owner.declared_dtype is not None and not is_integer(owner.declared_dtype):
+                raise DtypeError(f"{owner.name} has dtype {owner.declared_dtype} and cannot be a subscript.", at=((text, culprit, here()),),
+                                 fix=f'declare it as integers: gc.tensor("{owner.name}", …, dtype="int64").')
+            return
+        what = f"The subscript {culprit} of {self.name} is neither affine in indices and sizes nor an element of an integer tensor."
+        fix = "use sums of indices with integer coefficients (2*p + r - 1), // and % by positive literals, or an integer tensor."
+        if isinstance(node, Compare | Logical):
+            what, fix = f"The subscript {culprit} of {self.name} is a condition.", "select with gc.where(condition, a, b); a sum skips where b is 0."
+        elif contains(node, Size) and not contains(node, Access):
+            fix = "use integer coefficients; an index or size times a size is not affine, so give the tensor one dimension more instead: X[i,j]."
+        elif contains(node, Access | BoundaryAccess):
+            fix = "define an integer tensor first (k[i] = …, with dtype=\"int64\") and write X[k[i]]."
+        raise NotationError(what, at=((text, culprit, here()),), fix=fix)
+
+    def _check_constants(self, subscripts: tuple[Expr, ...]) -> None:
+        """Refuse integers outside of the declared shape."""
+        for position, subscript in enumerate(subscripts):
+            extent = self.declared_shape[position] if self.declared_shape is not None else None
+            if not isinstance(subscript.node, sp.Integer):
+                continue
+            value = int(subscript.node)
+            at = ((f"{self.name}[{','.join(map(_subscript_text, subscripts))}]", str(value), here()),)
+            if value < 0:
+                raise RangeError("A negative subscript does not count from the end.", at=at,
+                                 fix=f"write {'N' if extent is None else display(extent)}-{-value} for the element that is {-value} before the end.")
+            if isinstance(extent, sp.Integer) and value >= extent:
+                raise RangeError(f"The subscript {value} of {self!r} lies behind the last element of dimension {position}, {extent - 1}.", at=at,
+                                 fix="count from 0, or declare the tensor larger.")
 
     # ------------------------------------------------------------------------------------------------ statements
     def _record(self, subscripts: tuple[Expr, ...], op: str, value: Expr, location: Location | None) -> Recorded:
         reads, ranges, bound = merged((*subscripts, value))
         nodes = tuple(s.node for s in subscripts)
-        tidy = _bound_names(value.node, {i for n in (*nodes, _outside(value.node)) for i in indices_of(n)})
-        node = substitute(value.node, tidy)
-        ordered = tuple((substitute(a, tidy), t) for a, t in reads.items())
-        declared = tuple((tidy.get(i, i), low, high) for i, (low, high) in ranges.items())
-        if not isinstance(node, sp.Expr) and node in (sp.true, sp.false):
-            node = sp.Integer(int(bool(node)))
-        statement = Recorded(self.key, nodes, op, node, declared, ordered, location)  # type: ignore[arg-type]
-        self._check(statement, bound)
-        return statement
+        written = value.node
+        if written in (sp.true, sp.false):
+            written = sp.Integer(int(bool(written)))
+        raw = Recorded(self.key, nodes, op, written, tuple((i, *limits) for i, limits in ranges.items()), tuple(reads.items()), location)
+        self._check_definable(raw)
+        check_statement(raw, bound)
+        tidy = bound_names(written, {*unbound(written), *(i for n in nodes for i in indices_of(n))})
+        return Recorded(
+            self.key, nodes, op, substitute(written, tidy), tuple((tidy.get(i, i), low, high) for i, low, high in raw.declared),  # type: ignore[misc]
+            tuple((substitute(a, tidy), t) for a, t in raw.reads), location,  # type: ignore[misc]
+        )
 
-    def _check(self, statement: Recorded, bound: frozenset[Index]) -> None:
-        text, location = statement.text, statement.location
+    def _check_definable(self, statement: Recorded) -> None:
+        at = ((statement.text, statement.left, statement.location),)
+        if self.kind == "parameter":
+            raise NotationError(f"{self.name} is a parameter: its values are given, not computed.", at=at,
+                                fix=f"define another tensor, and write it back with gc.compile(…, updates={{{self.name}: {self.name}_new}}).")
         if self.frozen_by:
-            raise NotationError(f"{self.name} is defined further after it has been used by gc.{self.frozen_by}.", at=((text, "", location),),
+            raise NotationError(f"{self.name} is defined further after it has been used by gc.{self.frozen_by}.", at=at,
                                 fix=f"write all statements that define {self.name} before gc.{self.frozen_by}.")
-        left = {i for s in statement.subscripts for i in indices_of(s)}
-        outside = {i for i in indices_of(_outside(statement.value))}
-        for index in sorted(bound & (left | outside), key=str):
-            raise NotationError(f"The index {index} belongs to a reduction (over={index}) and is used outside of it as well.",
-                                at=((text, str(index), location),), fix=f"use another index in one of the two places.")
-        if statement.op == "=":
-            if any(contains(s, Access) for s in statement.subscripts):
-                raise NotationError(
-                    f"= cannot write through an integer tensor: two of its values may be equal, and {self.name} would get both.",
-                    at=((text, "", location),), fix="use += (a scatter), which adds what falls on the same element.",
-                )
-            extra = sorted(outside - left, key=str)
-            if extra:
-                names = ", ".join(map(str, extra))
-                raise NotationError(
-                    f"The index {names} is only on the right of =, so {self.name} would get many values.", at=((text, str(extra[0]), location),),
-                    fix=f"use += to sum over {names}, or gc.sum(…, over={names}) inside the expression.",
-                )
-            self._check_injective(statement, left)
-        else:
-            self._warn_lacking(statement, outside - left)
-
-    def _check_injective(self, statement: Recorded, left: set[Index]) -> None:
-        declared = {i for i, _, _ in statement.declared}
-        forms = [linear(s) for s in statement.subscripts]
-        for form in forms:
-            units = [a for a, c in form.terms if isinstance(a, Index) and abs(c) == 1 and a not in declared] if form else []
-            alone = {a for other in forms if other and other is not form for a, _ in other.terms}
-            if len(units) >= 2 and len(set(units) - alone) >= 2:
-                culprit = next(display(s) for s, f in zip(statement.subscripts, forms, strict=True) if f is form).replace(" ", "")
-                raise NotationError(
-                    f"Two iterations may write the same element of {self.name}: {culprit} has equal values for different "
-                    f"{' and '.join(str(u) for u in units[:2])}.", at=((statement.text, culprit, statement.location),),
-                    fix="use += if the values shall be added; a left side of = must hit each element once (Y[t+3], Y[2*i+1]).",
-                )
-
-    def _warn_lacking(self, statement: Recorded, summed: set[Index]) -> None:
-        terms = sp.Add.make_args(statement.value)
-        if len(terms) < 2:
-            return
-        for term in terms:
-            lacking = sorted((i for i in summed if i not in term.free_symbols), key=str)
-            if lacking:
-                names = ", ".join(map(str, lacking))
-                warnings.warn(
-                    f"{statement.text}\n  the summand {display(term)} does not contain {names}, so it is added once per value of {names}."
-                    f"\n  at {statement.location}", GraphcWarning, stacklevel=5,
-                )
-
-    # ------------------------------------------------------------------------------------------------- refusals
-    def _unindexed(self, *_: Any) -> NoReturn:
-        wrap(self)
-        raise AssertionError
-
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __rpow__ = _unindexed
-    __neg__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = __matmul__ = __rmatmul__ = __iadd__ = __imul__ = _unindexed
-    __array_ufunc__ = _unindexed
-
-    def __bool__(self) -> bool:
-        raise NotationError(f"The tensor {self.name} has no truth value.", at=((self.name, self.name, here()),),
-                            fix="compare elements inside gc.where, or test with `is None`.")
-
-    def __len__(self) -> int:
-        raise NotationError(f"The tensor {self.name} has no length.", at=((self.name, self.name, here()),), fix=f"use {self.name}.shape[0].")
-
-    def __iter__(self) -> Iterator[Any]:
-        raise NotationError(f"The tensor {self.name} cannot be iterated.", at=((self.name, self.name, here()),),
-                            fix=f"write the loop as an index: {self.name}[i, …].")
 
 
-def _outside(node: sp.Basic) -> sp.Expr:
-    """What remains of an expression when nested reductions keep only the indices that are free in them."""
-    return _outside_of(node)
+def _subscript_text(item: Any) -> str:
+    """A subscript as the notation writes it."""
+    if isinstance(item, slice):
+        parts = ["" if part is None else shown(part) for part in (item.start, item.stop, *(() if item.step is None else (item.step,)))]
+        return ":".join(parts)
+    if item is Ellipsis:
+        return "..."
+    return shown(item).replace(" ", "")
 
 
-def _outside_of(node: sp.Basic) -> sp.Expr:
-    done: dict[sp.Basic, set[Index]] = {}
-    for part in postorder(node):
-        found = {part} if isinstance(part, Index) else {i for a in part.args for i in done[a]}
-        done[part] = found - set(part.indices) if isinstance(part, Reduce) else found
-    return sp.Tuple(*sorted(done[node], key=str))  # type: ignore[no-any-return]
+def _extent(name: str, extent: Any, text: str) -> sp.Expr:
+    fix = "use non-negative integers and the symbols of gc.dims."
+    if isinstance(extent, int | np.integer) and not isinstance(extent, bool):
+        if 0 <= int(extent) < _LARGEST_EXTENT:
+            return sp.Integer(int(extent))
+        raise ShapeError(f"{extent} is no number of elements for a dimension of the tensor {name}.", at=((text, str(extent), here()),), fix=fix)
+    if isinstance(extent, Expr):
+        if is_affine(extent.node) and not contains(extent.node, Index):
+            return extent.node
+        fix = "use integers, the symbols of gc.dims, and sums of them with integer coefficients (N+1, 2*N, N//2)."
+        if contains(extent.node, Index):
+            fix = "give a size of gc.dims; an index is not a size."
+    elif isinstance(extent, tuple | list):
+        fix = f'give the extents as separate arguments: gc.tensor("{name}", N, D).'
+    elif isinstance(extent, str):
+        fix = f'make it a size first: {extent} = gc.dim("{extent}"); a data type is given as dtype="float64".'
+    raise ShapeError(f"{shown(extent)} is not an extent of the tensor {name}.", at=((text, shown(extent), here()),), fix=fix)
 
 
-def _bound_names(node: sp.Basic, taken: set[Index]) -> dict[sp.Basic, sp.Expr]:
-    """Readable names for bound indices: the user's, with a number behind it where that name is taken in the statement."""
-    used = {str(i) for i in taken}
-    mapping: dict[sp.Basic, sp.Expr] = {}
-    for part in postorder(node):
-        if isinstance(part, Reduce):
-            for index in part.indices:
-                base = str(index).split("@")[0]
-                name, count = base, 1
-                while name in used:
-                    count += 1
-                    name = f"{base}_{count}"
-                used.add(name)
-                mapping[index] = Index(name)
-    return mapping
-
-
-def _extent(name: str, extent: Any) -> sp.Expr:
-    if is_number(extent) and not isinstance(extent, bool) and int(extent) == extent and extent >= 0:
-        return sp.Integer(int(extent))
-    if isinstance(extent, Expr) and is_affine(extent.node) and not contains(extent.node, Index):
-        return extent.node
-    raise ShapeError(f"{extent!r} is not an extent of the tensor {name}.", fix="use non-negative integers and the symbols of gc.dims.")
-
-
-def _dtype(name: str, dtype: Any) -> str | None:
+def _dtype(name: str, dtype: Any, text: str) -> str | None:
     if dtype is None:
         return None
     try:
-        text = np.dtype(dtype).name
-    except TypeError:
-        text = str(dtype)
-    if text not in DTYPES:
-        raise DtypeError(f"The dtype {text} of the tensor {name} is not supported.", fix="use one of " + ", ".join(DTYPES) + ".")
-    return text
+        found = np.dtype(dtype).name
+    except (TypeError, ValueError):
+        found = shown(dtype)
+    if found not in DTYPES:
+        raise DtypeError(f"The dtype {found} of the tensor {name} is not supported.", at=((text, shown(dtype), here()),),
+                         fix="use one of " + ", ".join(DTYPES) + ".")
+    return found

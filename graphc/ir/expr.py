@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import sympy as sp
-from sympy.core.parameters import distribute
+from sympy.core.parameters import distribute, global_parameters
 from sympy.core.symbol import Str
 
 __all__ = [
@@ -263,8 +263,15 @@ class Modulo(_Node):
 
 def build(function: Callable[[], Any]) -> sp.Expr:
     """Build an expression without SymPy's distribution of numbers over sums: ``2*(x + y)`` stays as written."""
+    return sp.sympify(undistributed(function))  # type: ignore[no-any-return]
+
+
+def undistributed(function: Callable[[], Any]) -> Any:
+    """Call `function` while SymPy does not distribute numbers over sums."""
+    if not global_parameters.distribute:
+        return function()
     with distribute(False):
-        return sp.sympify(function())  # type: ignore[no-any-return]
+        return function()
 
 
 def constant(value: Any) -> sp.Expr:
@@ -324,15 +331,14 @@ def sizes_of(node: sp.Basic) -> tuple[Size, ...]:
 def rewrite(node: sp.Expr, rule: Callable[[sp.Basic], sp.Basic | None]) -> sp.Expr:
     """Rebuild `node` bottom-up, replacing every part for which `rule` returns something else than None."""
     done: dict[sp.Basic, sp.Basic] = {}
-    with distribute(False):
-        for part in postorder(node):
-            new = part
-            if part.args:
-                arguments = [done[argument] for argument in part.args]
-                if any(a is not b for a, b in zip(arguments, part.args, strict=True)):
-                    new = part.func(*arguments)
-            replaced = rule(new)
-            done[part] = new if replaced is None else replaced
+    for part in postorder(node):
+        new = part
+        if part.args:
+            arguments = [done[argument] for argument in part.args]
+            if any(a is not b for a, b in zip(arguments, part.args, strict=True)):
+                new = undistributed(lambda: part.func(*arguments))  # noqa: B023
+        replaced = rule(new)
+        done[part] = new if replaced is None else replaced
     return done[node]  # type: ignore[return-value]
 
 

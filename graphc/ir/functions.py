@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from graphc.ir.expr import Call, Compare, Logical, Where
+from graphc.ir.expr import Access, Call, Compare, Logical, Where
 
 __all__ = ["FUNCTIONS", "Function", "expand_call", "maximum", "minimum"]
 
@@ -92,7 +92,7 @@ _ROWS = (
     Function("floor", 1, (_zero,), kink="0 everywhere", kind="same", cost=1),
     Function("ceil", 1, (_zero,), kink="0 everywhere", kind="same", cost=1),
     Function("round", 1, (_zero,), kink="0 everywhere; halves round to even", kind="same", cost=1),
-    Function("relu", 1, (lambda x, y: Where(Compare(">", x, _ZERO), _ONE, _ZERO),), lambda x: maximum(x, _ZERO), "0 at x = 0", "same", 1),
+    Function("relu", 1, (lambda x, y: Where(Compare(">", y if isinstance(y, Access) else x, _ZERO), _ONE, _ZERO),), lambda x: maximum(x, _ZERO), "0 at x = 0", "same", 1),
     Function(
         "leaky_relu", 2,
         (lambda x, a, y: Where(Compare(">", x, _ZERO), _ONE, a), lambda x, a, y: Where(Compare(">", x, _ZERO), _ZERO, x)),

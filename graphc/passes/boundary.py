@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from graphc.analysis.legality import in_range
 from graphc.errors import NotationError
 from graphc.ir.expr import Access, BoundaryAccess, Compare, Logical, Reduce, Where, contains, postorder, rewrite
 from graphc.ir.graph import Graph
@@ -30,16 +31,17 @@ def lower_boundary(graph: Graph) -> Graph:
 def _lowered(statement: Statement, tensors: dict[str, Tensor]) -> Statement:
     if not contains(statement.value, BoundaryAccess):
         return statement
+    facts = tuple(c for r in statement.ranges for c in r.constraints())
 
     def rule(part: sp.Basic) -> sp.Basic | None:
         if isinstance(part, Reduce):
-            body, domain = _without_skips(part.body, tensors)
+            body, domain = _without_skips(part.body, tensors, facts)
             return Reduce(part.op, body, part.indices, part.domain + domain) if domain else None
         if isinstance(part, BoundaryAccess) and "skip" not in part.modes:
-            return _conditional(part, tensors)
+            return _conditional(part, tensors, facts)
         return None
 
-    value, domain = _without_skips(rewrite(statement.value, rule), tensors)
+    value, domain = _without_skips(rewrite(statement.value, rule), tensors, facts)
     if domain and statement.op == "=":
         culprit = next(part for part in postorder(statement.value) if isinstance(part, BoundaryAccess) and "skip" in part.modes)
         raise NotationError("gc.skip drops a term of a reduction, and there is none around it.",
@@ -49,7 +51,7 @@ def _lowered(statement: Statement, tensors: dict[str, Tensor]) -> Statement:
     return replace(statement, value=value, domain=statement.domain + domain, order=order)
 
 
-def _without_skips(body: sp.Expr, tensors: dict[str, Tensor]) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
+def _without_skips(body: sp.Expr, tensors: dict[str, Tensor], facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
     """The expression with skipping views read plainly, and where that is allowed."""
     domain: dict[sp.Expr, None] = {}
 
@@ -57,30 +59,27 @@ def _without_skips(body: sp.Expr, tensors: dict[str, Tensor]) -> tuple[sp.Expr, 
         if not (isinstance(part, BoundaryAccess) and "skip" in part.modes):
             return None
         for mode, subscript, extent in zip(part.modes, part.subscripts, tensors[part.tensor].shape, strict=True):
-            if mode == "skip" and not _trivially_inside(subscript, extent):
+            if mode == "skip" and not in_range(subscript, extent, facts):
                 domain.setdefault(subscript)
                 domain.setdefault(sp.expand(extent - 1 - subscript))
         modes = ["" if mode == "skip" else mode for mode in part.modes]
         rest = BoundaryAccess(part.tensor, ",".join(modes), part.fill, *part.subscripts)
-        return _conditional(rest, tensors)
+        return _conditional(rest, tensors, facts)
 
     return rewrite(body, rule), tuple(domain)
 
 
-def _trivially_inside(subscript: sp.Expr, extent: sp.Expr) -> bool:
-    """A plain index votes for the extent, so that its test would always hold."""
-    return subscript.is_Symbol
-
-
-def _conditional(view: BoundaryAccess, tensors: dict[str, Tensor]) -> sp.Expr:
-    """The view as nested conditions, one dimension at a time."""
+def _conditional(view: BoundaryAccess, tensors: dict[str, Tensor], facts: tuple[sp.Expr, ...]) -> sp.Expr:
+    """The view as nested conditions, one dimension at a time; a subscript that is inside on all loops needs none."""
     subscripts = list(view.subscripts)
     tests: list[sp.Expr] = []
     moves: list[tuple[int, str, sp.Expr]] = []
     for dimension, (mode, subscript, extent) in enumerate(zip(view.modes, view.subscripts, tensors[view.tensor].shape, strict=True)):
-        if mode == "pad" and not _trivially_inside(subscript, extent):
+        if not mode or in_range(subscript, extent, facts):
+            continue
+        if mode == "pad":
             tests += [Compare("<=", sp.Integer(0), subscript), Compare("<", subscript, extent)]
-        elif mode in ("clamp", "wrap", "reflect") and not _trivially_inside(subscript, extent):
+        else:
             moves.append((dimension, mode, extent))
     value = _moved(view.tensor, subscripts, moves)
     if not tests:

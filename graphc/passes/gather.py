@@ -7,6 +7,7 @@ from dataclasses import replace
 import sympy as sp
 
 from graphc.analysis.injectivity import injective
+from graphc.analysis.legality import ensured, in_range
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Index, indices_of
 from graphc.ir.graph import Graph
@@ -26,8 +27,17 @@ def gather(graph: Graph) -> Graph:
     coefficient and the largest extent is solved for: ``p = x - r`` with ``0 ≤ x - r < P``; where there is none, the scatter stays
     and its loops are run one after the other.
     """
-    infos = graph.by_name()
-    return replace(graph, statements=tuple(_gathered(s, infos[s.target]) if s.op == "+=" else s for s in graph.statements))
+    infos, known = graph.by_name(), ensured(graph.checks)
+    return replace(graph, statements=tuple(
+        _gathered(_confined(s, infos[s.target], known), infos[s.target]) if s.op == "+=" else s for s in graph.statements))
+
+
+def _confined(statement: Statement, target: Tensor, known: tuple[sp.Expr, ...]) -> Statement:
+    facts = statement.constraints() + known
+    extra = [bound for subscript, extent in zip(statement.subscripts, target.shape, strict=True)
+             if linear(subscript) is not None and not in_range(subscript, extent, facts)
+             for bound in (subscript, sp.expand(extent - 1 - subscript)) if not nonnegative(bound, facts)]
+    return replace(statement, domain=statement.domain + tuple(extra)) if extra else statement
 
 
 def _gathered(statement: Statement, target: Tensor) -> Statement:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import sympy as sp
 
 from graphc.analysis.conditions import implied
-from graphc.analysis.legality import in_range, touches
+from graphc.analysis.legality import ensured, in_range
 from graphc.ir.dtypes import dtype_of, settle
-from graphc.ir.expr import INFINITY, Access, Call, Reduce, Where, contains, indices_of, postorder, substitute
+from graphc.ir.expr import INFINITY, Access, Call, Compare, Logical, Reduce, Where, build, contains, indices_of, postorder, substitute
 from graphc.ir.graph import Graph, fresh_names
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
@@ -19,21 +19,49 @@ __all__ = ["guard", "lift_reductions"]
 _NEUTRAL = {"sum": sp.Integer(0), "prod": sp.Integer(1), "max": -INFINITY, "min": INFINITY, "logsumexp": -INFINITY}
 
 
-def guard(statement: Statement, tensors: dict[str, Tensor]) -> Statement:
-    """Restrict the domain by the range of every access that is not provably inside.
+def guard(statement: Statement, tensors: dict[str, Tensor], known: tuple[sp.Expr, ...] = ()) -> Statement:
+    """Restrict every access that is not provably inside to where it is: at the top by the domain, in a branch by a condition.
 
     Used for temporaries whose elements outside are never read: the original program has been proved, so only points that it never
-    evaluates are dropped.
+    evaluates are dropped. `known` holds expressions that are ≥ 0 in every call.
     """
+    value, extra = _confined(statement.value, statement.constraints() + known, statement, tensors)
+    return replace(statement, value=value, domain=statement.domain + extra) if extra or value is not statement.value else statement
+
+
+def _confined(
+    node: sp.Expr, facts: tuple[sp.Expr, ...], statement: Statement, tensors: dict[str, Tensor]
+) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
+    """The expression with confined branches, and what must be ≥ 0 for the accesses outside of all branches."""
     extra: dict[sp.Expr, None] = {}
-    for touch in touches(statement):
-        if touch.written:
-            continue
-        for subscript, extent in zip(touch.access.subscripts, tensors[touch.access.tensor].shape, strict=True):
-            if not contains(subscript, Access) and not in_range(subscript, extent, touch.facts):
+    if isinstance(node, Where):
+        condition, needed = _confined(node.condition, facts, statement, tensors)
+        branches = []
+        for branch, truth in ((node.value, True), (node.other, False)):
+            inner, tests = _confined(branch, facts + implied(node.condition, truth), statement, tensors)
+            branches.append(Where(_all_nonnegative(tests), inner, sp.Integer(0)) if tests else inner)
+        return Where(condition, *branches), needed
+    inner_facts = facts
+    if isinstance(node, Reduce):
+        inner_facts = facts + tuple(c for i in node.indices for c in statement.range_of(i).constraints()) + node.domain
+    arguments = []
+    for argument in node.args:
+        new, needed = _confined(argument, inner_facts, statement, tensors)  # type: ignore[arg-type]
+        arguments.append(new)
+        extra.update(dict.fromkeys(needed))
+    if isinstance(node, Access):
+        for subscript, extent in zip(node.subscripts, tensors[node.tensor].shape, strict=True):
+            if not contains(subscript, Access) and not in_range(subscript, extent, facts):
                 extra.setdefault(subscript)
                 extra.setdefault(sp.expand(extent - 1 - subscript))
-    return replace(statement, domain=statement.domain + tuple(extra)) if extra else statement
+    if any(new is not old for new, old in zip(arguments, node.args, strict=True)):
+        node = build(lambda: node.func(*arguments))
+    return node, tuple(extra)
+
+
+def _all_nonnegative(expressions: tuple[sp.Expr, ...]) -> sp.Expr:
+    tests = [Compare(">=", e, sp.Integer(0)) for e in expressions]
+    return tests[0] if len(tests) == 1 else Logical("and", *tests)
 
 
 def lift_reductions(graph: Graph) -> Graph:
@@ -42,15 +70,15 @@ def lift_reductions(graph: Graph) -> Graph:
     A statement whose whole right side is a reduction becomes that reduction; ``mean`` becomes a sum divided by a count.
     After this pass no value contains `Reduce`.
     """
-    worker = _Lifter(dict(graph.by_name()), {name: len(s) for name, s in graph.definitions().items()})
+    worker = _Lifter(dict(graph.by_name()), {name: len(s) for name, s in graph.definitions().items()}, ensured(graph.checks))
     for statement in graph.statements:
         worker.lift(statement)
     return replace(graph, tensors=tuple(worker.tensors.values()), statements=tuple(worker.statements))
 
 
 class _Lifter:
-    def __init__(self, tensors: dict[str, Tensor], counts: dict[str, int]) -> None:
-        self.tensors, self.counts = tensors, counts
+    def __init__(self, tensors: dict[str, Tensor], counts: dict[str, int], known: tuple[sp.Expr, ...]) -> None:
+        self.tensors, self.counts, self.known = tensors, counts, known
         self.statements: list[Statement] = []
 
     def lift(self, statement: Statement) -> None:
@@ -108,7 +136,7 @@ class _Lifter:
         if contains(body, Reduce):
             mapping = self._inner(body, temporary, temporary.domain)
             temporary = replace(temporary, value=substitute(body, mapping), ranges=tuple(r for r in temporary.ranges if r.index not in nested))
-        self.statements.append(guard(temporary, self.tensors))
+        self.statements.append(guard(temporary, self.tensors, self.known))
         return Access(name, *subscripts)
 
     def _name(self, wanted: str) -> str:

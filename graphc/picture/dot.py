@@ -34,7 +34,7 @@ def dot(picture: Scene) -> str:
     for backward in (False, True):
         half = [node for node in picture.nodes if node.backward is backward]
         if half:
-            parts += [f"  subgraph cluster_{'backward' if backward else 'forward'} {{", "    style=invis;", *_half(half), "  }"]
+            parts += [f"  subgraph cluster_{'backward' if backward else 'forward'} {{", "    style=invis;", *_half(half, picture), "  }"]
     nodes = {node.key: node for node in picture.nodes}
     parts += [_edge(edge, nodes[edge.tail], nodes[edge.head], picture.sideways) for edge in picture.edges]
     return "\n".join([*parts, "}", ""])
@@ -51,12 +51,12 @@ def _preamble(picture: Scene) -> list[str]:
     ]
 
 
-def _half(nodes: list[Node]) -> Iterable[str]:
+def _half(nodes: list[Node], picture: Scene) -> Iterable[str]:
     groups = dict.fromkeys(node.group for node in nodes)
     boxed = len([group for group in groups if group]) > 1
     for group in groups:
         members = [node for node in nodes if node.group == group]
-        inside = [f"      {_node(node)}" for node in members]
+        inside = [f"      {_node(node, picture.compact, picture.sideways)}" for node in members]
         if group and boxed:
             name = _quoted(f"cluster_{'backward' if members[0].backward else 'forward'}_{group}")
             yield f"    subgraph {name} {{"
@@ -68,17 +68,17 @@ def _half(nodes: list[Node]) -> Iterable[str]:
             yield from (line[2:] for line in inside)
 
 
-def _node(node: Node) -> str:
+def _node(node: Node, compact: bool, sideways: bool) -> str:
     if node.kind == "loop":
         fill, line = _BACKWARD_LOOP if node.backward else _FORWARD_LOOP
         width, end, lines = 0.8, "\\l", [text for text in node.lines if text]
     else:
         fill, line = COLOURS[node.kind]
         width, end, lines = (2.4 if node.output else 1.3), "\\n", [text for text in node.lines if text]
-        if len(lines) > 2 and node.kind in ("defined", "adjoint"):
+        if compact and len(lines) > 1:
             end = "\\l"
     label = "".join(_escaped(text) + end for text in lines) if end == "\\l" else end.join(map(_escaped, lines))
-    marks = " ".join(["loop" if node.kind == "loop" else f"tensor {node.kind}", *(["headed"] if node.kind == "loop" and node.lines[0] else [])])
+    marks = " ".join(["loop" if node.kind == "loop" else f"tensor {node.kind}", *(["valued"] if sideways and node.kind != "loop" else []), *(["whole"] if compact and node.kind != "seed" else []), *(["headed"] if node.kind == "loop" and node.lines[0] else [])])
     return (f"{_quoted(node.key)} [label=\"{label}\", fillcolor=\"{fill}\", color=\"{line}\", penwidth={width}, class=\"{marks}\", "
             f"tooltip=\"{_escaped(node.tooltip)}\"];")
 
@@ -87,10 +87,12 @@ def _edge(edge: Edge, tail: Node, head: Node, sideways: bool) -> str:
     if edge.kind == "saved":
         return (f"  {_quoted(edge.tail)} -> {_quoted(edge.head)} [constraint=false, style=dashed, color=\"{_SAVED_ARROW}\", penwidth=0.8, "
                 f"arrowsize=0.45, tooltip={_quoted(f'the value of {edge.tail} is kept for the backward pass')}, class=saved];")
-    if head.backward and not sideways:
-        return f"  {_quoted(edge.head)} -> {_quoted(edge.tail)} [dir=back, color=\"{_BACKWARD_ARROW}\", tooltip=\" \"];"
     # The parameters of a layer lie below the layer before it: two frames never share a level, so they can stand above each other.
-    far = ", minlen=2" if tail.kind == "defined" and tail.group != head.group else ""
+    apart = tail.group != head.group and tail.kind in ("defined", "adjoint")
+    if head.backward and not sideways:
+        far = f", minlen={3 if head.kind == 'loop' else 2}" if apart else ""
+        return f"  {_quoted(edge.head)} -> {_quoted(edge.tail)} [dir=back, color=\"{_BACKWARD_ARROW}\", tooltip=\" \"{far}];"
+    far = ", minlen=2" if apart and not sideways else ""
     heavy = ", weight=4" if "defined" in (tail.kind, head.kind) else ""
     return f"  {_quoted(edge.tail)} -> {_quoted(edge.head)} [color=\"{_FORWARD_ARROW}\", tooltip=\" \"{heavy}{far}];"
 

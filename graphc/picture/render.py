@@ -136,10 +136,14 @@ def _set_type(texts: list[ElementTree.Element], marks: list[str]) -> None:
     size = float(texts[0].get("font-size", "11"))
     if "headed" in marks:
         _set(texts[0], _GREY, size - 2.5)
-    if "tensor" in marks:
+    if "valued" in marks:
+        for text, (colour, bold) in zip(texts, ((_VALUE, False), (_INK, True), (_GRADIENT, False)), strict=False):
+            _set(text, colour, size, bold)
+    elif "tensor" in marks:
         _set(texts[0], _INK, size + 0.5, bold=True)
         for text in texts[1:]:
-            _set(text, _GREY, size - 2)
+            header = "whole" not in marks or (text.text or "").startswith("for ") and (text.text or "").endswith(":")
+            _set(text, _GREY if header else _INK, size - 2 if header else size - 1)
 
 
 def _set(text: ElementTree.Element, colour: str, size: float, bold: bool = False) -> None:

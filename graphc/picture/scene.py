@@ -11,10 +11,10 @@ from graphc.ir.show import expression, statement
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 
-__all__ = ["Edge", "Node", "Scene", "backward_names", "scene", "shape_text", "wrapped"]
+__all__ = ["Edge", "Node", "Scene", "backward_names", "scene", "shape_text", "sole_scalar", "wrapped"]
 
 _ADJOINT = re.compile(r"\.grad(_\d+)?$")
-_WIDTH = {"lecture": 44, "compact": 70}
+_WIDTH = {"lecture": 50, "compact": 72}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class _Builder:
         self.backward = backward_names(graph)
         self.nodes: list[Node] = []
         self.edges: dict[Edge, None] = {}
-        self.loss = _loss(graph, self.backward)
+        self.loss = sole_scalar(graph, self.backward)
 
     def build(self) -> Scene:
         loops = 0
@@ -160,8 +160,8 @@ def backward_names(graph: Graph) -> frozenset[str]:
     return frozenset(found)
 
 
-def _loss(graph: Graph, backward: frozenset[str]) -> str:
-    """The scalar that was differentiated: the only forward one that nothing in the forward half reads ("" if there is no such)."""
+def sole_scalar(graph: Graph, backward: frozenset[str] = frozenset()) -> str:
+    """What is (or was) differentiated: the only scalar that nothing in the forward half reads ("" if there is no such)."""
     read = {source for s in graph.statements if s.target not in backward for source in reads(s) if source != s.target}
     ends = [t.name for t in graph.tensors if not t.is_input and not t.shape and t.name not in backward and t.name not in read]
     return ends[0] if len(ends) == 1 else ""
@@ -201,24 +201,24 @@ def wrapped(text: str, width: int) -> list[str]:
 
 def _break(text: str, room: int) -> int:
     """The best position at which a line may end: few parentheses open, loosely binding operator, not too short."""
-    best, best_rank = 0, (99, 99, 0)
+    best, best_rank = 0, (99.0, 0)
     depth = brackets = 0
     for position, sign in enumerate(text[: room + 1]):
         brackets += (sign == "[") - (sign == "]")
         depth += (sign == "(") - (sign == ")")
         if brackets or position < 6:
             continue
-        end, strength = position, 9
-        if text.startswith((" + ", " - ", " & ", " | "), position):
+        end, strength = position, 9.0
+        if text.startswith((" + ", " - ", " & ", " | ", " == ", " > ", " < ", " >= ", " <= "), position):
             strength = 0
         elif text.startswith(":  ", position):
-            end, strength = position + 3, -1
+            end, strength = position + 3, -9
         elif text.startswith((" = ", " += "), position):
-            end, strength = text.index("= ", position) + 2, 3
+            end, strength = text.index("= ", position) + 2, 3.5
         elif text.startswith(", ", position):
             end, strength = position + 2, 1
         elif sign in "*/" and text[position - 1] not in "*/" and text[position + 1] not in "*/":
             strength = 2
-        if strength < 9 and end <= room and (rank := (depth, strength, -position)) < best_rank:
+        if strength < 9 and end <= room and (rank := (2 * depth + strength, -position)) < best_rank:
             best, best_rank = end, rank
     return best

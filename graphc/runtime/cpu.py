@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphc.errors import ArgumentError
+from graphc.kernels.contraction import load as load_engine
 from graphc.runtime.cache import load
 from graphc.runtime.pool import Team, default_team
 
@@ -59,14 +60,17 @@ class CpuRunner:
         layout: the arrays for given sizes.
         checks: messages for the codes of the status array: (tensor, message with {value} and {position}).
         threads: of the team; None for the default.
+        engines: element types for which the contraction engine is needed.
     """
 
     def __init__(
         self, source: str, kernels: tuple[Any, ...], arrays: tuple[tuple[str, str, str], ...], in_place: Mapping[str, str],
         layout: Callable[[Mapping[Any, int]], Layout], checks: tuple[Callable[[int, Mapping[str, Array]], str], ...], threads: int | None,
+        engines: tuple[str, ...] = (),
     ) -> None:
         self.source, self.kernels = source, kernels
         self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
+        self._engines = engines
         self._module: Any = None
         self._team = Team(threads) if threads is not None else None
         self._alone = Team(1)
@@ -75,6 +79,8 @@ class CpuRunner:
     def compiled(self) -> Any:
         """The imported module; loaded when it is first needed."""
         if self._module is None:
+            for dtype in self._engines:
+                load_engine(dtype)
             self._module = load(self.source)
         return self._module
 

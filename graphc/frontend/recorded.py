@@ -1,0 +1,155 @@
+"""Statements as the user wrote them, and what can be checked about one statement alone."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sympy as sp
+
+from graphc.errors import Location, NotationError
+from graphc.frontend.expression import plain
+from graphc.ir.affine import linear
+from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce, contains, indices_of, postorder
+from graphc.ir.show import Order, expression
+
+if TYPE_CHECKING:
+    from graphc.frontend.tensor import Tensor
+
+__all__ = ["GraphcWarning", "Recorded", "bound_names", "check_statement", "unbound"]
+
+_warned: dict[Any, Any] = {}
+
+
+class GraphcWarning(UserWarning):
+    """Something that is legal and probably not meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A statement as written: ranges are not known yet."""
+
+    target: str
+    subscripts: tuple[sp.Expr, ...]
+    op: str
+    value: sp.Expr
+    declared: tuple[tuple[Index, sp.Expr, sp.Expr], ...]
+    reads: tuple[tuple[Access | BoundaryAccess, Tensor], ...]
+    location: Location | None
+    domain: tuple[sp.Expr, ...] = ()
+    origin: tuple[str, ...] = ()
+    indices: tuple[Index, ...] = ()
+
+    def shown(self, node: sp.Basic) -> str:
+        """A part of the statement, with factors and terms in the order in which `text` has them."""
+        return plain(expression(node, Order({a: k for k, (a, _) in reversed(list(enumerate(self.reads)))})))
+
+    @property
+    def left(self) -> str:
+        """The element on the left side as text."""
+        return self.shown(Access(self.target, *self.subscripts))
+
+    @property
+    def text(self) -> str:
+        """The statement without loops, as an error message shows it."""
+        return f"{self.left} {self.op} {self.shown(self.value)}"
+
+
+def unbound(node: sp.Basic) -> tuple[Index, ...]:
+    """The indices of an expression that no reduction in it binds, sorted by name."""
+    done: dict[sp.Basic, set[Index]] = {}
+    for part in postorder(node):
+        found = {part} if isinstance(part, Index) else {i for a in part.args for i in done[a]}
+        done[part] = found - set(part.indices) if isinstance(part, Reduce) else found
+    return tuple(sorted(done[node], key=str))
+
+
+def bound_names(node: sp.Basic, taken: set[Index]) -> dict[sp.Basic, sp.Expr]:
+    """Readable names for bound indices: the user's, with a number behind it where that name is taken in the statement."""
+    used = {str(i) for i in taken}
+    mapping: dict[sp.Basic, sp.Expr] = {}
+    for part in postorder(node):
+        if isinstance(part, Reduce):
+            for index in part.indices:
+                base = str(index).split("@")[0]
+                name, count = base, 1
+                while name in used:
+                    count += 1
+                    name = f"{base}_{count}"
+                used.add(name)
+                mapping[index] = Index(name)
+    return mapping
+
+
+# ------------------------------------------------------------------------------------------------------------------ checks
+
+
+def check_statement(statement: Recorded, bound: frozenset[Index]) -> None:
+    """Refuse what is wrong whatever the other statements are.
+
+    Args:
+        statement: with bound indices as the reductions numbered them.
+        bound: the user's indices that reductions bind.
+
+    Raises:
+        NotationError: a bound index is used outside of its reduction; = has an index only on its right, writes through an integer
+            tensor, or may write an element twice.
+    """
+    left = {i for s in statement.subscripts for i in indices_of(s)}
+    outside = set(unbound(statement.value))
+    _check_bound(statement, sorted(bound & (left | outside), key=str), left)
+    if statement.op == "+=":
+        _warn_lacking(statement, outside - left)
+        return
+    through = [s for s in statement.subscripts if contains(s, Access)]
+    if through:
+        name = plain(statement.target)
+        raise NotationError(
+            f"= cannot write through an integer tensor: two of its values may be equal, and an element of {name} would get both.",
+            at=((statement.text, statement.shown(through[0]), statement.location),), fix="use += (a scatter), which adds what falls on the same element.",
+        )
+    extra = sorted(outside - left, key=str)
+    if extra:
+        names = ", ".join(map(str, extra))
+        is_are = f"The index {names} is" if len(extra) == 1 else f"The indices {names} are"
+        raise NotationError(
+            f"{is_are} only on the right of =, so one element of {plain(statement.target)} would get many values.",
+            at=((statement.text, str(extra[0]), statement.location),), fix=f"use += to sum over {names}, or gc.sum(…, over={extra[0]}) inside the expression.",
+        )
+    _check_injective(statement)
+
+
+def _check_bound(statement: Recorded, misused: list[Index], left: set[Index]) -> None:
+    for index in misused:
+        reads = [p for p in postorder(statement.value) if isinstance(p, Access | BoundaryAccess) and index in p.free_symbols]
+        culprit = statement.left if index in left else statement.shown(reads[0]) if reads else str(index)
+        raise NotationError(f"The index {index} belongs to a reduction (over={index}) and is used outside of it as well.",
+                            at=((statement.text, culprit, statement.location),), fix="use another index in one of the two places.")
+
+
+def _check_injective(statement: Recorded) -> None:
+    declared = {i for i, _, _ in statement.declared}
+    forms = [linear(s) for s in statement.subscripts]
+    for subscript, form in zip(statement.subscripts, forms, strict=True):
+        units = [a for a, c in form.terms if isinstance(a, Index) and abs(c) == 1 and a not in declared] if form else []
+        alone = {a for other in forms if other and other is not form for a, _ in other.terms}
+        if len(units) >= 2 and len(set(units) - alone) >= 2:
+            culprit = statement.shown(subscript).replace(" ", "")
+            raise NotationError(
+                f"Two iterations may write the same element of {plain(statement.target)}: {culprit} has equal values for different "
+                f"{' and '.join(str(u) for u in units[:2])}.", at=((statement.text, culprit, statement.location),),
+                fix="use += if the values shall be added; a left side of = must hit each element once (Y[t+3], Y[2*i+1]).",
+            )
+
+
+def _warn_lacking(statement: Recorded, summed: set[Index]) -> None:
+    for term in sp.Add.make_args(statement.value):
+        lacking = ", ".join(sorted(str(i) for i in summed if i not in term.free_symbols))
+        if lacking:
+            at, shown = statement.location, statement.shown(term)
+            message = f"{statement.text}\n  the summand {shown} does not contain {lacking}, so it is added once per value of {lacking}.\n  at {at}"
+            if at is not None:
+                warnings.warn_explicit(message, GraphcWarning, at.file, at.line, registry=_warned)
+            else:
+                warnings.warn(message, GraphcWarning, stacklevel=2)
