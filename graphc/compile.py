@@ -15,6 +15,7 @@ from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor
 from graphc.interpret import interpret
 from graphc.ir.dtypes import is_float
+from graphc.ir.expr import undistributing
 from graphc.ir.graph import Graph
 from graphc.ir.show import statement
 from graphc.passes.boundary import lower_boundary
@@ -34,6 +35,7 @@ BEFORE_GRADIENT = (lower_boundary, lift_reductions, stabilise, narrow, factor_co
 AFTER_GRADIENT = (narrow, gather, simplify, prune)
 
 
+@undistributing
 def canonical(graph: Graph) -> Graph:
     """The graph without nested reductions, boundary views and unstable expressions: what is differentiated and scheduled."""
     for step in BEFORE_GRADIENT:
@@ -41,6 +43,7 @@ def canonical(graph: Graph) -> Graph:
     return graph
 
 
+@undistributing
 def derived(graph: Graph, output: str, wrt: tuple[str, ...], seed: str | None = None) -> tuple[Graph, dict[str, str]]:
     """The canonical graph extended by adjoints, and their names."""
     graph, names = differentiate(canonical(graph), output, wrt, seed)
@@ -49,6 +52,7 @@ def derived(graph: Graph, output: str, wrt: tuple[str, ...], seed: str | None = 
     return graph, names
 
 
+@undistributing
 def optimised(graph: Graph) -> Graph:
     """What is scheduled: equal temporaries merged, copies read through."""
     return inline_copies(merge(prune(canonical(graph))))
@@ -97,6 +101,7 @@ def _positional(collected: Collected, inputs: Sequence[Tensor] | None) -> tuple[
     return (*chosen, *(n for n in names if n not in chosen))
 
 
+@undistributing
 def compile_program(
     outputs: Any,
     target: str = "cpu",

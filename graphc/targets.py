@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from graphc.emit.cpu import CpuModule, GatherCheck, emit_cpu
 from graphc.interpret import size_value
-from graphc.ir.expr import Access, accesses
+from graphc.ir.expr import Access, accesses, undistributing
 from graphc.ir.graph import Graph, reads
 from graphc.ir.nest import Contract, Group
 from graphc.ir.show import Order, statement
@@ -28,6 +28,7 @@ __all__ = ["cpu_runner"]
 FOR_CPU = (expand_functions, expand_logsumexp, copy_padded, merge)
 
 
+@undistributing
 def cpu_runner(graph: Graph, header: str, updates: tuple[tuple[str, str], ...], accumulate: str | None, threads: int | None) -> CpuRunner:
     """Schedule a canonical graph for the CPU and emit its module.
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
 from graphc.analysis.conditions import implied
 from graphc.analysis.injectivity import disjoint, injective
-from graphc.errors import NotationError, RangeError
-from graphc.ir.affine import Linear, eliminate, infeasible, linear, quotient_facts, to_expr
+from graphc.errors import DtypeError, Location, NotationError, RangeError
+from graphc.ir.affine import Linear, eliminate, infeasible, linear, quotient_facts, relevant, to_expr
+from graphc.ir.dtypes import is_integer
 from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce, Size, Where, sizes_of
 from graphc.ir.graph import Check, Graph
-from graphc.ir.show import expression, statement_body
+from graphc.ir.show import Order, expression, statement_body
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 
@@ -54,14 +56,18 @@ def _walk(node: sp.Basic, facts: tuple[sp.Expr, ...], statement: Statement) -> I
         yield from _walk(argument, facts, statement)
 
 
+@lru_cache(maxsize=50_000)
 def _violation(expression_: sp.Expr, facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...] | None:
     """Conditions on sizes that all hold wherever ``expression < 0`` may happen; None if it is proved never to happen."""
+    if expression_ in facts:
+        return None
     form = linear(expression_)
     assert form is not None
     known = [f for f in map(linear, facts) if f is not None]
-    system = [*known, form.times(-1).shifted(-1)]
-    if infeasible(system):
+    opposite = form.times(-1).shifted(-1)
+    if infeasible([*relevant(form, known), opposite]):
         return None
+    system = [*known, opposite]
     system += quotient_facts(system)
     while True:
         atoms = [a for f in system for a, _ in f.terms if isinstance(a, Index) or (not a.is_Symbol and a.has(Index))]
@@ -103,10 +109,13 @@ def _check_touch(touch: Touch, statement: Statement, tensors: Mapping[str, Tenso
     shape = tensors[access.tensor].shape
     modes = access.modes if isinstance(access, BoundaryAccess) else ("",) * len(shape)
     for dimension, (subscript, extent, mode) in enumerate(zip(access.subscripts, shape, modes, strict=True)):
+        if isinstance(subscript, Access):
+            _check_integer(subscript, access, statement, tensors)
         if mode in ("pad", "skip"):
             continue
         if linear(subscript) is None:
-            yield from _limit(sp.expand(extent - 1), touch, statement, dimension, "is empty although it is read through an integer tensor", tensors)
+            how = "is empty although it is read through an integer tensor"
+            yield from _limit(sp.expand(extent - 1), touch, statement, dimension, how, tensors)
             continue
         low, high = subscript, sp.expand(extent - 1 - subscript)
         if mode == "clamp":
@@ -114,8 +123,28 @@ def _check_touch(touch: Touch, statement: Statement, tensors: Mapping[str, Tenso
         elif mode in ("wrap", "reflect"):
             reach = 0 if mode == "wrap" else -1
             low, high = sp.expand(subscript + extent + reach), sp.expand(2 * extent - 1 + reach - subscript)
-        yield from _limit(low, touch, statement, dimension, "may be negative", tensors)
-        yield from _limit(high, touch, statement, dimension, "may lie behind the last element", tensors)
+        yield from _limit(low, touch, statement, dimension, "may be negative" if not mode else _REACH[mode], tensors)
+        yield from _limit(high, touch, statement, dimension, "may lie behind the last element" if not mode else _REACH[mode], tensors)
+
+
+_REACH = {
+    "clamp": "reads an edge that does not exist if the tensor is empty",
+    "wrap": "may lie more than one period outside, which gc.wrap does not reach",
+    "reflect": "may lie more than one reflection outside, which gc.reflect does not reach",
+}
+
+
+def _check_integer(subscript: Access, access: Access | BoundaryAccess, statement: Statement, tensors: Mapping[str, Tensor]) -> None:
+    dtype = tensors[subscript.tensor].dtype
+    if not is_integer(dtype):
+        raise DtypeError(f"{subscript.tensor} has dtype {dtype} and cannot be a subscript of {access.tensor}.",
+                         at=(_marked(statement, subscript),), fix=f'declare it as integers: gc.tensor("{subscript.tensor}", …, dtype="int64").')
+
+
+def _marked(statement: Statement, culprit: sp.Basic | None = None) -> tuple[str, str, Location | None]:
+    """The statement for an error message, with carets under a part of it (by default its left side)."""
+    part = Access(statement.target, *statement.subscripts) if culprit is None else culprit
+    return statement_body(statement), expression(part, Order.of(statement)), statement.location
 
 
 def _limit(
@@ -125,16 +154,22 @@ def _limit(
     if violation is None:
         return
     access, tensor = touch.access, tensors[touch.access.tensor]
+    order = Order.of(statement)
     shape = ", ".join(expression(e) for e in tensor.shape)
-    subscript = expression(access.subscripts[dimension]).replace(" ", "")
+    subscript = expression(access.subscripts[dimension], order).replace(" ", "")
     verb = "written" if touch.written else "read"
-    message = f"{tensor.name}({shape}) is {verb} at {expression(access)}: the subscript {subscript} of dimension {dimension} {how}."
+    message = f"{tensor.name}({shape}) is {verb} at {expression(access, order)}: the subscript {subscript} of dimension {dimension} {how}."
     if _certain(violation):
-        shown = ", ".join(f"{r.index} in {expression(r.lower)}…{expression(sp.expand(r.upper - 1))}" for r in statement.ranges
-                          if r.index in access.subscripts[dimension].free_symbols)
-        raise RangeError(message + (f" Here {shown}." if shown else ""), at=((statement_body(statement), expression(access), statement.location),),
+        used = access.subscripts[dimension].free_symbols
+        ranges = ", ".join(f"{r.index} in {expression(r.lower)}…{expression(sp.expand(r.upper - 1))}" for r in statement.ranges if r.index in used)
+        raise RangeError(message + (f" Here {ranges}." if ranges else ""), at=(_marked(statement, access),),
                          fix="change the subscript, declare a smaller range with gc.index, or read through gc.pad, gc.clamp or gc.skip.")
-    yield Check(violation, f"{message}\n    {statement_body(statement)}\n  at {statement.location}", "range")
+    yield Check(violation, f"{message}{_whence(statement)}", "range")
+
+
+def _whence(statement: Statement) -> str:
+    """The statement and its line, behind the message of a call."""
+    return f"\n\n    {statement_body(statement)}" + (f"\n  at {statement.location}" if statement.location is not None else "")
 
 
 def check_program(graph: Graph) -> tuple[Check, ...]:
@@ -144,10 +179,12 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
         The conditions on sizes that remain to be tested at each call.
 
     Raises:
-        RangeError: an access lies outside its tensor for all sizes.
+        RangeError: an access lies outside its tensor for all sizes, or an extremum is over a range that is always empty.
+        DtypeError: a subscript is a tensor that does not hold integers.
         NotationError: two assignments may hit the same element.
     """
     tensors = graph.by_name()
+    definitions = graph.definitions()
     checks: dict[Check, None] = {}
     for tensor in graph.tensors:
         for dimension, extent in enumerate(tensor.shape):
@@ -155,30 +192,66 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
                 violation = _violation(extent, ())
                 if violation is not None:
                     text = f"Dimension {dimension} of {tensor.name} would have {expression(extent)} elements, a negative number."
-                    checks.setdefault(Check(violation, text, "shape"))
+                    checks.setdefault(Check(violation, text + "".join(map(_whence, definitions[tensor.name][:1])), "shape"))
     for statement in graph.statements:
-        for touch in touches(statement):
-            for check in _check_touch(touch, statement, tensors):
-                checks.setdefault(check)
-    _check_assignments(graph)
+        found = [check for touch in touches(statement) for check in _check_touch(touch, statement, tensors)]
+        checks.update(dict.fromkeys((*found, *_extrema(statement))))
+    for name, statements in definitions.items():
+        _check_assignments(name, [s for s in statements if s.op != "+="])
     return tuple(checks)
 
 
-def _check_assignments(graph: Graph) -> None:
-    for name, statements in graph.definitions().items():
-        assigning = [s for s in statements if s.op != "+="]
-        for position, statement in enumerate(assigning):
-            free = [r for r in statement.ranges if r.index in statement.free]
-            if not injective(statement.subscripts, free, statement.domain):
+# ------------------------------------------------------------------------------------------------------------- reductions
+
+
+def _extrema(statement: Statement) -> Iterator[Check]:
+    """Extrema over a range that may be empty; those under a condition are left to the run."""
+    if statement.op in EXTREMA and not statement.domain:
+        outer = tuple(c for r in statement.loops if r.index in statement.free for c in r.constraints())
+        yield from _nonempty(statement.op, statement.reduced, outer, statement)
+    yield from _nested_extrema(statement.value, statement.constraints(), statement)
+
+
+def _nested_extrema(node: sp.Basic, facts: tuple[sp.Expr, ...], statement: Statement) -> Iterator[Check]:
+    if isinstance(node, Where):
+        return
+    if isinstance(node, Reduce):
+        if node.op in EXTREMA and not node.domain:
+            yield from _nonempty(node.op, node.indices, facts, statement)
+        facts += tuple(c for i in node.indices for c in statement.range_of(i).constraints()) + node.domain
+    for argument in node.args:
+        yield from _nested_extrema(argument, facts, statement)
+
+
+def _nonempty(op: str, indices: tuple[Index, ...], facts: tuple[sp.Expr, ...], statement: Statement) -> Iterator[Check]:
+    for index in indices:
+        r = statement.range_of(index)
+        violation = _violation(sp.expand(r.upper - r.lower - 1), facts)
+        if violation is None:
+            continue
+        message = f"{op.removesuffix('_split')} over an empty range has no value: {index} runs over {expression(r.extent)} elements."
+        if not violation:
+            raise RangeError(message, at=(_marked(statement, index),), fix="give the index a range with at least one value.")
+        yield Check(violation, message + _whence(statement), "argument")
+
+
+EXTREMA = ("max", "min", "argmax", "argmin", "max_split", "min_split")
+
+
+# ------------------------------------------------------------------------------------------------------------ assignments
+
+
+def _check_assignments(name: str, assigning: list[Statement]) -> None:
+    for position, statement in enumerate(assigning):
+        free = [r for r in statement.ranges if r.index in statement.free]
+        if not injective(statement.subscripts, free, statement.domain):
+            raise NotationError(
+                f"Two iterations may write the same element of {name}.", at=(_marked(statement),),
+                fix="use += if the values shall be added; a left side of = must hit each element once (Y[t+3], Y[2*i+1], Y[4*i+j] with j < 4).",
+            )
+        for other in assigning[:position]:
+            if not disjoint(other, statement):
                 raise NotationError(
-                    f"Two iterations may write the same element of {name}.",
-                    at=((statement_body(statement), expression(Access(name, *statement.subscripts)), statement.location),),
-                    fix="use += if the values shall be added; a left side of = must hit each element once (Y[t+3], Y[2*i+1], Y[4*i+j] with j < 4).",
+                    f"Two assignments to {name} may overlap; every element can be assigned once.", at=(_marked(other), _marked(statement)),
+                    fix="restrict the ranges so that they are disjoint, use += for one of them, or write gc.where(condition, a, b).",
                 )
-            for other in assigning[:position]:
-                if not disjoint(other, statement):
-                    raise NotationError(
-                        f"Two assignments to {name} may overlap; every element can be assigned once.",
-                        at=((statement_body(other), "", other.location), (statement_body(statement), "", statement.location)),
-                        fix="restrict the ranges so that they are disjoint, or use += for one of them.",
-                    )

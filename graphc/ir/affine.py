@@ -15,7 +15,7 @@ import sympy as sp
 
 from graphc.ir.expr import FloorDiv, Index, Modulo, Size
 
-__all__ = ["Linear", "atoms_of", "eliminate", "is_affine", "linear", "nonnegative", "quotient_facts", "to_expr"]
+__all__ = ["Linear", "atoms_of", "eliminate", "is_affine", "linear", "nonnegative", "quotient_facts", "relevant", "to_expr"]
 
 _LIMIT = 600
 
@@ -186,7 +186,42 @@ def infeasible(system: list[Linear]) -> bool:
 def _nonnegative(form: Linear, facts: tuple[Linear, ...]) -> bool:
     if form.constant >= 0 and all(c > 0 and isinstance(a, Size) for a, c in form.terms):
         return True
-    return infeasible([*facts, form.times(-1).shifted(-1)])
+    if form in facts:
+        return True
+    return infeasible([*relevant(form, facts), form.times(-1).shifted(-1)])
+
+
+def relevant(form: Linear, facts: Iterable[Linear]) -> list[Linear]:
+    """The facts that are connected to `form` by shared atoms; the others cannot help to prove anything about it."""
+    reached = set(_mentioned(form))
+    waiting = [(fact, set(_mentioned(fact))) for fact in facts]
+    chosen: list[Linear] = []
+    grown = True
+    while grown and waiting:
+        grown, rest = False, []
+        for fact, atoms in waiting:
+            if atoms & reached:
+                reached |= atoms
+                chosen.append(fact)
+                grown = True
+            else:
+                rest.append((fact, atoms))
+        waiting = rest
+    return chosen
+
+
+@lru_cache(maxsize=100_000)
+def _mentioned(form: Linear) -> tuple[sp.Basic, ...]:
+    """Atoms, and those inside of quotients."""
+    found: dict[sp.Basic, None] = {}
+    for atom, _ in form.terms:
+        found.setdefault(atom)
+        if isinstance(atom, FloorDiv):
+            inner = linear(atom.numerator)
+            assert inner is not None
+            for other in _mentioned(inner):
+                found.setdefault(other)
+    return tuple(found)
 
 
 def nonnegative(expression: sp.Basic, facts: Iterable[sp.Basic] = ()) -> bool:

@@ -7,8 +7,9 @@ and pickling come for free. No node carries a payload, and SymPy's own ``diff``,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import sympy as sp
 from sympy.core.parameters import distribute, global_parameters
@@ -16,8 +17,12 @@ from sympy.core.symbol import Str
 
 __all__ = [
     "Access", "BoundaryAccess", "Call", "Compare", "FloorDiv", "Index", "INFINITY", "Logical", "Modulo", "NAN", "Reduce", "Size", "Where",
-    "accesses", "build", "constant", "contains", "indices_of", "postorder", "rewrite", "sizes_of", "substitute",
+    "accesses", "build", "constant", "contains", "indices_of", "postorder", "rewrite", "sizes_of", "substitute", "undistributing",
 ]
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Index(sp.Symbol):
@@ -266,6 +271,16 @@ def build(function: Callable[[], Any]) -> sp.Expr:
     return sp.sympify(undistributed(function))  # type: ignore[no-any-return]
 
 
+def undistributing(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a whole stage, so that SymPy's setting (whose change empties SymPy's caches) is changed once."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return undistributed(lambda: function(*args, **kwargs))  # type: ignore[no-any-return]
+
+    return call
+
+
 def undistributed(function: Callable[[], Any]) -> Any:
     """Call `function` while SymPy does not distribute numbers over sums."""
     if not global_parameters.distribute:
@@ -296,20 +311,24 @@ def constant(value: Any) -> sp.Expr:
 # -------------------------------------------------------------------------------------------------------------- traversal
 
 
-def postorder(node: sp.Basic) -> Iterator[sp.Basic]:
+@lru_cache(maxsize=100_000)
+def postorder(node: sp.Basic) -> tuple[sp.Basic, ...]:
     """Every distinct node below and including `node`, arguments first, in a fixed order, without recursion."""
     seen: set[sp.Basic] = set()
+    found: list[sp.Basic] = []
     stack: list[tuple[sp.Basic, bool]] = [(node, False)]
     while stack:
         current, done = stack.pop()
         if done:
-            yield current
+            found.append(current)
         elif current not in seen:
             seen.add(current)
             stack.append((current, True))
             stack.extend((argument, False) for argument in reversed(current.args))
+    return tuple(found)
 
 
+@lru_cache(maxsize=100_000)
 def accesses(node: sp.Basic) -> tuple[Access | BoundaryAccess, ...]:
     """The distinct reads in `node`, in the order of its arguments."""
     return tuple(part for part in postorder(node) if isinstance(part, Access | BoundaryAccess))
@@ -319,6 +338,7 @@ def contains(node: sp.Basic, kind: type | tuple[type, ...]) -> bool:
     return any(isinstance(part, kind) for part in postorder(node))
 
 
+@lru_cache(maxsize=100_000)
 def indices_of(node: sp.Basic) -> tuple[Index, ...]:
     """The distinct indices in `node` (bound ones included), in the order of its arguments."""
     return tuple(part for part in postorder(node) if isinstance(part, Index))

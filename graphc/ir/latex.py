@@ -14,7 +14,7 @@ import sympy as sp
 from graphc.ir.expr import (
     INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where, contains, indices_of,
 )
-from graphc.ir.show import Order, conditions, negative, number, split_fraction
+from graphc.ir.show import Order, conditions, number, split_fraction
 from graphc.ir.statement import Range, Statement
 
 __all__ = ["expression_latex", "name_latex", "statement_latex"]
@@ -45,17 +45,14 @@ def name_latex(name: str) -> str:
     >>> print(name_latex("A"), name_latex("sigma"), name_latex("conv1.weight.grad"))
     A \sigma \overline{\mathrm{conv1.weight}}
     """
-    base, adjoint, count = re.fullmatch(r"(.*?)(\.grad(?:_(\d+))?)?", name).groups()  # type: ignore[union-attr]
-    while adjoint is None and re.search(r"\.grad(_\d+)?\.", name):
-        break
-    last = re.fullmatch(r"(.+)\.grad(?:_(\d+))?", name)
-    if last:
-        inner, count = last.groups()
-        bar = r"\bar" if len(inner.split(".grad")[0]) == 1 or inner in _GREEK else r"\overline"
-        return f"{bar}{{{name_latex(inner)}}}" + (f"^{{({count})}}" if count else "")
+    adjoint = re.fullmatch(r"(.+)\.grad(?:_(\d+))?", name)
+    if adjoint:
+        inner, count = adjoint.groups()
+        accent = r"\bar" if len(inner.split(".grad")[0]) == 1 or inner in _GREEK else r"\overline"
+        return f"{accent}{{{name_latex(inner)}}}" + (f"^{{({count})}}" if count else "")
     if name in _GREEK:
         return f"\\{name}"
-    return base if len(base) == 1 else f"\\mathrm{{{base.replace('_', chr(92) + '_')}}}"
+    return name if len(name) == 1 else f"\\mathrm{{{_escaped(name)}}}"
 
 
 def expression_latex(node: sp.Basic, order: Order | None = None) -> str:
@@ -87,7 +84,8 @@ def statement_latex(item: Statement, contributes: bool = False) -> str:
     # A loop index that occurs on the left in a compound subscript may reach one element several times.
     many = item.op == "+=" and any(indices_of(s) and not isinstance(s, Index) for s in item.subscripts)
     sign = r"\mathrel{+}=" if contributes or many else "="
-    return f"{left} &{sign} {value}" + (rf" \quad\text{{where }} {writer.guards(domain)}" if domain else "")
+    limits = [text for text in (*map(_limits, (r for r in item.ranges if r.index in item.free)), writer.guards(domain)) if text]
+    return f"{left} &{sign} {value}" + (rf" \quad\text{{for }} {', '.join(limits)}" if limits else "")
 
 
 class _Writer:
@@ -145,7 +143,7 @@ class _Writer:
         arguments = [self.show(a)[0] for a in node.arguments]
         if node.function in _ENCLOSED:
             return _ENCLOSED[node.function] % arguments[0], _ATOM
-        head = _FUNCTIONS.get(node.function) or rf"\operatorname{{{node.function.replace('_', chr(92) + '_')}}}"
+        head = _FUNCTIONS.get(node.function) or rf"\operatorname{{{_escaped(node.function)}}}"
         return rf"{head}\left({', '.join(arguments)}\right)", _ATOM
 
     def cases(self, node: Where) -> str:
@@ -167,12 +165,13 @@ class _Writer:
         return self.reduction(node.op, text, strength, node.indices, node.domain)
 
     def reduction(self, op: str, body: str, strength: int, over: Iterable[Index | Range], domain: Iterable[sp.Expr]) -> str:
-        """``\\sum_{j} body``; the ranges are those of the tensors unless an index starts or ends elsewhere."""
-        below = [",".join(name_latex(str(r.index if isinstance(r, Range) else r)) for r in over)]
-        below += [text for text in [self.guards(domain)] if text]
-        script = below[0] if len(below) == 1 else rf"\substack{{{' '.join([below[0], chr(92) * 2, below[1]])}}}"
+        r"""``\sum_{j} body``; the limits of an index are only written where it does not start at 0."""
+        ranges = list(over)
+        below = [",".join(name_latex(str(r.index if isinstance(r, Range) else r)) for r in ranges)]
+        below += [text for text in (*(_limits(r) for r in ranges if isinstance(r, Range)), self.guards(domain)) if text]
+        script = below[0] if len(below) == 1 else r"\substack{" + r" \\ ".join(below) + "}"
         head = _REDUCTIONS.get(op) or rf"\operatorname*{{{op}}}"
-        return rf"{head}_{{{script}}} {body if strength >= _PRODUCT else rf'{chr(92)}left({body}{chr(92)}right)'}"
+        return rf"{head}_{{{script}}} {body}" if strength >= _PRODUCT else rf"{head}_{{{script}}} \left({body}\right)"
 
     def guards(self, domain: Iterable[sp.Expr]) -> str:
         shown = ", ".join(conditions(domain, self.order))
@@ -181,7 +180,7 @@ class _Writer:
     def sum(self, node: sp.Add) -> str:
         text = ""
         for term in self.order.terms(node.args):
-            minus = negative(term)
+            minus = _negative(term)
             shown = self.wrapped(-term if minus else term, _SUM + 1)  # type: ignore[operator]
             text = f"{text} {'-' if minus else '+'} {shown}" if text else ("-" + shown if minus else shown)
         return text
@@ -196,7 +195,7 @@ class _Writer:
     def product(self, node: sp.Expr) -> tuple[str, int]:
         if isinstance(node, sp.Integer):
             return str(int(node)), _ATOM if node >= 0 else _SUM
-        if negative(node):
+        if _negative(node):
             return "-" + self.wrapped(-node, _PRODUCT), _SUM
         above, below = split_fraction(node)
         top = self.factors(above)
@@ -208,6 +207,22 @@ class _Writer:
         arranged = self.order.factors(parts)
         arranged.sort(key=lambda part: contains(part, Reduce))
         return " ".join(self.wrapped(part, _PRODUCT + 1) for part in arranged) or "1"
+
+
+def _limits(r: Range) -> str:
+    """What has to be said about a range that does not start at 0."""
+    if r.lower == 0:
+        return ""
+    return rf"{expression_latex(r.lower)} \le {name_latex(str(r.index))} < {expression_latex(r.upper)}"
+
+
+def _negative(node: sp.Basic) -> bool:
+    factor = node.as_coeff_Mul()[0] if isinstance(node, sp.Expr) else node
+    return isinstance(factor, sp.Number) and bool(factor < 0)
+
+
+def _escaped(name: str) -> str:
+    return name.replace("_", r"\_")
 
 
 def _decimal(value: sp.Number) -> tuple[str, int]:
