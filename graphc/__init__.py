@@ -1,6 +1,7 @@
 """graphc: tensor programs written as loops over indices — declare, see, compile."""
 
 from graphc.compile import compile_program as compile
+from graphc.draw import Drawing, draw
 from graphc.errors import (
     ArgumentError,
     CompileError,
@@ -26,8 +27,12 @@ from graphc.frontend.reductions import min_ as min
 from graphc.frontend.reductions import sum_ as sum
 from graphc.frontend.tensor import GraphcWarning, Tensor
 from graphc.gradient import check_grad, grad
+from graphc.notebook import register as _register
 from graphc.program import Program
-from graphc.text import loops
+from graphc.summary import Summary, summary
+from graphc.text import latex, loops
+
+_register()
 
 exp, expm1, log, log1p = scalar("exp"), scalar("expm1"), scalar("log"), scalar("log1p")
 sin, cos, tan, tanh = scalar("sin"), scalar("cos"), scalar("tan"), scalar("tanh")
@@ -40,10 +45,10 @@ hypot, atan2, stop_gradient = scalar("hypot"), scalar("atan2"), scalar("stop_gra
 __version__ = "0.1.0"
 
 __all__ = [
-    "ArgumentError", "CompileError", "DifferentiationError", "DtypeError", "GradientError", "GraphcError", "GraphcWarning", "InternalError",
-    "NotationError", "Program", "RangeError", "ShapeError", "TargetError", "Tensor",
-    "abs", "all", "any", "argmax", "argmin", "atan2", "ceil", "check_grad", "clamp", "clip", "compile", "cos", "dim", "dims", "elu", "erf",
-    "exp", "expm1", "floor", "function", "gelu", "grad", "hypot", "index", "indices", "leaky_relu", "log", "log1p", "logsumexp", "loops", "max",
+    "ArgumentError", "CompileError", "DifferentiationError", "Drawing", "DtypeError", "GradientError", "GraphcError", "GraphcWarning", "InternalError",
+    "NotationError", "Program", "RangeError", "ShapeError", "Summary", "TargetError", "Tensor",
+    "abs", "all", "any", "argmax", "argmin", "atan2", "ceil", "check_grad", "clamp", "clip", "compile", "cos", "dim", "dims", "draw", "elu", "erf",
+    "exp", "expm1", "floor", "function", "gelu", "grad", "hypot", "index", "indices", "latex", "leaky_relu", "log", "log1p", "logsumexp", "loops", "max",
     "maximum", "mean", "min", "minimum", "pad", "parameter", "power", "prod", "reflect", "relu", "round", "rsqrt", "sigmoid", "sign", "silu", "sin", "skip",
-    "softplus", "sqrt", "stop_gradient", "sum", "tan", "tanh", "tensor", "tensors", "where", "wrap",
+    "softplus", "sqrt", "stop_gradient", "sum", "summary", "tan", "tanh", "tensor", "tensors", "where", "wrap",
 ]

@@ -192,6 +192,19 @@ class _Machine:
             if not 0 <= position < extent:
                 raise ArgumentError(f"{name} is read at {list(where)}: {position} is outside of dimension {dimension} with {extent} elements.")
 
+    def _pointed(
+        self, name: str, subscripts: tuple[sp.Expr, ...], where: tuple[int, ...], environment: Environment, statement: Statement
+    ) -> None:
+        """Refuse an element of an integer tensor that points outside of the tensor it is a subscript of."""
+        for dimension, (subscript, position, extent) in enumerate(zip(subscripts, where, self.shapes[name], strict=True)):
+            if isinstance(subscript, Access) and not 0 <= position < extent:
+                place = [int(_real(self.value(s, environment, statement))) for s in subscript.subscripts]
+                raise ArgumentError(
+                    f"{subscript.tensor}{place} is {position}, but it is a subscript of dimension {dimension} of {name}, which has {extent} elements "
+                    f"(0 … {extent - 1}).\n\n    {statement_body(statement)}" + (f"\n  at {statement.location}" if statement.location else ""),
+                    fix=f"pass an array {subscript.tensor} with smaller, non-negative values.",
+                )
+
     def _computed(self, name: str, where: tuple[int, ...]) -> Any:
         total: Any = 0
         initial = False
@@ -258,6 +271,7 @@ class _Machine:
             for environment in self._points(list(statement.loops), dict(self.sizes)):
                 if self._inside(statement.domain, environment):
                     where = tuple(int(_real(self.value(s, environment, statement))) for s in statement.subscripts)
+                    self._pointed(statement.target, statement.subscripts, where, environment, statement)
                     self._bounds(statement.target, where, self.shapes[statement.target])
                     sums[where] = sums.get(where, 0) + self.value(statement.value, environment, statement)
             self.scatters[key] = sums
@@ -285,6 +299,7 @@ class _Machine:
     def value(self, node: sp.Basic, environment: Environment, statement: Statement) -> Any:
         if isinstance(node, Access):
             where = tuple(int(_real(self.value(s, environment, statement))) for s in node.subscripts)
+            self._pointed(node.tensor, node.subscripts, where, environment, statement)
             return self.element(node.tensor, where)
         if isinstance(node, BoundaryAccess):
             return self._boundary(node, environment, statement)
@@ -328,6 +343,7 @@ class _Machine:
                     period = max(2 * (extent - 1), 1)
                     position = abs((position + period // 2) % period - period // 2) if extent > 1 else 0
             where.append(position)
+        self._pointed(node.tensor, node.subscripts, tuple(where), environment, statement)
         return self.element(node.tensor, tuple(where))
 
 
@@ -410,7 +426,8 @@ def _combine(op: str, terms: list[Any], positions: list[int], statement: Stateme
     if op == "logsumexp":
         return _logsumexp(terms)
     if not terms:
-        raise _Empty(f"{op} over an empty range has no value.\n    {statement_body(statement)}\n  at {statement.location}")
+        raise _Empty(f"{op.removesuffix('_split')} over an empty range has no value.\n\n    {statement_body(statement)}\n  at {statement.location}",
+                     fix="pass arrays that are not empty.")
     sign = -1 if "min" in op else 1
     best = 0
     for k in range(1, len(terms)):

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import difflib
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from graphc.errors import ArgumentError, DtypeError, GraphcError, RangeError, ShapeError
+from graphc.arrays import bound_array, new_array
+from graphc.errors import ArgumentError, GraphcError, RangeError, ShapeError
 from graphc.interpret import size_value
 from graphc.ir.affine import linear
-from graphc.ir.expr import Size
+from graphc.ir.expr import Size, sizes_of
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression
-from graphc.ir.tensor import Tensor
+from graphc.signature import Signature
 
-__all__ = ["Program", "Runner", "Signature"]
+__all__ = ["Program", "Runner"]
 
 Array = NDArray[Any]
-_KINDS: dict[str, type[GraphcError]] = {"shape": ShapeError, "range": RangeError}
+_KINDS: dict[str, type[GraphcError]] = {"shape": ShapeError, "range": RangeError, "argument": ArgumentError}
+_REMEDIES = {
+    "shape": "pass arrays for which it is not negative.",
+    "range": "pass arrays of other sizes, declare a smaller range with gc.index, or read through gc.pad, gc.clamp or gc.skip.",
+    "argument": "pass arrays that are not empty.",
+}
 
 
 class Runner(Protocol):
@@ -34,23 +39,6 @@ class Runner(Protocol):
     def run(self, arrays: dict[str, Array], sizes: dict[sp.Basic, int], out: dict[str, Array]) -> dict[str, Array]:
         """Compute the outputs; arrays in `out` may be used to hold the results of that name."""
         ...
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a program takes and gives.
-
-    Attributes:
-        inputs: argument tensors in positional order.
-        outputs: names of result tensors, in the order in which they were asked for.
-        structure: rebuilds what the user passed as outputs from a tuple of arrays.
-        updates: (argument name, name of the tensor with its new value).
-    """
-
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[str, ...]
-    structure: Callable[[Sequence[Array]], Any]
-    updates: tuple[tuple[str, str], ...] = ()
 
 
 class Program:
@@ -70,6 +58,8 @@ class Program:
         self._by_name = {t.name: t for t in signature.inputs}
         self._bound: dict[tuple[tuple[int, ...], ...], dict[sp.Basic, int]] = {}
         self._updated = dict(signature.updates)
+        self._needed = _sizes_in(graph)
+        self._separate: tuple[int, ...] = ()
 
     @property
     def source(self) -> str:
@@ -88,7 +78,7 @@ class Program:
         return self._text or f"<program {', '.join(self.inputs)} → {', '.join(self._signature.outputs)}>"
 
     # ------------------------------------------------------------------------------------------------------ call
-    def __call__(self, *arrays: Any, out: Any = None, **named: Any) -> Any:
+    def __call__(self, /, *arrays: Any, out: Any = None, **named: Any) -> Any:
         """Run the program.
 
         Raises:
@@ -97,10 +87,12 @@ class Program:
             ShapeError: shapes do not fit the program or each other.
         """
         given, state = self._arguments(arrays, named)
-        prepared = {name: self._array(name, given[name]) for name in self._by_name}
+        prepared = {name: bound_array(tensor, given[name]) for name, tensor in self._by_name.items()}
         sizes = self._sizes(prepared)
-        targets = self._out(out, sizes)
-        results = self._runner.run(prepared, sizes, targets)
+        self._unshare(prepared, state)
+        targets = self._out(out, sizes) if out is not None else {}
+        overlapping = {name for name, target in targets.items() if any(np.may_share_memory(target, a) for a in prepared.values())}
+        results = self._runner.run(prepared, sizes, {name: target for name, target in targets.items() if name not in overlapping})
         ordered = []
         for name in self._signature.outputs:
             value = results[name]
@@ -119,51 +111,50 @@ class Program:
         if arrays and isinstance(arrays[0], Mapping):
             state, arrays = arrays[0], arrays[1:]
         given: dict[str, Any] = {name: state[name] for name in self._by_name if name in state}
-        positions = [name for name in self._by_name if name not in given] if state else list(self._by_name)
+        positions = self.inputs[: self._signature.positional]
         if len(arrays) > len(positions):
-            raise ArgumentError(f"{len(arrays)} arrays are given by position, but the program takes {len(positions)}: {', '.join(positions)}.",
-                                fix="pass arguments by name.")
-        for name, array in zip(positions, arrays, strict=False):
-            given[name] = array
-        for name, array in named.items():
+            takes = f"only {len(positions)}: {', '.join(positions)}" if positions else "none: it was compiled without inputs="
+            raise ArgumentError(f"{len(arrays)} argument{'s are' if len(arrays) > 1 else ' is'} given by position, but the program takes {takes}.",
+                                fix=f"pass arguments by name ({', '.join(f'{n}=…' for n in self.inputs)}), or compile with inputs=[…].")
+        by_position = dict(zip(positions, arrays, strict=False))
+        for name in named:
             if name not in self._by_name:
-                raise ArgumentError(f"The program has no argument {name}; it takes {', '.join(self._by_name)}.",
-                                    fix="check the name, or collect extra arrays in a dictionary given first.")
-            if name in given and name not in state:
+                raise ArgumentError(f"The program has no argument {name}; it takes {', '.join(self.inputs) or 'none'}.", fix=_suggestion(name, self.inputs))
+            if name in by_position:
                 raise ArgumentError(f"The argument {name} is given by position and by name.", fix="give it once.")
-            given[name] = array
+        given |= by_position | named
         missing = [name for name in self._by_name if name not in given]
         if missing:
             raise ArgumentError(f"The argument{'s' * (len(missing) > 1)} {', '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing.",
                                 fix=f"call it with {', '.join(f'{n}=…' for n in missing)}.")
+        return given, self._state(state, {**by_position, **named})
+
+    def _state(self, state: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Array]:
+        """The arrays that are updated: writable, different ones of the dictionary given first."""
         for name in self._updated:
             array = state.get(name)
-            if not isinstance(array, np.ndarray) or not array.flags.writeable or named.get(name) is not None:
-                raise ArgumentError(f"{name} is updated by the program, so it must be a writable array in the dictionary given first.",
+            if not isinstance(array, np.ndarray) or not array.flags.writeable or name in others:
+                how = ("it is not there" if name not in state else "it is given outside of the dictionary as well" if name in others
+                       else "it is read-only" if isinstance(array, np.ndarray) else f"it is a {type(array).__name__}")
+                raise ArgumentError(f"{name} is updated by the program, so it must be a writable array in the dictionary given first; {how}.",
                                     fix="call step(state, X=…) with state = step.init(seed=0), or a dictionary of your own arrays.")
-        return given, {name: state[name] for name in self._updated}
+        arrays = {name: state[name] for name in self._updated}
+        key = tuple(map(id, arrays.values()))
+        if arrays and key != self._separate:
+            names = list(arrays)
+            for k, name in enumerate(names):
+                for other in names[:k]:
+                    if np.shares_memory(arrays[name], arrays[other]):
+                        raise ArgumentError(f"{other} and {name} are both updated, but they share memory.", fix="give each an array of its own.")
+            self._separate = key
+        return arrays
 
-    def _array(self, name: str, value: Any) -> Array:
-        tensor = self._by_name[name]
-        if isinstance(value, np.ndarray):
-            if value.dtype == tensor.dtype:
-                return value
-        elif isinstance(value, bool | int | float | list | tuple) or (isinstance(value, np.generic) and value.ndim == 0):
-            converted = np.asarray(value)
-            exact = converted.dtype.kind in "bi" or (converted.dtype.kind == "f" and tensor.dtype.startswith("float"))
-            strong = isinstance(value, np.generic) and value.dtype != tensor.dtype and not np.can_cast(value.dtype, tensor.dtype, "safe")
-            if converted.dtype != object and exact and not strong and (converted.dtype.kind != "i" or _fits(converted, tensor.dtype)):
-                return converted.astype(tensor.dtype)
-            value = converted
-        elif hasattr(value, "__array_interface__") or hasattr(value, "__dlpack__"):
-            converted = np.asarray(value) if hasattr(value, "__array_interface__") else np.from_dlpack(value)
-            if converted.dtype == tensor.dtype:
-                return converted
-            value = converted
-        else:
-            raise ArgumentError(f"The argument {name} is a {type(value).__name__}, not an array.", fix="pass a NumPy array.")
-        raise DtypeError(f"The argument {name} has dtype {value.dtype}, but the tensor {name} has dtype {tensor.dtype}.",
-                         fix=f'pass {name}.astype("{tensor.dtype}"), or declare gc.tensor("{name}", …, dtype="{value.dtype}").')
+    @staticmethod
+    def _unshare(arrays: dict[str, Array], state: dict[str, Array]) -> None:
+        """Copy inputs that lie in the memory of arrays that are updated."""
+        for name, array in arrays.items():
+            if name not in state and any(np.may_share_memory(array, updated) for updated in state.values()):
+                arrays[name] = array.copy()
 
     # ----------------------------------------------------------------------------------------------------- sizes
     def _sizes(self, arrays: dict[str, Array]) -> dict[sp.Basic, int]:
@@ -179,64 +170,91 @@ class Program:
         for name, shape in shapes.items():
             declared = self._by_name[name].shape
             if len(shape) != len(declared):
-                raise ShapeError(f"The argument {name} has {len(shape)} dimensions and shape {shape}, but the tensor is {self._shown(name)}.",
-                                 fix=f"pass an array with {len(declared)} dimension{'s' * (len(declared) != 1)}.")
+                raise ShapeError(f"The argument {name} has {_dimensions(len(shape))} and shape {shape}, but the tensor is {self._shown(name)}.",
+                                 fix=f"pass an array with {_dimensions(len(declared))}.")
             for dimension, (extent, symbol) in enumerate(zip(shape, declared, strict=True)):
-                if isinstance(symbol, Size):
-                    if sizes.setdefault(symbol, extent) != extent:
-                        raise ShapeError(f"The size {symbol} is {sizes[symbol]} in dimension {origin[symbol]}, but {extent} in dimension {dimension} of {name}.",
-                                         fix=f"pass arrays whose sizes agree: {self._shown(name)}.")
-                    origin.setdefault(symbol, f"{dimension} of {name}")
-                else:
+                if not isinstance(symbol, Size):
                     later.append((name, dimension, symbol, extent))
+                elif sizes.setdefault(symbol, extent) != extent:
+                    raise ShapeError(
+                        f"The size {symbol} is {sizes[symbol]} in dimension {origin[symbol]}, but {extent} in dimension {dimension} of {name}.",
+                        fix=f"pass arrays whose sizes agree: {', '.join(self._shown(n) for n in shapes if symbol in self._free(n))}.",
+                    )
+                origin.setdefault(symbol, f"{dimension} of {name}")
+        while any(self._solve(symbol, extent, sizes) for _, _, symbol, extent in later):
+            pass
         for name, dimension, symbol, extent in later:
-            self._solve(symbol, extent, sizes)
-            try:
-                expected = size_value(symbol, sizes)
-            except KeyError:
-                continue
-            if expected != extent:
-                raise ShapeError(f"Dimension {dimension} of the argument {name} has {extent} elements instead of {expression(symbol)}"
-                                 f"{'' if symbol.is_Integer else f' = {expected}'}.", fix=f"pass an array of shape {self._shown(name)}.")
+            self._compare(name, dimension, symbol, extent, sizes)
         self._check(sizes)
         return sizes
 
-    def _solve(self, symbol: sp.Expr, extent: int, sizes: dict[sp.Basic, int]) -> None:
+    def _free(self, name: str) -> set[sp.Basic]:
+        return {s for extent in self._by_name[name].shape for s in extent.free_symbols}
+
+    def _solve(self, symbol: sp.Expr, extent: int, sizes: dict[sp.Basic, int]) -> bool:
+        """Find the one size that is still unknown in an extent; whether there was one."""
         form = linear(symbol)
-        unknown = [a for a, _ in form.terms if a not in sizes and a.is_Symbol] if form is not None else []
-        if len(unknown) == 1 and form is not None and all(a.is_Symbol for a, _ in form.terms):
-            rest = extent - form.constant - sum(c * sizes[a] for a, c in form.terms if a != unknown[0])
-            value, remainder = divmod(rest, form.coefficient(unknown[0]))
-            if remainder == 0 and value >= 0:
-                sizes[unknown[0]] = value
+        unknown = [a for a, _ in form.terms if a not in sizes] if form is not None else []
+        if form is None or len(unknown) != 1 or not unknown[0].is_Symbol or any(not a.is_Symbol for a, _ in form.terms):
+            return False
+        rest = extent - form.constant - sum(c * sizes[a] for a, c in form.terms if a != unknown[0])
+        value, remainder = divmod(rest, form.coefficient(unknown[0]))
+        if remainder != 0 or value < 0:
+            return False
+        sizes[unknown[0]] = value
+        return True
+
+    def _compare(self, name: str, dimension: int, symbol: sp.Expr, extent: int, sizes: dict[sp.Basic, int]) -> None:
+        try:
+            expected = size_value(symbol, sizes)
+        except KeyError:
+            unknown = [s for s in symbol.free_symbols if s not in sizes]
+            form = linear(symbol)
+            if len(unknown) == 1 and form is not None and all(a.is_Symbol for a, _ in form.terms):
+                raise ShapeError(f"Dimension {dimension} of the argument {name} has {extent} elements, which is {expression(symbol)} for no {unknown[0]}.",
+                                 fix=f"pass an array of shape {self._shown(name)}.") from None
+            return
+        if expected != extent:
+            value = "" if symbol.is_Integer else f" = {expected}"
+            raise ShapeError(f"Dimension {dimension} of the argument {name} has {extent} elements instead of {expression(symbol)}{value}.",
+                             fix=f"pass an array of shape {self._shown(name)}.")
 
     def _shown(self, name: str) -> str:
         return f"{name}({', '.join(expression(e) for e in self._by_name[name].shape)})"
 
     def _check(self, sizes: dict[sp.Basic, int]) -> None:
-        unbound = sorted({s.name for t in self._graph.tensors for e in t.shape for s in e.free_symbols if s not in sizes})  # type: ignore[attr-defined]
+        unbound = sorted(str(s) for s in self._needed if s not in sizes)
         if unbound:
-            raise ArgumentError(f"The size {', '.join(unbound)} is not determined by the shape of any argument.",
-                                fix="declare an input with that size, or use an int.")
+            raise ArgumentError(f"The size {', '.join(unbound)} is not determined by the shapes of the arguments.",
+                                fix="declare an input that has that size alone as an extent, or use an int.")
         for check in self._graph.checks:
             if all(size_value(e, sizes) >= 0 for e in check.violation):
-                shown = ", ".join(f"{s} = {v}" for s, v in sizes.items())
-                raise _KINDS[check.kind](f"{check.message}\n  Here {shown}.")
+                used = {s for e in check.violation for s in e.free_symbols}
+                shown = ", ".join(f"{s} = {v}" for s, v in sizes.items() if s in used)
+                raise _KINDS[check.kind](check.message + (f"\n\n  In this call {shown}." if shown else ""), fix=_REMEDIES[check.kind])
 
     def _out(self, out: Any, sizes: dict[sp.Basic, int]) -> dict[str, Array]:
-        if out is None:
-            return {}
-        arrays = list(out.values()) if isinstance(out, Mapping) else list(out) if isinstance(out, list | tuple) else [out]
         names = self._signature.outputs
-        if len(arrays) != len(names):
-            raise ArgumentError(f"out= holds {len(arrays)} arrays, but the program has {len(names)} results.", fix="give one array per result.")
-        targets = {}
+        layout = self._signature.structure(range(len(names)))
+        if isinstance(layout, dict) and isinstance(out, Mapping) and set(out) == set(layout):
+            arrays = [out[key] for key in layout]
+        elif isinstance(layout, list | tuple) and isinstance(out, list | tuple) and len(out) == len(names):
+            arrays = list(out)
+        elif isinstance(layout, int) and not isinstance(out, Mapping | list | tuple):
+            arrays = [out]
+        else:
+            form = {dict: f"a dict with the keys {', '.join(map(repr, layout))}"} if isinstance(layout, dict) else {}
+            wanted = form.get(type(layout), "one array" if isinstance(layout, int) else f"a list of {len(names)} array{'s' * (len(names) != 1)}")
+            raise ArgumentError(f"out= does not have the structure of the results, which is {wanted}.", fix=f"pass {wanted}.")
+        targets: dict[str, Array] = {}
         for name, array in zip(names, arrays, strict=True):
             tensor = self._graph.tensor(name)
             shape = tuple(size_value(e, sizes) for e in tensor.shape)
             if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != tensor.dtype or not array.flags.writeable:
                 raise ArgumentError(f"out= for {name} must be a writable array of shape {shape} and dtype {tensor.dtype}.",
                                     fix=f'use np.empty({shape}, "{tensor.dtype}").')
+            if name in targets or any(np.shares_memory(array, other) for other in targets.values()):
+                raise ArgumentError(f"The arrays in out= share memory: {', '.join([*targets, name])}.", fix="give each result an array of its own.")
             targets[name] = array
         return targets
 
@@ -251,12 +269,16 @@ class Program:
         Raises:
             ArgumentError: a size is missing.
         """
-        generator = np.random.default_rng(seed)
-        state = {}
-        for tensor in self._signature.inputs:
-            if tensor.kind == "parameter" or tensor.name in self._updated:
-                state[tensor.name] = _initial(tensor, generator, sizes)
-        return state
+        tensors = [t for t in self._signature.inputs if t.kind == "parameter" or t.name in self._updated]
+        known = {str(size) for tensor in self._graph.tensors for extent in tensor.shape for size in sizes_of(extent)}
+        for name in sizes:
+            if name not in known:
+                raise ArgumentError(f"The program has no size {name}; it has {', '.join(sorted(known)) or 'none'}.", fix=_suggestion(name, tuple(known)))
+        try:
+            generator = np.random.default_rng(seed)
+        except (TypeError, ValueError):
+            raise ArgumentError(f"seed={seed!r} is no seed.", fix="give a non-negative integer.") from None
+        return {tensor.name: new_array(tensor, generator, sizes) for tensor in tensors}
 
     def save(self, path: str) -> None:
         """Write the program as one Python module that needs only NumPy and Numba.
@@ -269,35 +291,19 @@ class Program:
         save(self._runner, self._graph, self._signature, path)
 
 
-def _fits(values: Array, dtype: str) -> bool:
-    if dtype == "bool":
-        return values.dtype.kind == "b"
-    if dtype.startswith("float") or values.dtype.kind == "b" or not values.size:
-        return True
-    limits = np.iinfo(dtype)
-    return bool(values.min() >= limits.min and values.max() <= limits.max)
+def _dimensions(count: int) -> str:
+    return f"{count} dimension{'s' * (count != 1)}"
 
 
-def _initial(tensor: Tensor, generator: np.random.Generator, sizes: Mapping[str, int]) -> Array:
-    bound: dict[sp.Basic, int] = {Size(name): value for name, value in sizes.items()}
-    try:
-        shape = tuple(size_value(e, bound) for e in tensor.shape)
-    except KeyError as error:
-        raise ArgumentError(f"The shape of {tensor.name} contains the size {error.args[0]}.", fix=f"call init(seed, {error.args[0]}=…).") from None
-    init: Any = tensor.init or "zeros"
-    if callable(init):
-        return np.asarray(init(shape, generator)).astype(tensor.dtype)
-    if not isinstance(init, str):
-        return np.full(shape, init, tensor.dtype)
-    receptive = math.prod(shape[2:])
-    fan_out = (shape[0] if shape else 1) * receptive
-    fan_in = (shape[1] if len(shape) > 1 else fan_out) * (receptive if len(shape) > 1 else 1)
-    scale = {
-        "glorot_uniform": math.sqrt(6 / max(fan_in + fan_out, 1)), "glorot_normal": math.sqrt(2 / max(fan_in + fan_out, 1)),
-        "he_uniform": math.sqrt(6 / max(fan_in, 1)), "he_normal": math.sqrt(2 / max(fan_in, 1)), "uniform": 1.0, "normal": 1.0,
-    }.get(init, 0.0)
-    if init.endswith("normal"):
-        return (generator.standard_normal(shape) * scale).astype(tensor.dtype)
-    if init.endswith("uniform"):
-        return generator.uniform(-scale, scale, shape).astype(tensor.dtype)
-    return np.full(shape, 1 if init == "ones" else 0, tensor.dtype)
+def _suggestion(name: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {close[0]}?" if close else "check the name; a dictionary given first may hold more than is needed."
+
+
+def _sizes_in(graph: Graph) -> frozenset[sp.Basic]:
+    """Every size that is needed to run the graph."""
+    found = {size for tensor in graph.tensors for extent in tensor.shape for size in sizes_of(extent)}
+    for s in graph.statements:
+        for part in (*(e for r in s.ranges for e in (r.lower, r.upper)), *s.subscripts, s.value, *s.domain):
+            found.update(sizes_of(part))
+    return frozenset(found)

@@ -10,6 +10,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from graphc.emit.cpu import CpuModule, GatherCheck, emit_cpu
+from graphc.emit.cuda import CudaModule, emit_cuda
 from graphc.interpret import size_value
 from graphc.ir.expr import Access, accesses, undistributing
 from graphc.ir.graph import Graph, reads
@@ -20,12 +21,14 @@ from graphc.passes.expand import expand_functions, expand_logsumexp
 from graphc.passes.pad_copy import copy_padded
 from graphc.passes.prune import merge
 from graphc.runtime.cpu import CpuRunner, Layout
+from graphc.runtime.cuda import CudaRunner
 from graphc.schedule.lower import schedule
-from graphc.schedule.target import CPU
+from graphc.schedule.target import CPU, CUDA
 
-__all__ = ["cpu_runner"]
+__all__ = ["cpu_runner", "cuda_module", "cuda_runner"]
 
 FOR_CPU = (expand_functions, expand_logsumexp, copy_padded, merge)
+FOR_CUDA = (expand_functions, expand_logsumexp, merge)
 
 
 @undistributing
@@ -52,6 +55,34 @@ def cpu_runner(graph: Graph, header: str, updates: tuple[tuple[str, str], ...], 
     checks = tuple(_message(check) for check in module.checks)
     engines = tuple(sorted({tensors[c.writes].dtype for c in module.contractions}))
     return CpuRunner(module.text, module.kernels, arrays, in_place, _layout(scheduled, module), checks, threads, engines)
+
+
+def cuda_runner(graph: Graph, header: str, accumulate: str | None) -> CudaRunner:
+    """Schedule a canonical graph for a GPU and emit its module.
+
+    Raises:
+        TargetError: there is no device, or a statement is not supported yet.
+    """
+    scheduled, module = cuda_module(graph, header, accumulate)
+    tensors = scheduled.by_name()
+    arrays = tuple(
+        (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary") for name in module.arrays
+    )
+
+    def layout(sizes: Mapping[sp.Basic, int]) -> tuple[Mapping[str, tuple[int, ...]], tuple[int, ...]]:
+        return {n: tuple(size_value(e, sizes) for e in tensors[n].shape) for n in module.arrays}, tuple(sizes[s] for s in module.sizes)
+
+    return CudaRunner(module.text, module.kernels, arrays, layout)
+
+
+@undistributing
+def cuda_module(graph: Graph, header: str, accumulate: str | None = None) -> tuple[Graph, CudaModule]:
+    """The scheduled graph and its module; this needs no GPU."""
+    for step in FOR_CUDA:
+        graph = step(graph)
+    scheduled, steps = schedule(graph, CUDA, (), accumulate)
+    orders = {statement(s): Order.of(s) for s in graph.statements}
+    return scheduled, emit_cuda(steps, scheduled.by_name(), orders, header)
 
 
 def _in_place(graph: Graph, updates: tuple[tuple[str, str], ...]) -> dict[str, str]:

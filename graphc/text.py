@@ -1,12 +1,13 @@
-"""What a program looks like: its loops and its summary, as text."""
+"""What a program looks like as text: its loops, and the same as formulas."""
 
 from __future__ import annotations
 
 from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor
+from graphc.ir.latex import statement_latex
 from graphc.ir.show import statement
 
-__all__ = ["Text", "loops"]
+__all__ = ["Formulas", "Text", "latex", "loops"]
 
 
 class Text(str):
@@ -14,6 +15,13 @@ class Text(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+class Formulas(Text):
+    """LaTeX that a notebook typesets."""
+
+    def _repr_latex_(self) -> str:
+        return f"$${self}$$"
 
 
 def loops(*tensors: Tensor) -> Text:
@@ -29,3 +37,21 @@ def loops(*tensors: Tensor) -> Text:
     graph = collect(tensors, "loops").graph
     definitions = graph.definitions()
     return Text("\n".join(statement(s) for name in graph.order() for s in definitions[name]))
+
+
+def latex(*tensors: Tensor) -> Formulas:
+    r"""The statements that define the tensors as equations, in the order of `loops`: sums over indices, a bar for an adjoint.
+
+    >>> import graphc as gc
+    >>> b, i, j = gc.indices("b i j")
+    >>> X, A, U = gc.tensor("X", 8, 4), gc.tensor("A", 4, 3), gc.tensor("U")
+    >>> U[b, i] += X[b, j] * A[j, i]
+    >>> print(gc.latex(U))
+    \begin{aligned}
+    U_{b,i} &= \sum_{j} X_{b,j} A_{j,i}
+    \end{aligned}
+    """
+    graph = collect(tensors, "latex").graph
+    definitions = graph.definitions()
+    lines = [statement_latex(s, len(definitions[name]) > 1 and s.op == "+=") for name in graph.order() for s in definitions[name]]
+    return Formulas("\n".join([r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}"]))

@@ -181,7 +181,7 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
     Raises:
         RangeError: an access lies outside its tensor for all sizes, or an extremum is over a range that is always empty.
         DtypeError: a subscript is a tensor that does not hold integers.
-        NotationError: two assignments may hit the same element.
+        NotationError: two assignments may hit the same element, or a skipped read stands in no reduction.
     """
     tensors = graph.by_name()
     definitions = graph.definitions()
@@ -196,6 +196,8 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
     for statement in graph.statements:
         found = [check for touch in touches(statement) for check in _check_touch(touch, statement, tensors)]
         checks.update(dict.fromkeys((*found, *_extrema(statement))))
+        if statement.op == "=":
+            _check_skips(statement.value, statement)
     for name, statements in definitions.items():
         _check_assignments(name, [s for s in statements if s.op != "+="])
     return tuple(checks)
@@ -210,6 +212,16 @@ def _extrema(statement: Statement) -> Iterator[Check]:
         outer = tuple(c for r in statement.loops if r.index in statement.free for c in r.constraints())
         yield from _nonempty(statement.op, statement.reduced, outer, statement)
     yield from _nested_extrema(statement.value, statement.constraints(), statement)
+
+
+def _check_skips(node: sp.Basic, statement: Statement) -> None:
+    if isinstance(node, Reduce):
+        return
+    if isinstance(node, BoundaryAccess) and "skip" in node.modes:
+        raise NotationError("gc.skip drops a term of a reduction, and there is none around it.", at=(_marked(statement, node),),
+                            fix="use += or a reduction such as gc.max around it, or gc.pad for a value outside.")
+    for argument in node.args:
+        _check_skips(argument, statement)
 
 
 def _nested_extrema(node: sp.Basic, facts: tuple[sp.Expr, ...], statement: Statement) -> Iterator[Check]:

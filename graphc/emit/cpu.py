@@ -11,7 +11,7 @@ import sympy as sp
 from graphc.emit.expression import Writer, safe, variable_names
 from graphc.emit.walk import Walker, sizes_of_kernel
 from graphc.ir.expr import Access, Size
-from graphc.ir.nest import Contract, Fill, Kernel, LoopPlan, Nest, Step
+from graphc.ir.nest import Contract, Fill, Kernel, KernelRecord, Nest, Step
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
 
@@ -26,28 +26,6 @@ class GatherCheck:
     target: str
     dimension: int
     loop: str
-
-
-@dataclass(frozen=True, slots=True)
-class KernelRecord:
-    """One entry of `f.kernels`.
-
-    Attributes:
-        name: of the function in the source.
-        loop: the statement in notation.
-        plan: how it is executed.
-        cost: scalar operations, an expression in sizes.
-        time: seconds, filled by `f.profile`.
-    """
-
-    name: str
-    loop: str
-    plan: LoopPlan
-    cost: sp.Expr
-    time: float | None = None
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.plan}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +57,7 @@ class _Function:
     sizes: tuple[Size, ...]
     literals: dict[str, int]
     statements: list[str]
+    flat: bool
 
 
 class _Emitter:
@@ -107,14 +86,14 @@ class _Emitter:
         order = self.orders.get(kernel.comment, Order())
         positions = {name: f"a{k}" for k, name in enumerate(kernel.arrays)}
         neutral = self._lines(kernel, positions, order, {})
-        kinds = ",".join(f"{self.tensors[n].dtype}{len(self.tensors[n].shape)}" for n in kernel.arrays)
+        kinds = ",".join(f"{self.tensors[n].dtype}{'' if kernel.flat else len(self.tensors[n].shape)}" for n in kernel.arrays)
         sizes = sizes_of_kernel(kernel.body)
         key = kinds + "\n" + "\n".join(neutral.lines) + str(neutral.size_order)
         if key not in self.functions:
             names = {n: self.variables[n] for n in kernel.arrays}
             written = self._lines(kernel, names, order, {str(z): self.size_names[str(z)] for z in sizes})
             number = self.counters[kernel.kind] = self.counters.get(kernel.kind, -1) + 1
-            self.functions[key] = _Function(f"{kernel.kind}_{number}", written.lines, kernel.arrays, sizes, written.literals, [])
+            self.functions[key] = _Function(f"{kernel.kind}_{number}", written.lines, kernel.arrays, sizes, written.literals, [], kernel.flat)
         function = self.functions[key]
         function.statements.append(kernel.comment)
         function.literals = neutral.literals
@@ -151,7 +130,9 @@ class _Emitter:
         head = f"def {function.name}({', '.join(parameters)}):"
         comments = dict.fromkeys(function.statements)
         wrapped = [line for c in comments for line in textwrap.wrap(c, 136, initial_indent="    # ", subsequent_indent="    #     ")]
-        views = f"    {', '.join(arrays)} = {', '.join(f'view({a})' for a in arrays)}"
+        how = [("flat" if function.flat and self.tensors[n].shape else "view") for n in function.arrays]
+        self.used |= set(how)
+        views = f"    {', '.join(arrays)} = {', '.join(f'{h}({a})' for h, a in zip(how, arrays, strict=True))}"
         return "\n".join(["@njit(**INNER)", head, *wrapped, views, *function.lines])
 
     @staticmethod
@@ -240,7 +221,9 @@ def emit_cpu(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mappi
         *emitter.size_names.values(),
     ]
     shown = textwrap.fill(", ".join(arguments), 130, subsequent_indent="        ")
-    elementary = sorted(emitter.used - {"checked", "contract", "fill"})
+    definitions = "\n\n\n".join(emitter.definition(f) for f in emitter.functions.values())
+    views = sorted(emitter.used & {"flat", "view"})
+    elementary = sorted(emitter.used - {"checked", "contract", "fill", "flat", "view"})
     imports = ["import numpy as np", "from numba import njit", ""]
     if "contract" in emitter.used:
         imports.append("from graphc.kernels.contraction import contract")
@@ -249,8 +232,7 @@ def emit_cpu(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mappi
     blocks = sorted(emitter.used & {"checked", "fill"})
     if blocks:
         imports.append(f"from graphc.kernels.blocks import {', '.join(blocks)}")
-    imports += ["from graphc.kernels.team import launch, share, wait", "from graphc.kernels.view import view"]
-    definitions = "\n\n\n".join(emitter.definition(f) for f in emitter.functions.values())
+    imports += ["from graphc.kernels.team import launch, share, wait", *([f"from graphc.kernels.view import {', '.join(views)}"] if views else [])]
     text = "\n".join([
         f'"""{header}\n"""', "", *imports, "", _FLAGS, "", "", *([definitions, "", ""] if definitions else []),
         "@njit(**INNER)", f"def program(me, team, sync, {shown}):", *body, "", "",

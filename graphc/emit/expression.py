@@ -21,6 +21,7 @@ FLOAT_CALLS = {"abs": "absolute", "round": "round_"}
 """Names that differ from the notation's."""
 _INTEGER_CALLS = {"abs": "abs", "maximum": "max", "minimum": "min"}
 _SHORT = {"float32": "f32", "float64": "f64", "int64": "i64", "bool": "bool"}
+_WHOLE = {"float32": "f32(8388608.0)", "float64": "f64(4503599627370496.0)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Writer:
         name_of: variable of a tensor.
         subscript_check: text of a checked subscript: (text, tensor, dimension) → text.
         order: the order of factors and terms.
+        spelling: texts of elementary functions: name → template of the arguments ``{0}``, ``{1}``, the type ``{float}`` and the least
+            number from which all are whole, ``{whole}``; by default a call of the name.
         locals: types of the scalar variables.
         used: names of elementary functions that were written.
     """
@@ -52,6 +55,7 @@ class Writer:
     name_of: Callable[[str], str]
     subscript_check: Callable[[str, Access, int], str]
     order: Order = field(default_factory=Order)
+    spelling: Mapping[str, str] = field(default_factory=dict)
     locals: dict[sp.Basic, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
@@ -192,9 +196,14 @@ class Writer:
         if node.function in _INTEGER_CALLS and all(not is_float(p.dtype) for p in parts):
             return Typed(f"{_INTEGER_CALLS[node.function]}({', '.join(p.text for p in parts)})", _ATOM, "int64")
         joint = self._joint(parts, wanted, floating=True)
-        name = FLOAT_CALLS.get(node.function, node.function)
+        return self._elementary(FLOAT_CALLS.get(node.function, node.function), parts, joint)
+
+    def _elementary(self, name: str, parts: list[Typed], dtype: str) -> Typed:
+        """The call of an elementary function of floats, in the target's spelling."""
         self.used.add(name)
-        return Typed(f"{name}({', '.join(self.cast(p, joint).text for p in parts)})", _ATOM, joint)
+        texts = [self.cast(p, dtype).text for p in parts]
+        template = self.spelling.get(name, f"{name}({', '.join(f'{{{k}}}' for k in range(len(texts)))})")
+        return Typed(template.format(*texts, float=_SHORT[dtype], whole=_WHOLE[dtype]), _ATOM, dtype)
 
     def _power(self, node: sp.Pow, wanted: str) -> Typed:
         base = self.typed(node.base, wanted)
@@ -204,14 +213,12 @@ class Writer:
             return Typed(" * ".join([text] * int(node.exp)), _PRODUCT, kind)
         joint = self._joint([base], wanted, floating=True)
         if node.exp == sp.Rational(1, 2):
-            self.used.add("sqrt")
-            return Typed(f"sqrt({self.cast(base, joint).text})", _ATOM, joint)
+            return self._elementary("sqrt", [base], joint)
         if isinstance(node.exp, sp.Number) and node.exp < 0:
             return self._product(node, wanted)
         exponent = self.typed(node.exp, joint)
         joint = self._joint([base, exponent], wanted, floating=True)
-        self.used.add("power")
-        return Typed(f"power({self.cast(base, joint).text}, {self.cast(exponent, joint).text})", _ATOM, joint)
+        return self._elementary("power", [base, exponent], joint)
 
     def _product(self, node: sp.Expr, wanted: str) -> Typed:
         number, rest = node.as_coeff_Mul() if isinstance(node, sp.Mul) else (sp.Integer(1), node)
@@ -262,9 +269,9 @@ def _wide(dtype: str) -> str:
 
 _RESERVED = frozenset(
     "False None True and as assert async await break class continue def del elif else except finally for from global if import in is lambda "
-    "nonlocal not or pass raise return try while with yield range min max abs bool f32 f64 i64 np view share wait launch contract checked total "
+    "nonlocal not or pass raise return try while with yield range min max abs bool f32 f64 i64 np view share wait launch contract checked fill total "
     "row best here place first last me team sync status program start INFINITY NAN exp expm1 log log1p sqrt rsqrt sin cos tan tanh sigmoid "
-    "softplus erf power hypot atan2 floor ceil round_ absolute sign maximum minimum".split()
+    "softplus erf power hypot atan2 floor ceil round_ absolute sign maximum minimum math cuda grid".split()
 )
 
 

@@ -13,7 +13,7 @@ from graphc.ir.nest import Assign, For, If, Local, Node, Store
 
 __all__ = ["Walker", "locals_of", "sizes_of_kernel"]
 
-_LITERAL = 16
+_LITERAL = 8
 """Larger literal extents become arguments, so that kernels that differ only in them are one."""
 
 

@@ -63,6 +63,10 @@ class View(Unindexed):
         return self._text
 
     @property
+    def _subject(self) -> str:
+        return f"The boundary view {self._text}"
+
+    @property
     def _example(self) -> str:
         return self.tensor._example
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from graphc.analysis.legality import check_program
-from graphc.errors import NotationError, ShapeError
+from graphc.errors import NotationError
+from graphc.frontend.expression import shown
 from graphc.frontend.infer import Inference
+from graphc.frontend.location import here
 from graphc.frontend.recorded import Recorded
-from graphc.frontend.tensor import Tensor
-from graphc.ir.expr import Access, BoundaryAccess, rewrite
+from graphc.frontend.tensor import Contribution, Element, Tensor
+from graphc.ir.expr import Access, BoundaryAccess, accesses, rewrite
 from graphc.ir.graph import Graph, fresh_names
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor as TensorInfo
@@ -59,9 +61,10 @@ def shape_and_dtype(tensor: Tensor) -> tuple[tuple[sp.Expr, ...], str]:
         return tensor.declared_shape, tensor.declared_dtype or "float32"
     if tensor.inferred is not None and tensor.inferred[0] == len(tensor.statements):
         return tensor.inferred[1:]
-    found = Inference({})
-    for member in _reachable([tensor]):
-        found.by_key[member.key] = member
+    members = _reachable([tensor])
+    _check_acyclic(members)
+    found = Inference({member.key: member for member in members})
+    for member in members:
         if member is not tensor and member.inferred is not None and member.inferred[0] == len(member.statements):
             found.shapes[member.key], found.dtypes[member.key] = member.inferred[1:]
             continue
@@ -70,13 +73,54 @@ def shape_and_dtype(tensor: Tensor) -> tuple[tuple[sp.Expr, ...], str]:
     return found.shapes[tensor.key], found.dtypes[tensor.key]
 
 
+def _check_acyclic(members: Sequence[Tensor]) -> None:
+    """Refuse recurrences; `members` are in the order of `_reachable`, where every source that does not come before its reader closes
+    a cycle."""
+    position = {tensor: k for k, tensor in enumerate(members)}
+    for tensor in members:
+        for statement in tensor.statements:
+            for _, source in statement.reads:
+                if position[source] >= position[tensor]:
+                    _refuse_cycle([tensor, *_path(source, tensor)])
+
+
+def _path(start: Tensor, end: Tensor) -> list[Tensor]:
+    """Tensors from `start` to `end`, each read by the one before."""
+    before: dict[Tensor, Tensor | None] = {start: None}
+    waiting = [start]
+    while end not in before:
+        tensor = waiting.pop(0)
+        for source in _sources(tensor):
+            if source not in before:
+                before[source] = tensor
+                waiting.append(source)
+    found: list[Tensor] = []
+    step: Tensor | None = end
+    while step is not None:
+        found.append(step)
+        step = before[step]
+    return found[::-1]
+
+
+def _refuse_cycle(cycle: list[Tensor]) -> None:
+    at = []
+    for reader, source in zip(cycle, cycle[1:], strict=False):
+        statement, access = next((s, a) for s in reader.statements for a, owner in s.reads if owner is source)
+        at.append((statement.text, statement.shown(access), statement.location))
+    names = " → ".join(t.name for t in cycle)
+    raise NotationError(
+        f"{cycle[0].name} depends on itself{f' ({names})' if len(cycle) > 2 else ''}: recurrences are not supported in this version.", at=tuple(at),
+        fix="give the result of each step a tensor of its own, made by a Python loop over the steps, or another name if no recurrence is meant.",
+    )
+
+
 def _check_pending(tensors: Sequence[Tensor]) -> None:
     for tensor in tensors:
         if tensor._open:
             tensor._open[0]._misused()
 
 
-def _graph_names(tensors: Sequence[Tensor]) -> dict[str, str]:
+def _graph_names(tensors: Sequence[Tensor], verb: str) -> dict[str, str]:
     """Key → name; arguments keep their names, temporaries that share one are numbered."""
     names: dict[str, str] = {}
     inputs: dict[str, Tensor] = {}
@@ -84,8 +128,11 @@ def _graph_names(tensors: Sequence[Tensor]) -> dict[str, str]:
         if not tensor.statements:
             other = inputs.setdefault(tensor.name, tensor)
             if other is not tensor:
-                raise NotationError(f"Two different inputs are called {tensor.name}.", at=tuple((repr(t), t.name, t.location) for t in (other, tensor)),
-                                    fix="give one of them another name, or use the same tensor object.")
+                at = tuple((repr(t), t.name, t.location) for t in (other, tensor))
+                raise NotationError(f"Two different inputs are called {tensor.name}.", at=at, fix="give one another name, or use one tensor for both.")
+            if tensor.name == "out" and verb == "compile":
+                raise NotationError("An input cannot be called out: f(…, out=…) names the arrays for the results.",
+                                    at=((repr(tensor), "out", tensor.location),), fix="give it another name.")
             names[tensor.key] = tensor.name
     taken = set(names.values())
     for tensor in tensors:
@@ -116,19 +163,18 @@ def collect(outputs: Sequence[Tensor], verb: str) -> Program:
         NotationError, ShapeError, RangeError: the definitions do not make a program.
     """
     for output in outputs:
-        if not isinstance(output, Tensor):
-            raise NotationError(f"gc.{verb} takes tensors, not {type(output).__name__}.", at=((repr(output), "", None),),
-                                fix="pass the tensor itself (L), without subscripts.")
+        _check_tensor(output, verb)
     members = _reachable(outputs)
     _check_pending(members)
+    _check_acyclic(members)
     found = Inference({t.key: t for t in members})
     for tensor in members:
         found.settle(tensor)
-    for tensor in members:
-        _complete(tensor, found)
-    names = _graph_names(members)
+    names = _graph_names(members, verb)
     infos = tuple(
-        TensorInfo(names[t.key], found.shapes[t.key], found.dtypes[t.key], "defined" if t.statements else t.kind, t.group or _group(t.name), t.init)
+        TensorInfo(
+            names[t.key], found.shapes[t.key], found.dtypes[t.key], "defined" if t.statements else t.kind, t.group or _group(t.name), t.init,
+        )
         for t in members
     )
     statements = tuple(
@@ -141,11 +187,15 @@ def collect(outputs: Sequence[Tensor], verb: str) -> Program:
     return Program(graph, {names[t.key]: t for t in members})
 
 
-def _complete(tensor: Tensor, found: Inference) -> None:
-    for statement in tensor.statements:
-        for access, owner in statement.reads:
-            if len(access.subscripts) != len(found.shapes[owner.key]):
-                raise ShapeError(f"{owner.name} has {len(found.shapes[owner.key])} dimensions.", at=((statement.text, "", statement.location),))
+def _check_tensor(output: object, verb: str) -> None:
+    if isinstance(output, Tensor):
+        return
+    if isinstance(output, Contribution):
+        output._misused()
+    text = f"{verb}({shown(output)})"
+    whole = output.owner.name if isinstance(output, Element) else "L"
+    raise NotationError(f"gc.{verb} takes tensors, not {shown(output)}.", at=((text, shown(output), here()),),
+                        fix=f"pass the tensor itself, without subscripts: gc.{verb}({whole}).")
 
 
 def _group(name: str) -> str:
@@ -196,6 +246,4 @@ def export(graph: Graph, handles: dict[str, Tensor], wanted: Sequence[str], disp
 
 
 def _all_reads(statement: Statement) -> list[Access]:
-    from graphc.ir.expr import accesses
-
     return [a for part in (statement.value, *statement.subscripts) for a in accesses(part) if isinstance(a, Access)]

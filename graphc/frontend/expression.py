@@ -17,6 +17,7 @@ from graphc.ir.affine import is_affine
 from graphc.ir.expr import (
     Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where, build, constant, contains,
 )
+from graphc.ir.functions import FUNCTIONS
 from graphc.ir.show import expression
 
 if TYPE_CHECKING:
@@ -37,6 +38,16 @@ def display(node: sp.Basic) -> str:
 
 def plain(text: str) -> str:
     return re.sub(r"[#@]\d+", "", text)
+
+
+def _no_operator(sign: str, swapped: bool = False) -> Callable[[Expr, Any], NoReturn]:
+    def refuse(self: Expr, other: Any) -> NoReturn:
+        left, right = (other, self) if swapped else (self, other)
+        fix = {"@": "write a product of matrices as a sum: U[b,i] += X[b,j]*A[j,i].", "^": "write a power as x**2."}
+        raise NotationError(f"Expressions have no operator {sign}.", at=((f"{shown(left)} {sign} {shown(right)}", sign, here()),),
+                            fix=fix.get(sign, "write a product with a power of 2."))
+
+    return refuse
 
 
 class Expr:
@@ -155,8 +166,8 @@ class Expr:
         raise NotationError(f"{text} {what}: it stands for a number that exists only when the program runs.", at=((text, text, here()),), fix=fix)
 
     def __bool__(self) -> bool:
-        self._refuse("cannot be tested by if, while, and, or, not, in, or a chained comparison",
-                     "use gc.where(condition, a, b), and & | ~ between conditions in parentheses: (0 < x) & (x < 1).")
+        self._refuse("cannot be tested by Python (if, while, and, or, not, in, a < b < c, max, min)",
+                     "use gc.where(condition, a, b), gc.maximum and gc.minimum, and & | ~ between conditions in parentheses: (0 < x) & (x < 1).")
 
     def __iter__(self) -> NoReturn:
         self._refuse("cannot be iterated or summed by Python", "write the loop as an index: gc.sum(X[i], over=i).")
@@ -178,10 +189,8 @@ class Expr:
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
         self[key]
 
-    def _no_operator(self, other: Any) -> NoReturn:
-        self._refuse("has no operator @ ^ << >>", "write a product as a sum over an index (U[b,i] += X[b,j]*A[j,i]) and a power as x**2.")
-
-    __matmul__ = __rmatmul__ = __xor__ = __rxor__ = __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _no_operator
+    __matmul__, __lshift__, __rshift__, __xor__ = (_no_operator(sign) for sign in ("@", "<<", ">>", "^"))
+    __rmatmul__, __rlshift__, __rrshift__, __rxor__ = (_no_operator(sign, True) for sign in ("@", "<<", ">>", "^"))
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("_") or name in Expr.__slots__:
@@ -197,8 +206,12 @@ class Expr:
         operator = _UFUNCS.get(ufunc.__name__) if method == "__call__" and len(inputs) == 2 else None
         if operator is not None:
             return operator(*(i if isinstance(i, Expr) else Expr(constant(i)) for i in inputs))
-        name = {"absolute": "abs", "rint": "round"}.get(ufunc.__name__, ufunc.__name__)
-        self._refuse(f"cannot be given to np.{ufunc.__name__}", f"use gc.{name} if graphc has it, and tensors instead of NumPy arrays.")
+        if method == "reduce":
+            name = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}.get(ufunc.__name__, ufunc.__name__)
+            self._refuse(f"cannot be reduced by NumPy (np.{name})", f"use gc.{name}({self!r}, over=i) with the index that is reduced.")
+        name = {"absolute": "abs", "rint": "round", "arctan2": "atan2"}.get(ufunc.__name__, ufunc.__name__)
+        fix = f"use gc.{name}." if name in (*FUNCTIONS, "sqrt") else "use the functions of graphc, or define one with gc.function."
+        self._refuse(f"cannot be given to np.{ufunc.__name__}", fix)
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         self._refuse("cannot become a NumPy array", "compile the program with gc.compile and call it with arrays.")

@@ -108,7 +108,12 @@ def function(name: str, body: Callable[..., Any], grad: Any = None) -> Callable[
                             fix=f"give grad= one function lambda {arguments}, y: … per argument, where y is the value.")
 
     def lifted(python: Callable[..., Any]) -> Callable[..., sp.Expr]:
-        return lambda *nodes: as_number(wrap(python(*(Expr(n) for n in nodes)), lambda: f"{name}(…)").node)
+        def value(*nodes: sp.Expr) -> sp.Expr:
+            operands = [Expr(n) for n in nodes]
+            result = python(*operands)
+            return as_number(wrap(result, lambda: f"{name}({', '.join(map(shown, operands))}) = {shown(result)}").node)
+
+        return value
 
     symbols = sp.symbols(f"x:{arity + 1}")
     parts = [lifted(body), *map(lifted, rules or ())]

@@ -110,14 +110,14 @@ class Inference:
         free = set(unbound(statement.value))
         declared = [i for i, _, _ in statement.declared]
         for subscript in statement.subscripts:
-            for index in _in_order(subscript):
+            for index in indices_of(subscript):
                 found.setdefault(index)
         for access, _ in statement.reads:
             for subscript in access.args:
-                for index in _in_order(subscript):
+                for index in indices_of(subscript):
                     if index in free:
                         found.setdefault(index)
-        for index in _in_order(statement.value):
+        for index in indices_of(statement.value):
             if index in free:
                 found.setdefault(index)
         for part in postorder(statement.value):
@@ -159,9 +159,11 @@ class Inference:
         )
 
     def _declaration(self, vote: _Vote) -> tuple[str, str, Location | None]:
-        extents = ", ".join(display(e) for e in self.shapes[vote.owner.key])
-        defined = vote.owner.statements[0].text if vote.owner.statements else ""
-        return f"{vote.owner.name}({extents})" + (f" from {defined}" if defined else ""), "", vote.owner.location
+        """Where the extents of the tensor come from."""
+        tensor = vote.owner
+        if tensor.declared_shape is None and tensor.statements:
+            return tensor.statements[0].text, tensor.statements[0].left, tensor.statements[0].location
+        return f"{tensor.name}({', '.join(display(e) for e in self.shapes[tensor.key])})", "", tensor.location
 
     def _largest_range(
         self, index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]], tensor: Tensor, statement: Recorded
@@ -240,10 +242,6 @@ def settle_sum(dtype: str, op: str) -> str:
 
 def same(a: sp.Expr, b: sp.Expr) -> bool:
     return a == b or linear(a - b) == linear(_ZERO)
-
-
-def _in_order(node: sp.Basic) -> list[Index]:
-    return list(indices_of(node))
 
 
 def _solve(

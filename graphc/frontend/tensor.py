@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import keyword
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -85,9 +86,9 @@ class Tensor(Unindexed):
         self, name: str, shape: tuple[Any, ...] | None, dtype: str | None = None, kind: str = "input", init: Any = "", group: str = ""
     ) -> None:
         text = f"tensor({', '.join(map(shown, (name, *(shape or ()))))}{'' if dtype is None else f', dtype={shown(dtype)}'})"
-        if not isinstance(name, str) or not name or not all(part.isidentifier() for part in name.split(".")):
+        if not isinstance(name, str) or not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
             raise NotationError(f"{shown(name)} is not a name for a tensor.", at=((text, shown(name), here()),),
-                                fix='use letters, digits, _ and dots: "W", "conv1.weight".')
+                                fix='give it first, of letters, digits, _ and dots: gc.tensor("W", N), "conv1.weight"; Python\'s keywords are taken.')
         self.declared_shape = None if shape is None else tuple(_extent(name, extent, text) for extent in shape)
         self.declared_dtype = _dtype(name, dtype, text)
         count = _taken[name] = _taken.get(name, 0) + 1
@@ -129,6 +130,10 @@ class Tensor(Unindexed):
         return self.name
 
     @property
+    def _subject(self) -> str:
+        return f"The tensor {self.name}"
+
+    @property
     def _example(self) -> str:
         rank = self._rank
         return "()" if rank == 0 else ", ".join("ijklmn"[:rank]) if rank else "i, …"
@@ -137,14 +142,6 @@ class Tensor(Unindexed):
         if self.declared_shape is not None:
             return f"{self.name}({', '.join(display(extent) for extent in self.declared_shape)})"
         return self.name
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        if not self.statements:
-            return {"text/plain": repr(self)}
-        from graphc.draw import draw
-        from graphc.compile import loops
-
-        return {"text/plain": str(loops(self)), "image/svg+xml": draw(self).svg()}
 
     # ------------------------------------------------------------------------------------------------- elements
     def __getitem__(self, key: Any) -> Element:

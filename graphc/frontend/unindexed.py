@@ -48,17 +48,22 @@ class Unindexed:
         raise NotImplementedError
 
     @property
+    def _subject(self) -> str:
+        """How a sentence begins that is about it."""
+        return self.label
+
+    @property
     def _example(self) -> str:
         """Subscripts that would fit."""
         raise NotImplementedError
 
     def _misused(self, text: str) -> NoReturn:
         """Say that the subscripts are missing; `text` is the expression around it."""
-        raise NotationError(f"{self.label} is used without subscripts.", at=((text, self.label, here()),),
+        raise NotationError(f"{self._subject} is used without subscripts.", at=((text, self.label, here()),),
                             fix=f"say which element: {self.label}[{self._example}].")
 
     def _refuse(self, what: str, fix: str) -> NoReturn:
-        raise NotationError(f"{self.label} {what}.", at=((self.label, self.label, here()),), fix=fix)
+        raise NotationError(f"{self._subject} {what}.", at=((self.label, self.label, here()),), fix=fix)
 
     __add__ = __iadd__ = _operator("{} + {}")
     __sub__ = __isub__ = _operator("{} - {}")
@@ -107,5 +112,5 @@ class Unindexed:
         if name.startswith("_") or name in ("name", "tensor"):
             raise AttributeError(name)
         text = f"{self.label}.{name}"
-        raise AbsentError(f"{self.label} is not an array and has no attribute {name}.", at=((text, "." + name, here()),),
+        raise AbsentError(f"{self._subject} is not an array and has no attribute {name}.", at=((text, "." + name, here()),),
                           fix="write a loop: gc.sum(X[i,j], over=j) for X.sum(axis=1), Y[j,i] = X[i,j] for a transpose.")

@@ -12,7 +12,20 @@ from collections.abc import Iterable
 import sympy as sp
 
 from graphc.ir.expr import (
-    INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where, contains, indices_of,
+    INFINITY,
+    NAN,
+    Access,
+    BoundaryAccess,
+    Call,
+    Compare,
+    FloorDiv,
+    Index,
+    Logical,
+    Modulo,
+    Reduce,
+    Where,
+    contains,
+    indices_of,
 )
 from graphc.ir.show import Order, conditions, number, split_fraction
 from graphc.ir.statement import Range, Statement
@@ -21,10 +34,11 @@ __all__ = ["expression_latex", "name_latex", "statement_latex"]
 
 _SUM, _PRODUCT, _POWER, _ATOM = 10, 20, 30, 40
 
-_GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
-)
+_GREEK = frozenset((
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi", "rho",
+    "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi",
+    "Psi", "Omega",
+))
 _FUNCTIONS = {
     "sigmoid": r"\sigma", "exp": r"\exp", "log": r"\log", "sin": r"\sin", "cos": r"\cos", "tan": r"\tan", "tanh": r"\tanh",
     "maximum": r"\max", "minimum": r"\min",
@@ -121,7 +135,7 @@ class _Writer:
             case sp.Number():
                 return _decimal(node)
             case sp.Symbol():
-                return {INFINITY: r"\infty", NAN: r"\mathrm{nan}"}.get(node) or name_latex(str(node.name)), _ATOM
+                return {INFINITY: r"\infty", NAN: r"\mathrm{nan}"}.get(node) or _symbol(str(node.name)), _ATOM
         return {sp.true: r"\top", sp.false: r"\bot"}.get(node) or sp.latex(node), _ATOM
 
     def wrapped(self, node: sp.Basic, least: int) -> str:
@@ -167,7 +181,7 @@ class _Writer:
     def reduction(self, op: str, body: str, strength: int, over: Iterable[Index | Range], domain: Iterable[sp.Expr]) -> str:
         r"""``\sum_{j} body``; the limits of an index are only written where it does not start at 0."""
         ranges = list(over)
-        below = [",".join(name_latex(str(r.index if isinstance(r, Range) else r)) for r in ranges)]
+        below = [",".join(_symbol(str(r.index if isinstance(r, Range) else r)) for r in ranges)]
         below += [text for text in (*(_limits(r) for r in ranges if isinstance(r, Range)), self.guards(domain)) if text]
         script = below[0] if len(below) == 1 else r"\substack{" + r" \\ ".join(below) + "}"
         head = _REDUCTIONS.get(op) or rf"\operatorname*{{{op}}}"
@@ -181,7 +195,7 @@ class _Writer:
         text = ""
         for term in self.order.terms(node.args):
             minus = _negative(term)
-            shown = self.wrapped(-term if minus else term, _SUM + 1)  # type: ignore[operator]
+            shown = self.wrapped(-term if minus else term, _SUM + 1)
             text = f"{text} {'-' if minus else '+'} {shown}" if text else ("-" + shown if minus else shown)
         return text
 
@@ -213,7 +227,13 @@ def _limits(r: Range) -> str:
     """What has to be said about a range that does not start at 0."""
     if r.lower == 0:
         return ""
-    return rf"{expression_latex(r.lower)} \le {name_latex(str(r.index))} < {expression_latex(r.upper)}"
+    return rf"{expression_latex(r.lower)} \le {_symbol(str(r.index))} < {expression_latex(r.upper)}"
+
+
+def _symbol(name: str) -> str:
+    """An index or a size; the number that tells it from another one of its name is a subscript."""
+    base, _, count = name.partition("_")
+    return f"{name_latex(base)}_{{{count}}}" if count.isdecimal() and (len(base) == 1 or base in _GREEK) else name_latex(name)
 
 
 def _negative(node: sp.Basic) -> bool:
@@ -229,4 +249,4 @@ def _decimal(value: sp.Number) -> tuple[str, int]:
     text = number(value)
     mantissa, found, exponent = text.partition("e")
     shown = rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if found else text
-    return shown, _SUM if text.startswith("-") else _PRODUCT if found else _ATOM
+    return shown, _SUM if text.startswith("-") else _POWER if found else _ATOM

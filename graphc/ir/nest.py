@@ -8,7 +8,7 @@ import sympy as sp
 
 from graphc.ir.expr import Index
 
-__all__ = ["Assign", "Contract", "Fill", "For", "Group", "If", "Kernel", "Local", "LoopPlan", "Node", "Nest", "Step", "Store"]
+__all__ = ["Assign", "Contract", "Fill", "For", "Group", "If", "Kernel", "KernelRecord", "Local", "LoopPlan", "Node", "Nest", "Step", "Store"]
 
 
 class Local(sp.Symbol):
@@ -96,6 +96,7 @@ class Kernel:
         arrays: tensors that it touches, the written one first.
         body: the loops.
         extent: number of iterations of the shared loop, None for a kernel that one member runs.
+        flat: whether the arrays are addressed as one-dimensional.
     """
 
     kind: str
@@ -103,6 +104,7 @@ class Kernel:
     arrays: tuple[str, ...]
     body: tuple[Node, ...]
     extent: sp.Expr | None
+    flat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +166,24 @@ class Fill:
 
 Step = Nest | Contract | Fill
 
+
+@dataclass(frozen=True, slots=True)
+class KernelRecord:
+    """One entry of `f.kernels`.
+
+    Attributes:
+        name: of the function in the source.
+        loop: the statement in notation.
+        plan: how it is executed.
+        cost: scalar operations, an expression in sizes.
+        time: seconds, filled by `f.profile`.
+    """
+
+    name: str
+    loop: str
+    plan: LoopPlan
+    cost: sp.Expr
+    time: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.plan}"

@@ -70,25 +70,47 @@ def view(typing_context, array):
     array([[0., 0., 0.],
            [0., 1., 2.]])
     """
-    if not isinstance(array, types.Array) or array.layout != "C" or not array.aligned:
-        raise TypingError(f"view needs a C-contiguous, aligned array, not {array}")
-    if not isinstance(array.dtype, types.Integer | types.Float | types.Boolean):
-        raise TypingError(f"view needs an array of real numbers, not {array}")
+    _check_array(array)
     result = ViewType(array.dtype, array.ndim, array.mutable)
 
     def generate(context, builder, call, arguments):
         source = make_array(array)(context, builder, arguments[0])
         shape = cgutils.unpack_tuple(builder, source.shape, array.ndim)
-        strides = [context.get_constant(types.intp, 1)]
-        for extent in shape[:0:-1]:
-            strides.insert(0, builder.mul(strides[0], extent, flags=["nsw"]))
-        made = cgutils.create_struct_proxy(result)(context, builder)
-        made.data = source.data
-        made.strides = cgutils.pack_array(builder, strides[: array.ndim], context.get_value_type(types.intp))
-        made.shape = source.shape
-        return made._getvalue()
+        return _made(context, builder, result, source.data, shape)
 
     return signature(result, array), generate
+
+
+@intrinsic
+def flat(typing_context, array):
+    """The elements of a C-contiguous array of any rank as a one-dimensional view; otherwise like `view`."""
+    _check_array(array)
+    result = ViewType(array.dtype, 1, array.mutable)
+
+    def generate(context, builder, call, arguments):
+        source = make_array(array)(context, builder, arguments[0])
+        return _made(context, builder, result, source.data, [source.nitems])
+
+    return signature(result, array), generate
+
+
+def _check_array(array: Any) -> None:
+    if not isinstance(array, types.Array) or array.layout != "C" or not array.aligned:
+        raise TypingError(f"view needs a C-contiguous, aligned array, not {array}")
+    if not isinstance(array.dtype, types.Integer | types.Float | types.Boolean):
+        raise TypingError(f"view needs an array of real numbers, not {array}")
+
+
+def _made(context: Any, builder: Any, result: Any, data: Any, shape: list[Any]) -> Any:
+    """The view of `data` with row-major strides."""
+    strides = [context.get_constant(types.intp, 1)]
+    for extent in shape[:0:-1]:
+        strides.insert(0, builder.mul(strides[0], extent, flags=["nsw"]))
+    made = cgutils.create_struct_proxy(result)(context, builder)
+    made.data = data
+    made.strides = cgutils.pack_array(builder, strides[: result.ndim], context.get_value_type(types.intp))
+    made.shape = cgutils.pack_array(builder, shape, context.get_value_type(types.intp))
+    return made._getvalue()
 
 
 def _subscripts(view_type: Any, subscript: Any) -> tuple[Any, ...] | None:

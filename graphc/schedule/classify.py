@@ -8,11 +8,11 @@ import sympy as sp
 
 from graphc.ir.affine import linear
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, Index, accesses, contains, indices_of
+from graphc.ir.expr import Access, Index, accesses, contains, indices_of, substitute
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 
-__all__ = ["Contraction", "Order", "contraction_roles", "loop_order", "shared_index"]
+__all__ = ["Contraction", "Order", "contraction_roles", "is_flat", "loop_order", "shared_index"]
 
 _SMALL = 8
 
@@ -96,6 +96,22 @@ def _penalty(access: Access, index: Index) -> float:
         return 1.0
     form = linear(last)
     return 0.1 if form is not None and form.coefficient(index) == 1 else 0.6
+
+
+def is_flat(statement: Statement, tensors: dict[str, Tensor]) -> bool:
+    """Whether the statement does the same to every element of equally shaped tensors, wherever the element is."""
+    subscripts = statement.subscripts
+    if statement.reduced or statement.domain or not subscripts or len(set(subscripts)) < len(subscripts) or not all(isinstance(s, Index) for s in subscripts):
+        return False
+    shape = tensors[statement.target].shape
+    ranges = [statement.range_of(s) for s in subscripts]  # type: ignore[arg-type]
+    if any(r.lower != 0 or sp.expand(r.upper - e) != 0 for r, e in zip(ranges, shape, strict=True)):
+        return False
+    parts = [a for a in accesses(statement.value) if isinstance(a, Access)]
+    if any(a.subscripts != subscripts or tensors[a.tensor].shape != shape for a in parts if a.subscripts):
+        return False
+    values = substitute(statement.value, {a: sp.Integer(1) for a in parts})
+    return not indices_of(values)
 
 
 def _small(statement: Statement, index: Index) -> bool:

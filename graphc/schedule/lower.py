@@ -19,7 +19,7 @@ from graphc.ir.nest import Assign, Contract, Fill, For, Group, If, Kernel, Local
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
-from graphc.schedule.classify import Contraction, Order, contraction_roles, loop_order, shared_index
+from graphc.schedule.classify import Contraction, Order, contraction_roles, is_flat, loop_order, shared_index
 from graphc.schedule.target import Target
 
 __all__ = ["PARTIAL", "schedule"]
@@ -83,6 +83,9 @@ class _Scheduler:
         if roles is not None and self.wide is None and not self._tiny(statement, roles):
             self.steps.append(self._contract(statement, roles, adding))
             return
+        if is_flat(statement, self.tensors):
+            self._flat(statement, adding)
+            return
         order = loop_order(statement)
         if statement.op == "+=" and not statement.free and statement.reduced:
             self._total(statement, order, adding)
@@ -121,6 +124,23 @@ class _Scheduler:
         roles = {"sum": "reduction", "map": "map", "gather": "gather", "scatter": "scatter"}.get(kind, "reduction")
         plan = LoopPlan(show(statement), roles, tuple(map(str, order.indices)), str(shared or ""), strategy, order.reason)
         kernel = Kernel(kind, show(statement), names, body, extent)
+        self.steps.append(Nest(kernel, plan, reads(statement), statement.target, _cost(statement)))
+
+    def _flat(self, statement: Statement, adding: bool) -> None:
+        """One loop over all elements, whatever the number of dimensions."""
+        element = Index("e")
+        flat = {a: Access(a.tensor, element) for a in accesses(statement.value) if isinstance(a, Access) and a.subscripts}
+        value = substitute(statement.value, flat)
+        extent = sp.Mul(*(statement.range_of(i).extent for i in statement.free))
+        scalars = [a for a in accesses(value) if isinstance(a, Access) and not a.subscripts and a.tensor != statement.target]
+        lets = {a: Local(f"c{k}") for k, a in enumerate(scalars)}
+        body: tuple[Node, ...] = (
+            *(Assign(name, a, self.tensors[a.tensor].dtype) for a, name in lets.items()),
+            For(element, (_ZERO,), (extent,), (Store(statement.target, (element,), substitute(value, dict(lets)), adding),), True),
+        )
+        names = tuple(dict.fromkeys((statement.target, *reads(statement))))
+        plan = LoopPlan(show(statement), "map", ("e",), "e", "element by element", "all arrays have one shape and are contiguous")
+        kernel = Kernel("map", show(statement), names, body, extent, True)
         self.steps.append(Nest(kernel, plan, reads(statement), statement.target, _cost(statement)))
 
     def _contract(self, statement: Statement, roles: Contraction, adding: bool) -> Contract:

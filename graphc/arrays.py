@@ -1,0 +1,141 @@
+"""The user's arrays: what is accepted as an argument, and new ones for parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from graphc.errors import ArgumentError, DtypeError, GraphcError
+from graphc.interpret import size_value
+from graphc.ir.expr import Size, sizes_of
+from graphc.ir.show import expression
+from graphc.ir.tensor import Tensor
+
+__all__ = ["bound_array", "new_array"]
+
+Array = NDArray[Any]
+_FOREIGN = ("__array_interface__", "__dlpack__", "__array__")
+
+
+def bound_array(tensor: Tensor, value: Any) -> Array:
+    """The array for an argument: the user's own memory where it has the tensor's dtype, an exact conversion of Python scalars and lists.
+
+    Raises:
+        ArgumentError: it is no array.
+        DtypeError: it has another dtype.
+    """
+    name = tensor.name
+    if type(value) is np.ndarray and value.dtype == tensor.dtype:
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise ArgumentError(f"The argument {name} is a masked array; its mask has no meaning here.", fix="pass array.filled(value).")
+    if isinstance(value, bool | int | float | list | tuple) and not isinstance(value, np.generic):
+        return _exact(tensor, value)
+    array = _array(name, value)
+    if array.dtype == tensor.dtype or (isinstance(value, np.generic) and np.can_cast(array.dtype, tensor.dtype, "safe")):
+        return array.astype(tensor.dtype, copy=False)
+    raise _mismatch(tensor, array)
+
+
+def _array(name: str, value: Any) -> Array:
+    try:
+        if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array_interface__"):
+            return np.asarray(value)
+        if hasattr(value, "__dlpack__"):
+            return np.from_dlpack(value)
+        if hasattr(value, "__array__"):
+            return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
+        if isinstance(error, GraphcError):
+            raise ArgumentError(f"The argument {name} is a part of a program ({value!r}), not an array.", fix="pass a NumPy array.") from None
+        raise ArgumentError(f"The argument {name} of type {type(value).__name__} cannot become a NumPy array: {error}",
+                            fix="pass a NumPy array.") from None
+    raise ArgumentError(f"The argument {name} is a {type(value).__name__}, not an array.", fix="pass a NumPy array.")
+
+
+def _mismatch(tensor: Tensor, array: Array) -> DtypeError:
+    name = tensor.name
+    return DtypeError(f"The argument {name} has dtype {array.dtype}, but the tensor {name} has dtype {tensor.dtype}.",
+                      fix=f'pass {name}.astype("{tensor.dtype}"), or declare gc.tensor("{name}", …, dtype="{array.dtype}").')
+
+
+def _exact(tensor: Tensor, value: Any) -> Array:
+    """Python numbers as an array of the tensor's dtype, where that changes no integer and no bool."""
+    name, dtype = tensor.name, tensor.dtype
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise ArgumentError(f"The argument {name} is a {type(value).__name__} that cannot become an array: {error}",
+                            fix="pass a NumPy array, or lists of equal lengths.") from None
+    if not array.size and array.dtype.kind == "f":
+        return array.astype(dtype)
+    if array.dtype.kind == "f" and dtype.startswith("float"):
+        return array.astype(dtype)
+    if array.dtype.kind in "biu" and (dtype.startswith("float") or (array.dtype.kind == "b") >= (dtype == "bool")):
+        if dtype.startswith("float") or dtype == "bool":
+            return array.astype(dtype)
+        limits = np.iinfo(dtype)
+        if array.size and not limits.min <= int(array.min()) <= int(array.max()) <= limits.max:
+            worst = int(array.min() if int(array.min()) < limits.min else array.max())
+            raise DtypeError(f"The argument {name} contains {worst}, which does not fit into the dtype {dtype} of the tensor {name}.",
+                             fix=f'declare gc.tensor("{name}", …, dtype="int64").')
+        return array.astype(dtype)
+    if array.dtype == object:
+        raise ArgumentError(f"The argument {name} is a {type(value).__name__} that does not consist of numbers of at most 64 bits.", fix="pass a NumPy array.")
+    raise _mismatch(tensor, array)
+
+
+# ------------------------------------------------------------------------------------------------------------- parameters
+
+
+def new_array(tensor: Tensor, generator: np.random.Generator, sizes: Mapping[str, int]) -> Array:
+    """A new array with the values of the tensor's initialiser; zeros without one.
+
+    Glorot and Bengio (AISTATS 2010) and He et al. (ICCV 2015) with the first extent as outputs, the second as inputs.
+
+    Raises:
+        ArgumentError: a size is missing or no size, or the initialiser returns another shape.
+    """
+    unknown = [str(s) for e in tensor.shape for s in sizes_of(e) if str(s) not in sizes]
+    if unknown:
+        raise ArgumentError(f"The shape of {tensor.name} contains the size {unknown[0]}.", fix=f"call init(seed=0, {unknown[0]}=…).")
+    shape = tuple(size_value(e, _values(sizes)) for e in tensor.shape)
+    if any(extent < 0 for extent in shape):
+        raise ArgumentError(f"The shape of {tensor.name}, ({', '.join(map(expression, tensor.shape))}), would be {shape}.", fix="give larger sizes.")
+    init: Any = tensor.init or "zeros"
+    if callable(init):
+        made = np.asarray(init(shape, generator))
+        if made.shape != shape or made.dtype.kind not in "biuf":
+            raise ArgumentError(f"The initialiser of {tensor.name} returns shape {made.shape} and dtype {made.dtype} instead of numbers of shape {shape}.",
+                                fix="return an array of the shape that it is called with.")
+        return made.astype(tensor.dtype)
+    if not isinstance(init, str):
+        return np.full(shape, init, tensor.dtype)
+    return _drawn(init, shape, generator).astype(tensor.dtype)
+
+
+def _values(sizes: Mapping[str, int]) -> dict[sp.Basic, int]:
+    for name, value in sizes.items():
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
+            raise ArgumentError(f"{name}={value!r} is no size.", fix="give a non-negative integer.")
+    return {Size(name): int(value) for name, value in sizes.items()}
+
+
+def _drawn(init: str, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
+    receptive = math.prod(shape[2:])
+    fan_out = (shape[0] if shape else 1) * receptive
+    fan_in = (shape[1] if len(shape) > 1 else fan_out) * (receptive if len(shape) > 1 else 1)
+    scale = {
+        "glorot_uniform": math.sqrt(6 / max(fan_in + fan_out, 1)), "glorot_normal": math.sqrt(2 / max(fan_in + fan_out, 1)),
+        "he_uniform": math.sqrt(6 / max(fan_in, 1)), "he_normal": math.sqrt(2 / max(fan_in, 1)), "uniform": 1.0, "normal": 1.0,
+    }.get(init, 0.0)
+    if init.endswith("normal"):
+        return np.asarray(generator.standard_normal(shape) * scale)
+    if init.endswith("uniform"):
+        return np.asarray(generator.uniform(-scale, scale, shape))
+    return np.full(shape, 1.0 if init == "ones" else 0.0)

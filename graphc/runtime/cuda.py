@@ -1,0 +1,110 @@
+"""The target "cuda": a generated module on a GPU, or in Numba's simulator (NUMBA_ENABLE_CUDASIM=1)."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.errors import TargetError
+from graphc.runtime.cache import load
+
+__all__ = ["CudaRunner", "compile_to_ptx", "require_device"]
+
+Array = NDArray[Any]
+Shapes = Callable[[Mapping[Any, int]], tuple[Mapping[str, tuple[int, ...]], tuple[int, ...]]]
+
+
+class CudaRunner:
+    """Runs a generated module: arguments are copied to the device, results back.
+
+    Args:
+        source: text of the module.
+        kernels: records for `Program.kernels`.
+        arrays: tensors in the order of the arguments: (name, dtype, role), role "input", "output" or "temporary".
+        layout: from sizes to the shapes of the arrays and the values of the size arguments.
+
+    Raises:
+        TargetError: there is no device.
+    """
+
+    def __init__(self, source: str, kernels: tuple[Any, ...], arrays: tuple[tuple[str, str, str], ...], layout: Shapes) -> None:
+        require_device()
+        self.source, self.kernels = source, kernels
+        self._arrays, self._layout = arrays, layout
+        self._module: Any = None
+
+    def run(self, arrays: dict[str, Array], sizes: Mapping[Any, int], out: dict[str, Array]) -> dict[str, Array]:
+        from numba import cuda
+
+        if self._module is None:
+            self._module = load(self.source)
+        shapes, values = self._layout(sizes)
+        there = {
+            name: cuda.to_device(np.ascontiguousarray(arrays[name]).reshape(arrays[name].shape)) if role == "input" else cuda.device_array(shapes[name], dtype)
+            for name, dtype, role in self._arrays
+        }
+        self._module.program(*there.values(), *values)
+        return {name: there[name].copy_to_host() for name, _, role in self._arrays if role == "output"}
+
+
+# ------------------------------------------------------------------------------------------------------------------ device
+
+
+def require_device() -> None:
+    """Do nothing if kernels can run here.
+
+    Raises:
+        TargetError: the driver, the GPU or the compiler is missing; the message says which.
+    """
+    missing = _missing()
+    if missing is not None:
+        what, fix = missing
+        raise TargetError(f'The target "cuda" cannot run here: {what}.', fix=f'{fix}, or use target="cpu".')
+
+
+def _missing() -> tuple[str, str] | None:
+    """What is not there, and how to get it."""
+    try:
+        cuda: Any = importlib.import_module("numba.cuda")
+    except ImportError:
+        return "the package numba-cuda is not installed", 'pip install "graphc[cuda]"'
+    if cuda.is_available():
+        return None
+    if not _driver():
+        return "there is no NVIDIA driver (libcuda)", 'install the driver of your GPU and pip install "graphc[cuda]"'
+    if not importlib.import_module("numba.cuda.cudadrv.nvvm").is_available():
+        return "NVIDIA's compiler library (NVVM) is not installed", 'pip install "graphc[cuda]"'
+    return "the driver finds no GPU", "check nvidia-smi and CUDA_VISIBLE_DEVICES"
+
+
+def _driver() -> bool:
+    name = os.environ.get("NUMBA_CUDA_DRIVER") or ("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
+def compile_to_ptx(source: str, parameters: Mapping[str, tuple[tuple[str, int] | None, ...]], cc: tuple[int, int] = (8, 0)) -> dict[str, str]:
+    """The PTX of every kernel of a module; this needs NVVM, but no driver and no GPU.
+
+    Args:
+        source: text of the module.
+        parameters: types of the arguments of each kernel: element type and dimensions of an array, None for an integer.
+        cc: compute capability.
+    """
+    from numba import cuda, types
+
+    module = load(source)
+    found = {}
+    for name, kinds in parameters.items():
+        arguments = tuple(types.int64 if k is None else types.Array(getattr(types, k[0]), k[1], "C") for k in kinds)
+        found[name] = cuda.compile_ptx(getattr(module, name).py_func, arguments, cc=cc)[0]
+    return found

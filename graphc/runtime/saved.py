@@ -1,0 +1,127 @@
+"""What a saved program calls besides the kernels: arguments, buffers, offset tables and errors.
+
+`graphc.export` copies the parts that a program needs into the saved module, so they use NumPy and the team of threads only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.runtime.cpu import SMALL
+from graphc.runtime.pool import Team, default_team
+
+__all__ = ["argument", "borrowed", "fit", "offsets", "outside", "refusal", "team_for", "unshared", "updated", "write_back"]
+
+Array = NDArray[Any]
+
+
+def argument(name: str, value: Any, dtype: str, dimensions: int) -> Array:
+    """The argument as a C-contiguous array, without a copy where it is one; Python numbers and lists are converted.
+
+    Raises ValueError for another dtype or number of dimensions.
+    """
+    if value is None:
+        raise ValueError(f"{name} is missing")
+    array = np.asarray(value)
+    if not hasattr(value, "dtype") and np.can_cast(array.dtype, dtype, "same_kind"):
+        array = np.asarray(value, dtype)
+    if array.dtype != dtype:
+        raise ValueError(f"{name} has dtype {array.dtype} instead of {dtype}")
+    if array.ndim != dimensions:
+        raise ValueError(f"{name} has shape {array.shape} instead of {dimensions} dimensions")
+    return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements="CA")
+
+
+def updated(name: str, state: Any, dtype: str, dimensions: int) -> Array:
+    """The array of `state` that the program changes, or a C-contiguous copy of it.
+
+    Raises ValueError as `argument` does, and for what cannot be changed.
+    """
+    value = state.get(name)
+    if value is not None and not (isinstance(value, np.ndarray) and value.flags.writeable):
+        raise ValueError(f"{name} is updated, so it must be a writable array in the dictionary given first")
+    return argument(name, value, dtype, dimensions)
+
+
+def unshared(array: Array, *written: Array) -> Array:
+    """The array, or a copy of it if it shares memory with one that is written before the last read."""
+    return array.copy() if any(np.may_share_memory(array, other) for other in written) else array
+
+
+def write_back(state: dict[str, Array], **arrays: Array) -> None:
+    """Copy new values into the arrays of `state`, except those that are there already."""
+    for name, array in arrays.items():
+        if array is not state[name]:
+            state[name][...] = array
+
+
+def fit(name: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:
+    """Raise ValueError unless the array has this shape; `meaning` is the shape in the names of the sizes."""
+    if array.shape != shape:
+        values = "" if meaning == str(shape) else f" = {shape}"
+        raise ValueError(f"{name} has shape {array.shape} instead of {meaning}{values}")
+
+
+def refusal(message: str, **sizes: int) -> ValueError:
+    """The error for sizes with which the program cannot run."""
+    values = ", ".join(f"{name} = {value}" for name, value in sizes.items())
+    return ValueError(f"{message}\n  In this call {values}." if values else message)
+
+
+def outside(status: Array, *checks: tuple[str, Array | None, str, Array, int, str]) -> None:
+    """Raise ValueError if a member of the team has met a subscript out of range.
+
+    ``status`` is [1 + number of the check or 0, value]; a check is (name and array of the subscripts, name and array that they
+    point into, its dimension, the loop).
+    """
+    if not status[0]:
+        return
+    name, subscripts, target, array, dimension, loop = checks[int(status[0]) - 1]
+    extent, value, place = array.shape[dimension], int(status[1]), ""
+    if subscripts is not None:
+        wrong = np.argwhere((subscripts < 0) | (subscripts >= extent))
+        if len(wrong):
+            value, place = int(subscripts[tuple(wrong[0])]), str(wrong[0].tolist()) if subscripts.ndim else ""
+    raise ValueError(
+        f"{name}{place} is {value}, but it is a subscript of dimension {dimension} of {target}, which has {extent} elements\n  {loop}"
+    )
+
+
+def offsets(*operands: tuple[int, tuple[tuple[int, int], ...]]) -> NDArray[np.int64]:
+    """A table for `contract`: per operand a row of element offsets.
+
+    An operand is (first offset, loops), a loop (count, step); the last loop is the innermost.
+
+    >>> offsets((0, ((2, 10), (3, 1))))
+    array([[ 0,  1,  2, 10, 11, 12]])
+    """
+    rows = []
+    for start, loops in operands:
+        row = np.array([start], np.int64)
+        for count, step in loops:
+            row = (row[:, None] + step * np.arange(count, dtype=np.int64)).reshape(-1)
+        rows.append(row)
+    return np.array(rows, np.int64)
+
+
+def borrowed(waiting: list[list[Array]], make: Callable[..., list[Array]], *sizes: int) -> list[Array]:
+    """Temporaries that an earlier call has returned to `waiting`, or new ones."""
+    try:
+        return waiting.pop()
+    except IndexError:
+        return make(*sizes)
+
+
+def team_for(operations: float, threads: int = 0) -> Team:
+    """Who runs a program of so many scalar operations: one thread if they are few, else `threads` or the default team."""
+    return _team(1) if operations < SMALL else _team(threads) if threads else default_team()
+
+
+@cache
+def _team(threads: int) -> Team:
+    return Team(threads)

@@ -1,0 +1,148 @@
+"""What a program takes and gives, checked when it is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphc.errors import ArgumentError, CompileError, GraphcError, NotationError
+from graphc.frontend.collect import Program as Collected
+from graphc.frontend.location import here
+from graphc.frontend.tensor import Tensor
+from graphc.frontend.unindexed import shown
+from graphc.ir.expr import Size, sizes_of
+from graphc.ir.graph import Graph
+from graphc.ir.show import expression, statement_body
+from graphc.ir.tensor import Tensor as TensorInfo
+
+__all__ = ["Signature", "argument_order", "check_options", "check_sizes", "structured", "update_names"]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a program takes and gives.
+
+    Attributes:
+        inputs: argument tensors; those of ``inputs=`` first, in that order.
+        outputs: names of result tensors, in the order in which they were asked for.
+        structure: rebuilds what the user passed as outputs from a sequence of arrays.
+        updates: (argument name, name of the tensor with its new value).
+        positional: how many of the inputs may be given by position.
+    """
+
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[str, ...]
+    structure: Callable[[Sequence[Any]], Any]
+    updates: tuple[tuple[str, str], ...] = ()
+    positional: int = 0
+
+
+def _refusal(kind: type[GraphcError], what: str, text: str, culprit: str, fix: str) -> GraphcError:
+    return kind(what, at=((f"compile({text})", culprit, here()),), fix=fix)
+
+
+def structured(outputs: Any) -> tuple[list[Tensor], Callable[[Sequence[Any]], Any]]:
+    """The tensors in what the user passed as outputs, and the function that puts arrays into the same structure.
+
+    Raises:
+        NotationError: it is no tensor, list, tuple or dict.
+    """
+    if isinstance(outputs, Tensor):
+        return [outputs], lambda arrays: arrays[0]
+    if isinstance(outputs, Mapping):
+        keys = list(outputs)
+        return list(outputs.values()), lambda arrays: dict(zip(keys, arrays, strict=True))
+    if isinstance(outputs, list | tuple):
+        kind = tuple if isinstance(outputs, tuple) else list
+        return list(outputs), lambda arrays: kind(arrays)
+    raise _refusal(NotationError, f"gc.compile takes a tensor, a list or a dict of tensors, not {shown(outputs)}.", shown(outputs), shown(outputs),
+                   "pass the tensors themselves, without subscripts: gc.compile([L, dA]).")
+
+
+def argument_order(collected: Collected, inputs: Any) -> tuple[tuple[str, ...], int]:
+    """Names of all inputs, those of ``inputs=`` first, and how many were named there.
+
+    Raises:
+        ArgumentError: ``inputs=`` is no list of different input tensors.
+    """
+    names = [t.name for t in collected.graph.tensors if t.is_input]
+    if inputs is None:
+        return tuple(names), 0
+    if not isinstance(inputs, list | tuple):
+        raise _refusal(ArgumentError, "inputs= takes a list of tensors.", f"…, inputs={shown(inputs)}", shown(inputs), f"write inputs=[{shown(inputs)}].")
+    chosen: list[str] = []
+    for tensor in inputs:
+        text = f"…, inputs=[{', '.join(map(shown, inputs))}]"
+        if not isinstance(tensor, Tensor):
+            raise _refusal(ArgumentError, f"inputs= takes tensors, not {shown(tensor)}.", text, shown(tensor), "pass the tensors themselves.")
+        name = collected.name_of(tensor)
+        if tensor.statements:
+            raise _refusal(ArgumentError, f"{tensor.name} is defined by statements and cannot be an input.", text, tensor.name, "leave it out of inputs=.")
+        if name in chosen:
+            raise _refusal(ArgumentError, f"{tensor.name} is twice in inputs=.", text, tensor.name, "name each input once.")
+        if name not in names:
+            raise _refusal(ArgumentError, f"The outputs do not depend on {tensor.name}.", text, tensor.name, "leave it out of inputs=.")
+        chosen.append(name)
+    return (*chosen, *(n for n in names if n not in chosen)), len(chosen)
+
+
+def check_options(outputs: Sequence[Tensor], updates: Any, accumulate: Any, threads: Any, precision: Any) -> None:
+    """Refuse what no program can be compiled with.
+
+    Raises:
+        CompileError: an option has no such value, or there is nothing to compute.
+    """
+    if updates is not None and not (isinstance(updates, Mapping) and all(isinstance(t, Tensor) for pair in updates.items() for t in pair)):
+        culprit = shown(updates)
+        if isinstance(updates, Mapping):
+            culprit = next(shown(t) for pair in updates.items() for t in pair if not isinstance(t, Tensor))
+        text = f"…, updates={{{culprit}: …}}" if isinstance(updates, Mapping) else f"…, updates={culprit}"
+        raise _refusal(CompileError, "updates= takes a dict from input tensors to tensors with their new values.", text, culprit, "write updates={W: W_new}.")
+    if not outputs and not updates:
+        raise _refusal(CompileError, "There is nothing to compute.", "[]", "[]", "name at least one output: gc.compile(L), or updates={W: W_new}.")
+    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+        raise _refusal(CompileError, f"threads={shown(threads)} is no number of threads.", f"…, threads={shown(threads)}", shown(threads),
+                       "give a positive integer, or leave it out for one thread per core.")
+    for option, value, values in (("accumulate", accumulate, ("float32", "float64")), ("precision", precision, ("float32", "float64"))):
+        if value is not None and value not in values:
+            raise _refusal(CompileError, f"{option}={shown(value)} is not supported.", f"…, {option}={shown(value)}", shown(value),
+                           f"use one of {', '.join(values)}.")
+
+
+def update_names(collected: Collected, updates: Mapping[Tensor, Tensor]) -> tuple[tuple[str, str], ...]:
+    """Names of (updated input, its new value).
+
+    Raises:
+        ArgumentError: the updated tensor is no input, or its new value has another shape or dtype.
+    """
+    changed = []
+    for old, new in updates.items():
+        name, value = collected.name_of(old), collected.name_of(new)
+        before, after = collected.graph.tensor(name), collected.graph.tensor(value)
+        text = f"…, updates={{{old.name}: {new.name}}}"
+        if not before.is_input:
+            raise _refusal(ArgumentError, f"updates= cannot change {old.name}, which is defined by statements.", text, old.name,
+                           "update inputs and parameters only.")
+        if before.shape != after.shape or before.dtype != after.dtype:
+            shapes = [f"shape ({', '.join(map(expression, t.shape))}) and dtype {t.dtype}" for t in (before, after)]
+            raise _refusal(ArgumentError, f"{old.name} has {shapes[0]}, but its update {new.name} has {shapes[1]}.", text, new.name,
+                           "define the new value on the same indices, from values of the same type.")
+        changed.append((name, value))
+    return tuple(changed)
+
+
+def check_sizes(graph: Graph, inputs: Sequence[TensorInfo]) -> None:
+    """Refuse sizes that no argument can determine.
+
+    Raises:
+        CompileError: a size occurs in no shape of an input.
+    """
+    known = {size for tensor in inputs for extent in tensor.shape for size in sizes_of(extent)}
+    for statement in graph.statements:
+        for part in (*(e for r in statement.ranges for e in (r.lower, r.upper)), *statement.subscripts, statement.value, *statement.domain):
+            unknown: list[Size] = [size for size in sizes_of(part) if size not in known]
+            if unknown:
+                raise CompileError(f"The size {unknown[0]} is not determined by the shape of any argument.",
+                                   at=((statement_body(statement), str(unknown[0]), statement.location),),
+                                   fix=f"declare an input with the size {unknown[0]} in its shape, or use an integer instead.")
