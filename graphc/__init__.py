@@ -17,6 +17,7 @@ from graphc.errors import (
 )
 from graphc.frontend.boundaries import clamp, pad, reflect, skip
 from graphc.frontend.boundaries import wrap_around as wrap
+from graphc.frontend.collect import parameters
 from graphc.frontend.declare import dim, dims, index, indices, parameter, tensor, tensors
 from graphc.frontend.functions import function, power, rsqrt, scalar, sqrt, where
 from graphc.frontend.reductions import all_ as all
@@ -49,6 +50,6 @@ __all__ = [
     "NotationError", "Program", "RangeError", "ShapeError", "Summary", "TargetError", "Tensor",
     "abs", "all", "any", "argmax", "argmin", "atan2", "ceil", "check_grad", "clamp", "clip", "compile", "cos", "dim", "dims", "draw", "elu", "erf",
     "exp", "expm1", "floor", "function", "gelu", "grad", "hypot", "index", "indices", "latex", "leaky_relu", "log", "log1p", "logsumexp", "loops", "max",
-    "maximum", "mean", "min", "minimum", "pad", "parameter", "power", "prod", "reflect", "relu", "round", "rsqrt", "sigmoid", "sign", "silu", "sin", "skip",
+    "maximum", "mean", "min", "minimum", "pad", "parameter", "parameters", "power", "prod", "reflect", "relu", "round", "rsqrt", "sigmoid", "sign", "silu", "sin", "skip",
     "softplus", "sqrt", "stop_gradient", "sum", "summary", "tan", "tanh", "tensor", "tensors", "where", "wrap",
 ]

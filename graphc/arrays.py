@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from graphc.errors import ArgumentError, DtypeError, GraphcError
 from graphc.interpret import size_value
+from graphc.ir.dtypes import DTYPES
 from graphc.ir.expr import Size, sizes_of
 from graphc.ir.show import expression
 from graphc.ir.tensor import Tensor
@@ -50,18 +51,21 @@ def _array(name: str, value: Any) -> Array:
             return np.from_dlpack(value)
         if hasattr(value, "__array__"):
             return np.asarray(value)
+    except GraphcError:
+        raise ArgumentError(f"The argument {name} is a part of a program ({value!r}), not an array.", fix="pass a NumPy array.") from None
     except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
-        if isinstance(error, GraphcError):
-            raise ArgumentError(f"The argument {name} is a part of a program ({value!r}), not an array.", fix="pass a NumPy array.") from None
         raise ArgumentError(f"The argument {name} of type {type(value).__name__} cannot become a NumPy array: {error}",
                             fix="pass a NumPy array.") from None
     raise ArgumentError(f"The argument {name} is a {type(value).__name__}, not an array.", fix="pass a NumPy array.")
 
 
-def _mismatch(tensor: Tensor, array: Array) -> DtypeError:
+def _mismatch(tensor: Tensor, array: Array, given: str = "") -> DtypeError:
     name = tensor.name
+    ways = [f"pass {given} of dtype {tensor.dtype}" if given else f'pass {name}.astype("{tensor.dtype}")']
+    if str(array.dtype) in DTYPES:
+        ways.append(f'declare gc.tensor("{name}", …, dtype="{array.dtype}")')
     return DtypeError(f"The argument {name} has dtype {array.dtype}, but the tensor {name} has dtype {tensor.dtype}.",
-                      fix=f'pass {name}.astype("{tensor.dtype}"), or declare gc.tensor("{name}", …, dtype="{array.dtype}").')
+                      fix=", or ".join(ways) + ".")
 
 
 def _exact(tensor: Tensor, value: Any) -> Array:
@@ -86,8 +90,9 @@ def _exact(tensor: Tensor, value: Any) -> Array:
                              fix=f'declare gc.tensor("{name}", …, dtype="int64").')
         return array.astype(dtype)
     if array.dtype == object:
-        raise ArgumentError(f"The argument {name} is a {type(value).__name__} that does not consist of numbers of at most 64 bits.", fix="pass a NumPy array.")
-    raise _mismatch(tensor, array)
+        raise ArgumentError(f"The argument {name} is a {type(value).__name__} that does not consist of numbers of at most 64 bits.",
+                            fix="pass a NumPy array.")
+    raise _mismatch(tensor, array, "values")
 
 
 # ------------------------------------------------------------------------------------------------------------- parameters
@@ -106,12 +111,14 @@ def new_array(tensor: Tensor, generator: np.random.Generator, sizes: Mapping[str
         raise ArgumentError(f"The shape of {tensor.name} contains the size {unknown[0]}.", fix=f"call init(seed=0, {unknown[0]}=…).")
     shape = tuple(size_value(e, _values(sizes)) for e in tensor.shape)
     if any(extent < 0 for extent in shape):
-        raise ArgumentError(f"The shape of {tensor.name}, ({', '.join(map(expression, tensor.shape))}), would be {shape}.", fix="give larger sizes.")
+        raise ArgumentError(f"The shape of {tensor.name}, ({', '.join(map(expression, tensor.shape))}), would be {shape}.",
+                            fix="give larger sizes.")
     init: Any = tensor.init or "zeros"
     if callable(init):
         made = np.asarray(init(shape, generator))
         if made.shape != shape or made.dtype.kind not in "biuf":
-            raise ArgumentError(f"The initialiser of {tensor.name} returns shape {made.shape} and dtype {made.dtype} instead of numbers of shape {shape}.",
+            found = f"shape {made.shape} and dtype {made.dtype}"
+            raise ArgumentError(f"The initialiser of {tensor.name} returns {found} instead of numbers of shape {shape}.",
                                 fix="return an array of the shape that it is called with.")
         return made.astype(tensor.dtype)
     if not isinstance(init, str):

@@ -9,9 +9,7 @@ from typing import Any
 import sympy as sp
 from numpy.typing import NDArray
 
-from graphc.errors import TargetError
 from graphc.frontend.collect import collect
-from graphc.frontend.location import here
 from graphc.frontend.tensor import Tensor
 from graphc.interpret import interpret
 from graphc.ir.dtypes import is_float
@@ -106,7 +104,7 @@ def compile_program(
     array([3., 5.], dtype=float32)
     """
     tensors, structure = structured(outputs)
-    check_options(tensors, updates, accumulate, threads, precision)
+    check_options(tensors, target, updates, accumulate, threads, precision)
     pairs = dict(updates or {})
     collected = collect([*tensors, *pairs.values(), *pairs.keys()], "compile")
     graph = collected.graph
@@ -120,7 +118,8 @@ def compile_program(
     missing = [name for name in (*order[:positional], *(old for old, _ in changed)) if name not in {t.name for t in kept.tensors}]
     graph = replace(kept, tensors=(*kept.tensors, *(graph.tensor(n) for n in dict.fromkeys(missing))))
     by_name = graph.by_name()
-    signature = Signature(tuple(by_name[n] for n in order if n in by_name), names, structure, changed, positional)
+    unneeded = frozenset(n for n in order if n not in by_name)
+    signature = Signature(tuple(by_name[n] for n in order if n in by_name), names, structure, changed, positional, unneeded)
     check_sizes(graph, signature.inputs)
     return Program(graph, signature, _runner(graph, target, changed, accumulate, threads))
 
@@ -139,10 +138,8 @@ def _runner(graph: Graph, target: str, updates: tuple[tuple[str, str], ...], acc
         from graphc.targets import cpu_runner
 
         return cpu_runner(optimised(graph), _header(graph), updates, accumulate, threads)
-    if target == "cuda":
-        from graphc.targets import cuda_runner
+    from graphc.targets import cuda_runner
 
-        return cuda_runner(optimised(graph), _header(graph), accumulate)
-    raise TargetError(f"There is no target {target!r}.", at=((f"compile(…, target={target!r})", repr(target), here()),), fix='use "cpu", "cuda" or "interpret".')
+    return cuda_runner(optimised(graph), _header(graph), accumulate)
 
 

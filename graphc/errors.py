@@ -34,11 +34,12 @@ class GraphcError(Exception):
     Args:
         what: one or two sentences that say what is wrong.
         at: the statements involved, each as (text, culprit, location): the text in loop notation ("" for none), the part of the text
-            that is underlined with carets wherever it occurs ("" for none) and the line of the user's program (None when unknown).
+            (or a tuple of them) that is underlined with carets wherever it occurs ("" for none) and the line of the user's program
+            (None when unknown).
         fix: what to write instead.
     """
 
-    def __init__(self, what: str, *, at: tuple[tuple[str, str, Location | None], ...] = (), fix: str = "") -> None:
+    def __init__(self, what: str, *, at: tuple[tuple[str, str | tuple[str, ...], Location | None], ...] = (), fix: str = "") -> None:
         self.what, self.at, self.fix = what, at, fix
         lines = [what]
         for text, culprit, location in at:
@@ -54,20 +55,19 @@ class GraphcError(Exception):
         super().__init__("\n".join(lines))
 
 
-def carets(text: str, culprit: str) -> str:
-    """A line of carets under every occurrence of a part of a text; names are matched whole.
+def carets(text: str, culprit: str | tuple[str, ...]) -> str:
+    """A line of carets under every occurrence of parts of a text; names are matched whole and without subscripts.
 
     >>> print("sigmoid(X[i])", carets("sigmoid(X[i])", "i"), sep="\\n")
     sigmoid(X[i])
               ^
     """
-    if not culprit:
-        return ""
-    before = r"(?<![\w.])" if re.match(r"\w", culprit) else ""
-    after = r"(?!\w|\.\w)" if re.search(r"\w$", culprit) else ""
     line = [" "] * len(text)
-    for found in re.finditer(before + re.escape(culprit) + after, text):
-        line[found.start() : found.end()] = "^" * len(culprit)
+    for part in (culprit,) if isinstance(culprit, str) else culprit:
+        before = r"(?<![\w.])" if re.match(r"\w", part) else ""
+        after = r"(?!\w|\.\w|\[)" if re.search(r"\w$", part) else ""
+        for found in re.finditer(before + re.escape(part) + after, text) if part else ():
+            line[found.start() : found.end()] = "^" * len(part)
     return "".join(line).rstrip()
 
 

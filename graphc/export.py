@@ -8,55 +8,55 @@ import os
 import re
 import tempfile
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import sympy as sp
 
-from graphc.emit.expression import variable_names
-from graphc.errors import ArgumentError, CompileError, InternalError
+from graphc.emit.cpu import EmptyRange, GatherCheck
+from graphc.emit.plain import quoted, size_text, structured, wrapped_call
+from graphc.errors import ArgumentError, CompileError
 from graphc.ir.affine import linear
-from graphc.ir.expr import FloorDiv, Modulo, Size, sizes_of
-from graphc.ir.graph import Graph
+from graphc.ir.expr import Size, sizes_of
+from graphc.ir.graph import Check, Graph
 from graphc.ir.nest import Contract, Group
+from graphc.ir.show import expression
 from graphc.ir.tensor import Tensor
-from graphc.program import Runner
-from graphc.runtime.bundle import Bundle, bundle, rename
+from graphc.runtime.bundle import bundle
 from graphc.signature import Signature
 from graphc.targets import CpuProgram
 
 __all__ = ["save"]
 
-_WIDTH = 130
-_SAVED = "graphc.runtime.saved"
-_LOCALS = {"state", "status", "seed", "generator", "np", "BUFFERS", "init", "temporaries", "tables", "True", "False", "None"}
+_RESERVED = {"BUFFERS", "buffers", "generator", "init", "np", "seed", "sizes", "state", "status", "tables", "temporaries", "waiting"}
+"""Names that the text uses beside those of tensors, sizes and kernels."""
 
 
-def save(runner: Runner, graph: Graph, signature: Signature, path: str | os.PathLike[str]) -> Path:
-    """Write a program as a module with one function, called as the file, and ``init`` if it has parameters.
+def save(program: object, graph: Graph, signature: Signature, path: str | os.PathLike[str]) -> None:
+    """Write a program as a module with one function of the file's name, and ``init`` if the program has parameters.
+
+    A name that the kernels use gets an underscore (``log.py`` defines ``log_``).
 
     Args:
-        runner: of the target "cpu".
+        program: what the target has made of the graph.
         graph: the program as the user wrote it.
         signature: its arguments and results.
         path: a file name that ends in ``.py``.
 
     Raises:
         CompileError: the target has no such form.
-        ArgumentError: the path is no module name.
+        ArgumentError: the path is no name of a module.
     """
-    program = getattr(runner, "program", None)
     if not isinstance(program, CpuProgram):
-        raise CompileError("Only a program of the target \"cpu\" can be saved as a module.", fix='compile the same tensors with target="cpu" and save that.')
+        raise CompileError("Only programs of the target \"cpu\" can be saved as a module.", fix='compile with target="cpu" and save that.')
     target = Path(path)
-    name = re.sub(r"\W", "_", target.stem)
-    if target.suffix != ".py" or not name.isidentifier() or keyword.iskeyword(name):
-        raise ArgumentError(f"{target.name} is no name of a Python module.", fix='give a name such as "net.py".')
-    text = _Module(program, graph, signature, name).text()
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.stem, suffix=".tmp")
+    stem = re.sub(r"\W", "_", target.stem)
+    if target.suffix != ".py" or not stem.isidentifier() or keyword.iskeyword(stem):
+        raise ArgumentError(f"{target.name!r} is no name of a Python module.", fix='give a path such as "net.py".')
+    text = _Saved(program, graph, signature, stem).text()
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=stem, suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
@@ -65,143 +65,291 @@ def save(runner: Runner, graph: Graph, signature: Signature, path: str | os.Path
     except BaseException:
         os.unlink(temporary)
         raise
-    return target
 
 
-@dataclass
-class _Module:
-    """The text of one saved module."""
+class _Saved:
+    """The text of a module, section by section."""
 
-    program: CpuProgram
-    graph: Graph
-    signature: Signature
-    stem: str
+    def __init__(self, program: CpuProgram, graph: Graph, signature: Signature, stem: str) -> None:
+        self.module, self.in_place, self.threads = program.module, program.in_place, program.threads
+        self.graph, self.signature, self.results = graph, signature, program.graph.outputs
+        self.tensors: dict[str, Tensor] = {**program.graph.by_name(), **{t.name: t for t in signature.inputs}}
+        self.updated = dict(signature.updates)
+        self.held = [t for t in signature.inputs if t.kind == "parameter" or t.name in self.updated]
+        self.has_init = bool(self.held) and not any(callable(t.init) for t in self.held)
+        self.temporaries = [n for n in self.module.arrays if not self.tensors[n].is_input and n not in self.results]
+        self.tree = ast.parse(self.module.text)
+        self.parts = bundle([*self._imported(), *self._helpers()], _defined(self.tree) | _RESERVED)
+        self.stem, self.function = stem, stem + "_" * (stem in self.parts.names)
+        self.names, self.sizes = self._variables({*_RESERVED, "start", self.function, *(name for _, name in self._helpers())})
 
-    # ------------------------------------------------------------------------------------------------------- names
-    @cached_property
-    def body(self) -> ast.Module:
-        return ast.parse(self.program.module.text)
+    def _imported(self) -> Iterator[tuple[str, str]]:
+        """What the generated program takes from the kernels."""
+        for node in self.tree.body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("graphc."):
+                yield from ((node.module or "", item.name) for item in node.names)
 
-    @cached_property
-    def own(self) -> set[str]:
-        """Top-level names of the generated program."""
-        defined = {node.name for node in self.body.body if isinstance(node, ast.FunctionDef)}
-        return defined | {part.id for node in self.body.body if isinstance(node, ast.Assign) for t in node.targets for part in ast.walk(t) if isinstance(part, ast.Name)}
+    def _helpers(self) -> Iterator[tuple[str, str]]:
+        """What the functions around it take from the package."""
+        needed = {
+            "team_for": True, "argument": self.signature.inputs, "fit": self.signature.inputs, "refusal": self.signature.inputs,
+            "updated": self.updated, "separate": self.updated, "unshared": self.updated, "write_back": self.updated,
+            "judge": self.module.checks, "offsets": self.module.contractions, "borrowed": self.temporaries,
+        }
+        yield from (("graphc.runtime.saved", name) for name, reason in needed.items() if reason)
+        if self.temporaries:
+            yield "graphc.runtime.cpu", "_aligned"
+        if self.module.contractions:
+            yield "graphc.kernels.contraction", "load"
+        if any(_drawn(t) for t in self.held) and self.has_init:
+            yield "graphc.arrays", "_drawn"
 
-    @cached_property
-    def function(self) -> str:
-        taken = self.own | _LOCALS
-        return self.stem + "_" * (self.stem in taken) if self.stem + "_" not in taken else self.stem + "_program"
+    def _variables(self, taken: set[str]) -> tuple[dict[str, str], dict[sp.Basic, str]]:
+        """Local variables for tensors and sizes that hide nothing that the function uses."""
 
-    @cached_property
-    def bundle(self) -> Bundle:
-        roots = [(node.module or "", item.name) for node in self.body.body if isinstance(node, ast.ImportFrom) for item in node.names]
-        wanted = [(module, name) for module, name in roots if module.startswith("graphc.")] + [(_SAVED, name) for name in self.helpers]
-        if self.engines:
-            wanted.append(("graphc.kernels.contraction", "load"))
-        if self.initial and self.initialised:
-            wanted.append(("graphc.arrays", "_drawn"))
-        return bundle(wanted, self.own | _LOCALS | {self.function})
-
-    @cached_property
-    def helpers(self) -> list[str]:
-        """Functions of `graphc.runtime.saved` that the text calls."""
-        contractions, updates, checks = self.program.module.contractions, self.signature.updates, self.program.module.checks
-        held = {"offsets": contractions, "updated": updates, "write_back": updates, "unshared": updates, "outside": checks,
-                "refusal": self.graph.checks, "borrowed": self.temporaries, "fit": self.signature.inputs, "argument": self.signature.inputs}
-        return ["team_for", *(name for name, reason in held.items() if reason)]
-
-    @cached_property
-    def variables(self) -> dict[str, str]:
-        """The local variable of every tensor and size; none hides a name of the module."""
-        tensors = dict.fromkeys((*(t.name for t in self.signature.inputs), *self.program.module.arrays))
-        wanted = variable_names([*tensors, *(f"size {size}" for size in ())])
-        taken = self.bundle.names | self.own | _LOCALS | {self.function} | {"team_for", *self.helpers}
-        names: dict[str, str] = {}
-        for key, text in (*wanted.items(), *((str(s), str(s)) for s in self.sizes)):
-            while text in taken or text in names.values() or keyword.iskeyword(text):
+        def free(name: str) -> str:
+            text = re.sub(r"\W", "_", name)
+            while text in taken or keyword.iskeyword(text):
                 text += "_"
-            names[f"size {key}" if key not in tensors or key in names else key] = text
-        return names
+            taken.add(text)
+            return text
 
-    @cached_property
-    def sizes(self) -> tuple[Size, ...]:
-        found = {s for t in (*self.signature.inputs, *self.program.graph.tensors) for e in t.shape for s in sizes_of(e)}
-        return tuple(sorted(found | set(self.program.module.sizes), key=str))
-
-    def helper(self, name: str, module: str = _SAVED) -> str:
-        return self.bundle.renamed.get((module, name), name)
-
-    # ------------------------------------------------------------------------------------------------------- parts
-    @cached_property
-    def tensors(self) -> Mapping[str, Tensor]:
-        return {**{t.name: t for t in self.signature.inputs}, **self.program.graph.by_name()}
-
-    @cached_property
-    def temporaries(self) -> list[str]:
-        return [n for n in self.program.module.arrays if not self.tensors[n].is_input and n not in self.program.graph.outputs]
-
-    @cached_property
-    def engines(self) -> list[str]:
-        return sorted({self.tensors[c.writes].dtype for c in self.program.module.contractions})
-
-    @cached_property
-    def held(self) -> list[Tensor]:
-        """Inputs that come in ``state``: parameters and what is updated."""
-        changed = dict(self.signature.updates)
-        return [t for t in self.signature.inputs if t.kind == "parameter" or t.name in changed]
-
-    @cached_property
-    def initialised(self) -> bool:
-        """Whether ``init`` can be written: no initialiser is a Python function."""
-        return bool(self.held) and not any(callable(t.init) for t in self.held)
-
-    @cached_property
-    def initial(self) -> bool:
-        return any(isinstance(t.init, str) and t.init.endswith(("normal", "uniform")) for t in self.held)
-
-    def size(self, node: sp.Basic, strength: int = 0) -> str:
-        """An integer expression in sizes as Python text; strength 1 for a term, 2 for a factor."""
-        if isinstance(node, sp.Integer):
-            return str(int(node)) if node >= 0 or strength == 0 else f"({int(node)})"
-        if node.is_Symbol:
-            return self.variables[f"size {node}"]
-        if isinstance(node, sp.Add):
-            text = " + ".join(self.size(term, 1) for term in sorted(node.args, key=lambda t: (t.is_Integer, str(t)))).replace("+ -", "- ")
-            return f"({text})" if strength else text
-        if isinstance(node, sp.Mul):
-            number, rest = node.as_coeff_Mul()
-            if number == -1 and strength < 2:
-                return "-" + self.size(rest, 2)
-            text = " * ".join([*([str(int(number))] if number != 1 else []), *(self.size(f, 2) for f in sp.Mul.make_args(rest))])
-            return f"({text})" if strength > 1 else text
-        if isinstance(node, FloorDiv | Modulo):
-            text = f"{self.size(node.numerator, 2)} {'//' if isinstance(node, FloorDiv) else '%'} {node.divisor}"
-            return f"({text})" if strength else text
-        if isinstance(node, sp.Pow):
-            return f"{self.size(node.base, 2)}**{int(node.exp)}"
-        raise InternalError(f"{node} is not an integer expression in sizes.")
-
-    def shape(self, name: str) -> str:
-        extents = [self.size(e) for e in self.tensors[name].shape]
-        return f"({', '.join(extents)}{',' * (len(extents) == 1)})"
-
-    def arguments_of_sizes(self) -> str:
-        return ", ".join(self.variables[f"size {s}"] for s in self.sizes)
+        inputs = [t.name for t in self.signature.inputs]
+        sizes = {s for t in self.tensors.values() for e in t.shape for s in sizes_of(e)} | set(self.module.sizes)
+        names = {name: free(name) for name in dict.fromkeys((*inputs, *self.module.arrays, *self.results))}
+        return names, {size: free(str(size)) for size in sorted(sizes, key=str)}
 
     # -------------------------------------------------------------------------------------------------------- text
     def text(self) -> str:
-        source = self.program.module.text
-        start = next(node for node in self.body.body if isinstance(node, ast.Assign)).lineno
-        changes = {name: new for (_, name), new in self.bundle.renamed.items() if name not in self.own and f"import {name}" not in new}
-        imported = {item.name: (node.module or "", item.name) for node in self.body.body if isinstance(node, ast.ImportFrom) for item in node.names}
-        changes = {name: self.bundle.renamed[key] for name, key in imported.items() if key in self.bundle.renamed}
-        generated = rename("\n".join(source.splitlines()[start - 1 :]), changes)
-        generated = generated.replace("@njit(cache=True,", "@njit(cache=not CHECKED,")
-        digest = f"{abs(hash_text(source)):08x}"
-        parts = [self.docstring(), "from __future__ import annotations\n", self.imports(), f'__all__ = ["{self.function}"{", \"init\"" if self.initialised else ""}]\n']
-        for module, docstring, code in self.bundle.sections:
-            parts += [_heading(module.rpartition(".")[2], docstring), code.replace("graphc_contract_", f"contract_{digest}_")]
-        parts += [_heading("program", "The generated program."), generated.strip("\n") + "\n", _heading(self.function, "The function to call.")]
-        parts += [part for part in (self.temporaries_text(), self.tables_text(), self.init_text(), self.function_text()) if part]
-        return "\n\n".join(part.strip("\n") + "\n" for part in parts).replace("\n\n\n\n", "\n\n\n")
+        source = self.module.text
+        first = next(node.lineno for node in self.tree.body if isinstance(node, ast.Assign))
+        program = "\n".join(source.splitlines()[first - 1 :])
+        # Numba's cache does not know in which mode views were compiled.
+        program = program.replace("@njit(cache=True, ", "@njit(cache=not CHECKED, ")
+        symbol = f"contract_{zlib.crc32(source.encode()):08x}_"
+        public = [self.function, *(["init"] if self.has_init else [])]
+        imports = "\n".join(["from __future__ import annotations", "", *self.parts.imports])
+        sections = [self._docstring(), imports, f"__all__ = [{', '.join(map(quoted, public))}]"]
+        for module, docstring, code in self.parts.sections:
+            sections += [_heading(module.rpartition(".")[2], docstring), code.replace("graphc_contract_", symbol)]
+        sections += [_heading("program", "The loops, for each member of the team."), program, _heading(self.function, "What to call.")]
+        sections += ["\n".join(lines) for lines in (self._temporaries(), self._tables(), self._init(), self._function()) if lines]
+        return "\n\n\n".join(section.strip("\n") for section in sections) + "\n"
+
+    def _docstring(self) -> str:
+        call = f"{self.function}({', '.join(self._parameters())})"
+        state = "    state = init(seed=0)" if self.has_init and not self._open_sizes() else ""
+        loops = (ast.get_docstring(self.tree) or "").partition("\n\n")[2].replace("\\", "\\\\")
+        contents = ", ".join(module.rpartition(".")[2] for module, _, _ in self.parts.sections)
+        names = f"{self.function}{', init' if self.has_init else ''}"
+        lines = [
+            "Generated by graphc from these loops; needs only NumPy and Numba.", "", loops, "", "Use::", "",
+            f"    from {self.stem} import {names}", *([state] if state else []), f"    {call}", "",
+            "It runs on GRAPHC_NUM_THREADS threads, by default one per processor.  Numba keeps the machine code in __pycache__.", "",
+            *textwrap.wrap(f"The loops and the function to call are at the end, below the parts of graphc that they use: {contents}.", 120),
+        ]
+        return '"""' + "\n".join(lines) + '\n"""'
+
+    def _temporaries(self) -> list[str]:
+        if not self.temporaries:
+            return []
+        return [
+            f"def temporaries({self._arguments()}):", '    """Arrays for intermediate results."""', "    return [",
+            *(f'        _aligned({self._shape(n)}, "{self.tensors[n].dtype}"),  # {n}' for n in self.temporaries), "    ]", "", "",
+            "BUFFERS: dict[tuple[int, ...], list[list[Array]]] = {}", '"""Intermediate results of calls that have ended, by sizes."""',
+        ]
+
+    def _tables(self) -> list[str]:
+        if not self.module.contractions:
+            return []
+        described = "Offsets of the elements that contractions meet: batch, rows, columns and depth of each."
+        lines = ["@cache", f"def tables({self._arguments()}):", f'    """{described}"""']
+        lines += [f'    load("{dtype}")' for dtype in sorted({self.tensors[c.writes].dtype for c in self.module.contractions})]
+        lines.append("    return (")
+        for step in self.module.contractions:
+            lines += textwrap.wrap(step.plan.loop, 120, initial_indent="        # ", subsequent_indent="        #     ")
+            lines += [f"        offsets({', '.join(rows)})," for rows in self._offsets(step)]
+        return [*lines, "    )"]
+
+    def _offsets(self, step: Contract) -> Iterator[list[str]]:
+        strides = [[sp.prod(self.tensors[name].shape[d + 1 :]) for d in range(len(self.tensors[name].shape))] for name in step.operands]
+        for group, operands in ((step.batch, (0, 1, 2)), (step.rows, (0, 1)), (step.columns, (0, 2)), (step.depth, (1, 2))):
+            yield [self._row(group, k, strides[k], step.constants[k] if group is step.batch else ()) for k in operands]
+
+    def _row(self, group: Group, operand: int, strides: list[sp.Expr], constants: Iterable[sp.Expr]) -> str:
+        start = sp.Add(*(c * s for c, s in zip(constants, strides, strict=False)))
+        loops = []
+        for extent, lower, coefficients in zip(group.extents, group.lowers, group.coefficients[operand], strict=True):
+            step = sp.Add(*(c * s for c, s in zip(coefficients, strides, strict=True)))
+            start += lower * step
+            loops.append(f"({self._size(extent)}, {self._size(step)})")
+        return f"({self._size(start)}, ({', '.join(loops)}{',' * (len(loops) == 1)}))"
+
+    # -------------------------------------------------------------------------------------------------------- init
+    def _open_sizes(self) -> list[sp.Basic]:
+        return [s for s in self.sizes if any(s in sizes_of(e) for t in self.held for e in t.shape)]
+
+    def _init(self) -> list[str]:
+        if not self.has_init:
+            return []
+        sizes = [self.sizes[s] for s in self._open_sizes()]
+        lines = [f"def init({', '.join(['seed=0', *(['*', *sizes] if sizes else [])])}):", '    """New arrays for `state`."""']
+        if any(_drawn(t) for t in self.held):
+            lines.append("    generator = np.random.default_rng(seed)")
+        return [*lines, "    return {", *(f'        "{t.name}": {self._initial(t)},' for t in self.held), "    }"]
+
+    def _initial(self, tensor: Tensor) -> str:
+        init: Any = tensor.init or "zeros"
+        shape = self._shape(tensor.name)
+        if _drawn(tensor):
+            return f'_drawn("{init}", {shape}, generator).astype("{tensor.dtype}")'
+        value = init if not isinstance(init, str) else 1 if init == "ones" else 0
+        return f'np.full({shape}, {value!r}, "{tensor.dtype}")'
+
+    # ---------------------------------------------------------------------------------------------------- function
+    def _parameters(self) -> list[str]:
+        held = {t.name for t in self.held}
+        return [*(["state"] if held else []), *(self.names[t.name] for t in self.signature.inputs if t.name not in held)]
+
+    def _function(self) -> list[str]:
+        body = [*self._described(), *self._received(), *self._bound()]
+        body += [line for check in self.graph.checks for line in self._check(check)]
+        body += [*self._separated(), *self._allocated(), "status = np.zeros(2, np.int64)", *self._run()]
+        if self.updated:
+            body.append(f"write_back(state, {self._dictionary(self.updated)})")
+        body.append(f"return {structured(self.signature.structure([self.names[n] for n in self.signature.outputs]))}")
+        return [f"def {self.function}({', '.join(self._parameters())}):", *(part for line in body for part in wrapped_call(line))]
+
+    def _separated(self) -> Iterator[str]:
+        """What is updated in place shares no memory with anything else."""
+        if not self.updated:
+            return
+        if len(self.updated) > 1:
+            yield f"separate({self._dictionary({name: name for name in self.updated})})"
+        changed = ", ".join(self.names[n] for n in self.updated)
+        others = [self.names[t.name] for t in self.signature.inputs if t.name not in self.updated]
+        yield from (f"{name} = unshared({name}, {changed})" for name in others)
+
+    def _allocated(self) -> Iterator[str]:
+        sizes = self._arguments()
+        if self.temporaries:
+            yield f"waiting = BUFFERS.setdefault(({sizes}{',' * (len(self.sizes) == 1)}), [])"
+            names = ", ".join(self.names[n] for n in self.temporaries)
+            yield f"[{names}] = buffers = borrowed(waiting, {', '.join(['temporaries', *self.sizes.values()])})"
+        for name in self.results:
+            tensor, other = self.tensors[name], self.in_place.get(name)
+            if not tensor.is_input:
+                made = self.names[other] if other else f'np.empty({self._shape(name)}, "{tensor.dtype}")'
+                yield f"{self.names[name]} = {made}"
+
+    def _dictionary(self, names: Mapping[str, str]) -> str:
+        return "{" + ", ".join(f"{quoted(name)}: {self.names[value]}" for name, value in names.items()) + "}"
+
+    def _described(self) -> list[str]:
+        shapes = {t.name: f"{t.dtype} ({', '.join(map(expression, t.shape))})" for t in self.signature.inputs}
+        held = {t.name for t in self.held}
+        lines = [f'"""Compute {", ".join(self.signature.outputs) or "the updates"}.', "", "Args:"]
+        if held:
+            lines.append("    state: a dictionary with the arrays")
+            lines += [f"        {name}: {shapes[name]}{', updated' if name in self.updated else ''}" for name in shapes if name in held]
+        lines += [f"    {self.names[name]}: {shapes[name]}" for name in shapes if name not in held]
+        return [*lines, "", "Raises:", "    ValueError: an array has another dtype or shape, or holds a subscript out of range.", '"""']
+
+    def _received(self) -> Iterator[str]:
+        for tensor in self.signature.inputs:
+            local, rest = self.names[tensor.name], f'"{tensor.dtype}", {len(tensor.shape)})'
+            if tensor.name in self.updated:
+                yield f'{local} = updated("{tensor.name}", state, {rest}'
+            else:
+                value = f'state.get("{tensor.name}")' if tensor in self.held else local
+                yield f'{local} = argument("{tensor.name}", {value}, {rest}'
+
+    def _bound(self) -> Iterator[str]:
+        """Sizes from shapes, then the shapes that they imply."""
+        known: set[sp.Basic] = set()
+        whole = set()
+        for tensor in self.signature.inputs:
+            local, shape = self.names[tensor.name], tensor.shape
+            if shape and all(isinstance(e, Size) for e in shape) and len(set(shape) - known) == len(shape):
+                yield f"{', '.join(self.sizes[e] for e in shape)}{',' * (len(shape) == 1)} = {local}.shape"
+                whole.add(tensor.name)
+            else:
+                new = [e for e in dict.fromkeys(shape) if isinstance(e, Size) and e not in known]
+                yield from (f"{self.sizes[e]} = {local}.shape[{shape.index(e)}]" for e in new)
+            known.update(e for e in shape if isinstance(e, Size))
+        yield from self._solved(known)
+        for size in self.sizes:
+            if size not in known:
+                raise CompileError(f"No argument determines the size {size}.", fix="declare an input that has it as an extent.")
+        for tensor in self.signature.inputs:
+            if tensor.shape and tensor.name not in whole:
+                meaning = f"({', '.join(map(expression, tensor.shape))}{',' * (len(tensor.shape) == 1)})"
+                yield f'fit("{tensor.name}", {self.names[tensor.name]}, {self._shape(tensor.name)}, "{meaning}")'
+
+    def _solved(self, known: set[sp.Basic]) -> Iterator[str]:
+        """Sizes that only occur inside of extents such as 2*N + 1."""
+        extents = [(t, d, linear(e)) for t in self.signature.inputs for d, e in enumerate(t.shape)]
+        for _ in self.sizes:
+            for tensor, dimension, form in extents:
+                unknown = [a for a, _ in form.terms if a not in known] if form is not None else []
+                if form is None or len(unknown) != 1 or not all(a.is_Symbol for a, _ in form.terms):
+                    continue
+                size, factor = unknown[0], form.coefficient(unknown[0])
+                rest = self._size(tensor.shape[dimension] - factor * size, 1)
+                local = self.sizes[size]
+                yield f"{local} = ({self.names[tensor.name]}.shape[{dimension}] - {rest}) // {self._size(sp.Integer(factor), 1)}"
+                yield from (f"if {local} < 0:", f'    raise refusal("The size {size} would be negative.", {local}={local})')
+                known.add(size)
+
+    def _check(self, check: Check) -> list[str]:
+        used = dict.fromkeys(s for e in check.violation for s in sizes_of(e))
+        condition = " and ".join(f"{self._size(e)} >= 0" for e in check.violation) or "True"
+        message = "".join(f", {s}={self.sizes[s]}" for s in used)
+        return [f"if {condition}:", f"    raise refusal({quoted(check.message)}{message})"]
+
+    def _run(self) -> Iterator[str]:
+        cost = self._size(sp.Add(*(k.cost for k in self.module.kernels)))
+        arrays = [self.names[n] for n in self.module.arrays]
+        tables = [f"*tables({self._arguments()})"] if self.module.contractions else []
+        values = [self.sizes[s] for s in self.module.sizes]
+        threads = f", {self.threads}" if self.threads else ""
+        yield f"team_for({cost}{threads}).run(start, {', '.join(['status', *arrays, *tables, *values])})"
+        if self.module.checks:
+            yield f"judge(status, {', '.join(map(self._verdict, self.module.checks))})"
+        if self.temporaries:
+            yield "waiting.append(buffers)"
+
+    def _verdict(self, check: GatherCheck | EmptyRange) -> str:
+        if isinstance(check, EmptyRange):
+            return quoted(f"A reduction over an empty range has no value.\n  {check.loop}")
+        held = self.names[check.tensor] if check.tensor in self.module.arrays else "None"
+        subscripts = f"{quoted(check.tensor)}, {held}"
+        return f"({subscripts}, {quoted(check.target)}, {self.names[check.target]}, {check.dimension}, {quoted(check.loop)})"
+
+    # ------------------------------------------------------------------------------------------------------- sizes
+    def _arguments(self) -> str:
+        return ", ".join(self.sizes.values())
+
+    def _shape(self, name: str) -> str:
+        extents = [self._size(e) for e in self.tensors[name].shape]
+        return f"({', '.join(extents)}{',' * (len(extents) == 1)})"
+
+    def _size(self, node: sp.Basic, strength: int = 0) -> str:
+        return size_text(node, self.sizes, strength)
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """Top-level names of the generated program."""
+    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    constants = {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+    return constants | {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def _drawn(tensor: Tensor) -> bool:
+    """Whether the initialiser needs random numbers."""
+    return isinstance(tensor.init, str) and tensor.init.endswith(("normal", "uniform"))
+
+
+def _heading(name: str, docstring: str) -> str:
+    described = "\n".join(f"# {line}".rstrip() for line in docstring.splitlines())
+    return f"# {'=' * 20} {name} {'=' * (106 - len(name))}\n#\n{described}"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from graphc.compile import compile_program, derived
-from graphc.errors import DifferentiationError, DtypeError, GradientError, NotationError
+from graphc.errors import ArgumentError, DifferentiationError, DtypeError, GradientError, NotationError
 from graphc.frontend.collect import collect, export
 from graphc.frontend.location import here
 from graphc.frontend.tensor import Tensor
+from graphc.frontend.unindexed import shown
 from graphc.ir.dtypes import is_float
 from graphc.ir.graph import Graph
+from graphc.ir.show import expression
+from graphc.passes.prune import prune
+from graphc.program import Program
 
 __all__ = ["check_grad", "grad"]
 
@@ -41,45 +46,47 @@ def grad(output: Tensor, wrt: Any, seed: Tensor | None = None, strict: bool = Fa
     >>> print(gc.loops(gc.grad(L, x)))
     for i:  x.grad[i] += 3*x[i]**2
     """
-    tensors = list(wrt) if isinstance(wrt, Sequence) else [wrt]
+    tensors = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
+    listed = f"[{', '.join(map(shown, wrt))}]" if isinstance(wrt, list | tuple) else shown(wrt)
+    text = f"grad({shown(output)}, {listed}{'' if seed is None else f', seed={shown(seed)}'})"
     for tensor in (output, *tensors, *([seed] if seed is not None else [])):
         if not isinstance(tensor, Tensor):
-            raise NotationError(f"gc.grad takes tensors, not {type(tensor).__name__}.", at=((repr(tensor), "", here()),),
+            raise NotationError(f"gc.grad takes tensors, not {shown(tensor)}.", at=((text, shown(tensor), here()),),
                                 fix="pass the tensors themselves, without subscripts: gc.grad(L, [W, b]).")
     program = collect([output, *tensors, *([seed] if seed is not None else [])], "grad")
     graph = program.graph
     names = [program.name_of(t) for t in tensors]
     out = program.name_of(output)
-    _check_types(graph, out, names)
+    _check_types(graph, (out, *names, *([program.name_of(seed)] if seed is not None else [])), text)
     if seed is None and graph.tensor(out).shape:
-        raise DifferentiationError(f"{output.name} is not a scalar; its gradient needs a seed.", at=((repr(output), output.name, here()),),
+        raise DifferentiationError(f"{output.name} is not a scalar; its gradient needs a seed.", at=((text, output.name, here()),),
                                    fix=f"sum it to a scalar, or pass seed= a tensor of the shape of {output.name}.")
-    if seed is not None and graph.tensor(program.name_of(seed)).shape != graph.tensor(out).shape:
-        raise DifferentiationError(f"The seed {seed.name} does not have the shape of {output.name}.", at=((repr(seed), "", here()),),
-                                   fix="declare it with the same extents.")
+    if seed is not None:
+        shapes = [graph.tensor(program.name_of(t)).shape for t in (seed, output)]
+        if shapes[0] != shapes[1]:
+            given, wanted = (f"({', '.join(map(expression, shape))})" for shape in shapes)
+            raise DifferentiationError(f"The seed {seed.name} has shape {given}, but {output.name} has shape {wanted}.",
+                                       at=((text, f"seed={seed.name}", here()),), fix=f"declare it with the extents of {output.name}.")
     if strict:
-        _check_reached(graph, out, names)
+        _check_reached(graph, out, names, text)
     result, adjoints = derived(graph, out, tuple(names), program.name_of(seed) if seed is not None else None)
     made = export(result, program.handles, [adjoints[n] for n in names])
-    return made if isinstance(wrt, Sequence) else made[0]
+    return made if isinstance(wrt, list | tuple) else made[0]
 
 
-def _check_types(graph: Graph, out: str, names: list[str]) -> None:
-    for name in (out, *names):
+def _check_types(graph: Graph, names: Sequence[str], text: str) -> None:
+    for name in names:
         dtype = graph.tensor(name).dtype
         if not is_float(dtype):
-            raise DtypeError(f"{name} has dtype {dtype}; integer tensors are never differentiated.", at=((name, name, here()),),
+            raise DtypeError(f"{name} has dtype {dtype}; integer tensors are never differentiated.", at=((text, name, here()),),
                              fix="differentiate with respect to float tensors only.")
 
 
-def _check_reached(graph: Graph, out: str, names: list[str]) -> None:
-    from graphc.passes.prune import prune
-    from dataclasses import replace
-
+def _check_reached(graph: Graph, out: str, names: Sequence[str], text: str) -> None:
     reached = {t.name for t in prune(replace(graph, outputs=(out,))).tensors}
     for name in names:
         if name not in reached:
-            raise DifferentiationError(f"{out} does not depend on {name}.", at=((name, name, here()),),
+            raise DifferentiationError(f"{out} does not depend on {name}.", at=((text, name, here()),),
                                        fix="remove it from wrt, or drop strict=True to get zeros.")
 
 
@@ -91,39 +98,54 @@ def check_grad(output: Tensor, wrt: Any, *, step: float = 1e-4, tolerance: float
         wrt: a tensor or a list of tensors, inputs of the program.
         step: of the differences, relative to max(1, |x|).
         tolerance: largest accepted difference, relative to the largest gradient element of the tensor (at least 1).
-        arrays: one per input, by name; float arrays of any float type.
+        arrays: one per input, by name; numbers of any type for float tensors.
 
     Returns:
         The largest relative difference found.
 
     Raises:
-        GradientError: an element differs by more; the message names it with both values.
+        GradientError: an element differs by more; the message names the worst one with both values.
+        ArgumentError: a tensor of `wrt` is no input, or its array is missing.
     """
-    tensors = list(wrt) if isinstance(wrt, Sequence) else [wrt]
+    tensors = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
     gradients = grad(output, tensors)
     function = compile_program([output, *gradients], target="interpret", precision="float64")
-    given = {name: np.asarray(a, dtype="float64") if np.asarray(a).dtype.kind == "f" else np.asarray(a) for name, a in arrays.items()}
-    _, *derived_values = function(**given)
-    forward = compile_program(output, target="interpret", precision="float64")
-    worst = 0.0
-    for tensor, analytic in zip(tensors, derived_values, strict=True):
-        base = given[tensor.name]
-        scale = max(1.0, float(np.abs(analytic).max(initial=0.0)))
-        for where in np.ndindex(*base.shape):
-            width = step * max(1.0, abs(float(base[where])))
-            values = []
-            for sign in (1, -1):
-                moved = base.copy()
-                moved[where] += sign * width
-                values.append(float(forward(**{n: a for n, a in {**given, tensor.name: moved}.items() if n in forward.inputs})))
-            numeric = (values[0] - values[1]) / (2 * width)
-            difference = abs(numeric - float(analytic[where])) / scale
-            if not difference <= tolerance:
-                place = f"{tensor.name}[{','.join(map(str, where))}]"
-                raise GradientError(
-                    f"The gradient of {output.name} with respect to {place} is {float(analytic[where])!r}, but central differences give {numeric!r} "
-                    f"(relative difference {difference:.2g}).",
-                    fix="if the point lies on a kink, move it; otherwise report the program.",
-                )
-            worst = max(worst, difference)
+    forward = compile_program([output, *(t for t in tensors if not t.statements)], target="interpret", precision="float64")
+    given = {name: np.asarray(a) if name in _integers(forward) else np.asarray(a, "float64") for name, a in arrays.items()}
+    for tensor in tensors:
+        if tensor.name not in given:
+            what = "is defined by statements; only inputs can be varied" if tensor.statements else "has no array"
+            raise ArgumentError(f"gc.check_grad cannot check the gradient with respect to {tensor.name}: it {what}.",
+                                fix=f"pass one array per input: gc.check_grad({output.name}, {tensor.name}, {tensor.name}=…).")
+    _, *analytic = function(**given)
+    worst, message = 0.0, ""
+    for tensor, values in zip(tensors, analytic, strict=True):
+        scale = max(1.0, float(np.abs(values).max(initial=0.0)))
+        for where in np.ndindex(*values.shape):
+            numeric = _central_difference(forward, given, tensor.name, where, step)
+            difference = abs(numeric - float(values[where])) / scale
+            if not difference <= worst:
+                worst = difference if difference == difference else float("inf")
+                place = f"{tensor.name}[{','.join(map(str, where)) or '()'}]"
+                message = (f"The gradient of {output.name} with respect to {place} is {float(values[where])!r}, "
+                           f"but central differences give {numeric!r} (relative difference {difference:.2g}).")
+    if not worst <= tolerance:
+        raise GradientError(message,
+                            fix="if the point lies on a kink, move it; correct a hand-written derivative; otherwise report the program.")
     return worst
+
+
+def _integers(program: Program) -> set[str]:
+    return {t.name for t in program.signature.inputs if not is_float(t.dtype)}
+
+
+def _central_difference(forward: Program, arrays: Mapping[str, np.ndarray[Any, Any]], name: str, where: tuple[int, ...],
+                        step: float) -> float:
+    """The derivative of the first output with respect to one element of an input, with an error of order step²."""
+    width = step * max(1.0, abs(float(arrays[name][where])))
+    values = []
+    for sign in (1, -1):
+        moved = arrays[name].copy()
+        moved[where] += sign * width
+        values.append(float(forward(**{**arrays, name: moved})[0]))
+    return (values[0] - values[1]) / (2 * width)

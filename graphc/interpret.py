@@ -8,19 +8,22 @@ the complex-step derivative); a value is converted to its tensor's dtype when it
 from __future__ import annotations
 
 import cmath
+import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import sympy as sp
+from sympy.core.symbol import Str
 
 from graphc.errors import ArgumentError, InternalError
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import (
-    INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where, indices_of,
+    INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where, indices_of,
 )
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph
@@ -151,8 +154,32 @@ def _power(base: Any, exponent: Any) -> Any:
         return math.copysign(math.inf, base) if exponent % 2 == 1 else math.inf
 
 
-def _times(values: list[Any]) -> Any:
-    return math.prod(values)
+def _quotient(top: Any, value: Any) -> Any:
+    try:
+        return top / value
+    except ZeroDivisionError:
+        return math.nan if _real(top) == 0 or top != top else math.copysign(math.inf, _real(top)) * math.copysign(1, _real(value))
+
+
+Code = Callable[[Environment], Any]
+"""An expression as a Python function of the values of indices and sizes."""
+
+
+@dataclass
+class _Loops:
+    """A statement with its expressions turned into functions and its bounds into numbers."""
+
+    statement: Statement
+    subscripts: list[Code]
+    value: Code
+    free: dict[sp.Basic, range]
+    reduced: dict[sp.Basic, range]
+    outer: list[Code]
+    domain: list[Code]
+
+    @property
+    def op(self) -> str:
+        return "sum" if self.statement.op == "+=" else self.statement.op
 
 
 @dataclass
@@ -163,18 +190,30 @@ class _Machine:
     complex_step: bool = False
     done: dict[tuple[str, tuple[int, ...]], Any] = field(default_factory=dict)
     active: set[tuple[str, tuple[int, ...]]] = field(default_factory=set)
-    scatters: dict[str, dict[tuple[int, ...], Any]] = field(default_factory=dict)
+    scatters: dict[int, dict[tuple[int, ...], Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tensors = self.graph.by_name()
         self.shapes = {t.name: tuple(size_value(e, self.sizes) for e in t.shape) for t in self.graph.tensors}
-        self.definitions = self.graph.definitions()
+        self.definitions = {name: [self._loops(s) for s in found] for name, found in self.graph.definitions().items()}
+
+    def _loops(self, statement: Statement) -> _Loops:
+        spans = {r.index: self._span(r) for r in statement.ranges}
+        coder, free = _Coder(self, statement), set(statement.free)
+        domain = [(coder.code(d), set(indices_of(d)) <= free) for d in statement.domain]
+        return _Loops(
+            statement, coder._pointing(statement.target, statement.subscripts), coder.code(statement.value),
+            {i: spans[i] for i in statement.free}, {i: spans[i] for i in statement.reduced},
+            [code for code, outside in domain if outside], [code for code, _ in domain],
+        )
+
+    def _span(self, r: Range) -> range:
+        return range(size_value(r.lower, self.sizes), size_value(r.upper, self.sizes))
 
     # ------------------------------------------------------------------------------------------------- elements
     def element(self, name: str, where: tuple[int, ...]) -> Any:
-        shape = self.shapes[name]
         if name in self.arrays:
-            self._bounds(name, where, shape)
+            self._bounds(name, where)
             return self.arrays[name][where].item()
         key = (name, where)
         if key not in self.done:
@@ -187,229 +226,228 @@ class _Machine:
                 self.active.discard(key)
         return self.done[key]
 
-    def _bounds(self, name: str, where: tuple[int, ...], shape: tuple[int, ...]) -> None:
-        for dimension, (position, extent) in enumerate(zip(where, shape, strict=True)):
+    def _bounds(self, name: str, where: tuple[int, ...]) -> None:
+        for dimension, (position, extent) in enumerate(zip(where, self.shapes[name], strict=True)):
             if not 0 <= position < extent:
-                raise ArgumentError(f"{name} is read at {list(where)}: {position} is outside of dimension {dimension} with {extent} elements.")
-
-    def _pointed(
-        self, name: str, subscripts: tuple[sp.Expr, ...], where: tuple[int, ...], environment: Environment, statement: Statement
-    ) -> None:
-        """Refuse an element of an integer tensor that points outside of the tensor it is a subscript of."""
-        for dimension, (subscript, position, extent) in enumerate(zip(subscripts, where, self.shapes[name], strict=True)):
-            if isinstance(subscript, Access) and not 0 <= position < extent:
-                place = [int(_real(self.value(s, environment, statement))) for s in subscript.subscripts]
-                raise ArgumentError(
-                    f"{subscript.tensor}{place} is {position}, but it is a subscript of dimension {dimension} of {name}, which has {extent} elements "
-                    f"(0 … {extent - 1}).\n\n    {statement_body(statement)}" + (f"\n  at {statement.location}" if statement.location else ""),
-                    fix=f"pass an array {subscript.tensor} with smaller, non-negative values.",
-                )
+                outside = f"{position} is outside of dimension {dimension} with {extent} elements"
+                raise ArgumentError(f"{name} is read at {list(where)}: {outside}.")
 
     def _computed(self, name: str, where: tuple[int, ...]) -> Any:
+        """The element's value; outside of the shape only if a statement assigns it (the first row of a recurrence)."""
         total: Any = 0
         initial = False
-        for statement in self.definitions[name]:
-            if statement.scatters:
-                total += self._scattered(statement).get(where, 0)
+        for loops in self.definitions[name]:
+            if loops.statement.scatters:
+                total += self._scattered(loops).get(where, 0)
                 continue
-            for environment in self._matching(statement, where):
+            for environment in self._matching(loops, where):
                 initial = True
-                if not self._inside(tuple(d for d in statement.domain if set(indices_of(d)) <= set(statement.free)), environment):
+                if not all(test(environment) >= 0 for test in loops.outer):
                     continue
                 try:
-                    if statement.op in ("=", "+="):
-                        total += self._summed(statement, environment) if statement.op == "+=" else self.value(statement.value, environment, statement)
+                    if loops.statement.op == "=":
+                        total += loops.value(environment)
                     else:
-                        rest = [statement.range_of(i) for i in statement.reduced]
-                        total += self._reduced(statement.op, statement.value, rest, statement.domain, environment, statement)
+                        total += _reduced(loops.op, loops.value, loops.reduced, loops.domain, environment, loops.statement)
                 except _Dropped:
                     continue
         if not initial:
-            self._bounds(name, where, self.shapes[name])
+            self._bounds(name, where)
         return self._stored(name, total)
 
     def _stored(self, name: str, value: Any) -> Any:
         dtype = self.tensors[name].dtype
         if self.complex_step and is_float(dtype):
             return complex(value)
+        if dtype == "float64":
+            return float(value)
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray(value).astype(dtype).item()
 
-    def _matching(self, statement: Statement, where: tuple[int, ...]) -> list[Environment]:
+    def _matching(self, loops: _Loops, where: tuple[int, ...]) -> Iterator[Environment]:
         """Values of the free indices with which the left side is `where`."""
         fixed: Environment = dict(self.sizes)
-        for subscript, position in zip(statement.subscripts, where, strict=True):
+        for subscript, position in zip(loops.statement.subscripts, where, strict=True):
             if isinstance(subscript, Index):
-                if fixed.setdefault(subscript, position) != position:
-                    return []
-        for r in statement.ranges:
-            if r.index in fixed and not size_value(r.lower, self.sizes) <= fixed[r.index] < size_value(r.upper, self.sizes):
-                return []
-        open_ranges = [statement.range_of(i) for i in statement.free if i not in fixed]
-        found = []
-        for environment in self._points(open_ranges, fixed):
-            if all(size_value(s, environment) == p for s, p in zip(statement.subscripts, where, strict=True)):
-                found.append(environment)
-        return found
+                if fixed.setdefault(subscript, position) != position or position not in loops.free[subscript]:
+                    return
+        for environment in _points({i: span for i, span in loops.free.items() if i not in fixed}, fixed):
+            if all(s(environment) == p for s, p in zip(loops.subscripts, where, strict=True)):
+                yield environment
 
-    def _points(self, ranges: list[Range], environment: Environment) -> Any:
-        spans = [range(size_value(r.lower, self.sizes), size_value(r.upper, self.sizes)) for r in ranges]
-        for values in itertools.product(*spans):
-            yield {**environment, **{r.index: v for r, v in zip(ranges, values, strict=True)}}
-
-    def _inside(self, domain: tuple[sp.Expr, ...], environment: Environment) -> bool:
-        return all(size_value(d, environment) >= 0 for d in domain)
-
-    def _summed(self, statement: Statement, environment: Environment) -> Any:
-        rest = [statement.range_of(i) for i in statement.reduced]
-        return self._reduced("sum", statement.value, rest, statement.domain, environment, statement)
-
-    def _scattered(self, statement: Statement) -> dict[tuple[int, ...], Any]:
-        key = f"{statement.target}:{id(statement)}"
+    def _scattered(self, loops: _Loops) -> dict[tuple[int, ...], Any]:
+        key = id(loops)
         if key not in self.scatters:
             sums: dict[tuple[int, ...], Any] = {}
-            for environment in self._points(list(statement.loops), dict(self.sizes)):
-                if self._inside(statement.domain, environment):
-                    where = tuple(int(_real(self.value(s, environment, statement))) for s in statement.subscripts)
-                    self._pointed(statement.target, statement.subscripts, where, environment, statement)
-                    self._bounds(statement.target, where, self.shapes[statement.target])
-                    sums[where] = sums.get(where, 0) + self.value(statement.value, environment, statement)
+            for environment in _points({**loops.free, **loops.reduced}, dict(self.sizes)):
+                if all(test(environment) >= 0 for test in loops.domain):
+                    try:
+                        value = loops.value(environment)
+                    except _Dropped:
+                        continue
+                    where = tuple(int(_real(s(environment))) for s in loops.subscripts)
+                    self._bounds(loops.statement.target, where)
+                    sums[where] = sums.get(where, 0) + value
             self.scatters[key] = sums
         return self.scatters[key]
 
-    # ----------------------------------------------------------------------------------------------- reductions
-    def _reduced(
-        self, op: str, body: sp.Expr, ranges: list[Range], domain: tuple[sp.Expr, ...], environment: Environment, statement: Statement
-    ) -> Any:
-        terms, positions = [], []
-        extents = [size_value(r.extent, self.sizes) for r in ranges]
-        for point in self._points(ranges, environment):
-            if self._inside(domain, point):
-                try:
-                    terms.append(self.value(body, point, statement))
-                except _Dropped:
-                    continue
-                position = 0
-                for r, extent in zip(ranges, extents, strict=True):
-                    position = position * extent + point[r.index] - size_value(r.lower, self.sizes)
-                positions.append(position)
-        return _combine(op, terms, positions, statement)
 
-    # -------------------------------------------------------------------------------------------------- values
-    def value(self, node: sp.Basic, environment: Environment, statement: Statement) -> Any:
-        if isinstance(node, Access):
-            where = tuple(int(_real(self.value(s, environment, statement))) for s in node.subscripts)
-            self._pointed(node.tensor, node.subscripts, where, environment, statement)
-            return self.element(node.tensor, where)
+def _points(spans: dict[sp.Basic, range], environment: Environment) -> Iterator[Environment]:
+    for values in itertools.product(*spans.values()):
+        yield {**environment, **dict(zip(spans, values, strict=True))}
+
+
+def _reduced(op: str, body: Code, spans: dict[sp.Basic, range], domain: list[Code], environment: Environment, statement: Statement) -> Any:
+    terms, positions = [], []
+    for point in _points(spans, environment):
+        if all(test(point) >= 0 for test in domain):
+            try:
+                terms.append(body(point))
+            except _Dropped:
+                continue
+            position = 0
+            for index, span in spans.items():
+                position = position * len(span) + point[index] - span.start
+            positions.append(position)
+    return _combine(op, terms, positions, statement)
+
+
+class _Coder:
+    """Turns the expressions of a statement into functions."""
+
+    def __init__(self, machine: _Machine, statement: Statement) -> None:
+        self.machine, self.statement = machine, statement
+        self.codes: dict[sp.Basic, Code] = {}
+
+    def code(self, node: sp.Basic) -> Code:
+        if node not in self.codes:
+            self.codes[node] = self._code(node)
+        return self.codes[node]
+
+    def _code(self, node: sp.Basic) -> Code:
+        if isinstance(node, sp.Integer | sp.Number) or node in (INFINITY, NAN, sp.true, sp.false):
+            value = _constant(node)
+            return lambda env: value
+        if node.is_Symbol:
+            return lambda env: env[node]
         if isinstance(node, BoundaryAccess):
-            return self._boundary(node, environment, statement)
-        if isinstance(node, sp.Integer):
-            return int(node)
-        if isinstance(node, sp.Number):
-            return float(node)
-        if node in (INFINITY, NAN):
-            return math.inf if node == INFINITY else math.nan
-        if isinstance(node, Index | Size):
-            return environment[node]
-        if isinstance(node, Where):
-            return self.value(node.value if self.value(node.condition, environment, statement) else node.other, environment, statement)
+            return self._boundary(node)
         if isinstance(node, Reduce):
-            ranges = [statement.range_of(i) for i in node.indices]
-            return self._reduced(node.op, node.body, ranges, node.domain, environment, statement)
-        if isinstance(node, Logical) and node.op != "not":
-            test = all if node.op == "and" else any
-            return test(self.value(o, environment, statement) for o in node.operands)
-        if node in (sp.true, sp.false):
-            return bool(node)
+            body, domain = self.code(node.body), [self.code(d) for d in node.domain]
+            spans: dict[sp.Basic, range] = {i: self.machine._span(self.statement.range_of(i)) for i in node.indices}
+            return lambda env: _reduced(node.op, body, spans, domain, env, self.statement)
+        if isinstance(node, Access):
+            element, name = self.machine.element, node.tensor
+            subscripts = self._pointing(name, node.subscripts)
+            return lambda env: element(name, tuple(int(_real(s(env))) for s in subscripts))
+        return self._operation(node)
+
+    def _pointing(self, target: str, subscripts: tuple[sp.Expr, ...], dimensions: Sequence[int] | None = None) -> list[Code]:
+        """The subscripts as functions; elements of integer tensors must point into `target` (in `dimensions`, by default all)."""
+        codes = [self.code(s) for s in subscripts]
+        for d in range(len(codes)) if dimensions is None else dimensions:
+            subscript = subscripts[d]
+            if isinstance(subscript, Access):
+                codes[d] = self._pointer(target, d, subscript)
+        return codes
+
+    def _pointer(self, target: str, dimension: int, subscript: Access) -> Code:
+        value, place = self.code(subscript), [self.code(s) for s in subscript.subscripts]
+        extent, statement = self.machine.shapes[target][dimension], self.statement
+
+        def read(env: Environment) -> Any:
+            position = int(_real(value(env)))
+            if not 0 <= position < extent:
+                where = [int(_real(s(env))) for s in place]
+                raise ArgumentError(
+                    f"{subscript.tensor}{where} is {position}, but it is a subscript of dimension {dimension} of {target}, which has {extent} elements "
+                    f"(0 … {extent - 1}).\n\n    {statement_body(statement)}" + (f"\n  at {statement.location}" if statement.location else ""),
+                    fix=f"pass an array {subscript.tensor} whose values lie in that range.",
+                )
+            return position
+
+        return read
+
+    def _operation(self, node: sp.Basic) -> Code:
+        parts = [self.code(a) for a in node.args if not isinstance(a, Str)]
+        if isinstance(node, Where):
+            test, value, other = parts
+            return lambda env: value(env) if test(env) else other(env)
+        if isinstance(node, Logical):
+            if node.op == "not":
+                return lambda env: not parts[0](env)
+            joined = all if node.op == "and" else any
+            return lambda env: joined(p(env) for p in parts)
         if isinstance(node, sp.Mul):
-            return _product(self, node, environment, statement)
-        arguments = [self.value(a, environment, statement) for a in node.args if not a.__class__.__name__ == "Str"]
-        return _apply(node, arguments)
+            below = [self.code(f.base) for f in node.args if isinstance(f, sp.Pow) and f.exp == -1]
+            above = [self.code(f) for f in node.args if not (isinstance(f, sp.Pow) and f.exp == -1)]
+            return lambda env: functools.reduce(_quotient, (b(env) for b in below), math.prod([a(env) for a in above]))
+        if isinstance(node, Call) and node.function not in _SCALAR:
+            return self._expanded(node)
+        apply = _operator(node)
+        return lambda env: apply(*[p(env) for p in parts])
 
-    def _boundary(self, node: BoundaryAccess, environment: Environment, statement: Statement) -> Any:
-        where = []
-        for mode, subscript, extent in zip(node.modes, node.subscripts, self.shapes[node.tensor], strict=True):
-            position = int(_real(self.value(subscript, environment, statement)))
-            if not 0 <= position < extent and mode:
-                if mode == "pad":
-                    return self.value(node.fill, environment, statement)
-                if mode == "skip":
-                    raise _Dropped
-                if mode == "clamp":
-                    position = min(max(position, 0), extent - 1)
-                elif mode == "wrap":
-                    position %= extent
-                elif mode == "reflect":
-                    period = max(2 * (extent - 1), 1)
-                    position = abs((position + period // 2) % period - period // 2) if extent > 1 else 0
-            where.append(position)
-        self._pointed(node.tensor, node.subscripts, tuple(where), environment, statement)
-        return self.element(node.tensor, tuple(where))
+    def _expanded(self, node: Call) -> Code:
+        """A function that is defined by its expansion: the arguments are bound to symbols."""
+        row = FUNCTIONS[node.function]
+        if row.expansion is None:
+            raise InternalError(f"The interpreter does not know the function {node.function}.")
+        symbols = [sp.Symbol(f"argument_{k}") for k in range(len(node.arguments))]
+        body, arguments = self.code(sp.sympify(row.expansion(*symbols))), [self.code(a) for a in node.arguments]
+        return lambda env: body({**env, **{s: a(env) for s, a in zip(symbols, arguments, strict=True)}})
 
+    def _boundary(self, node: BoundaryAccess) -> Code:
+        element, shape = self.machine.element, self.machine.shapes[node.tensor]
+        plain = [d for d, mode in enumerate(node.modes) if not mode]
+        fill, subscripts = self.code(node.fill), self._pointing(node.tensor, node.subscripts, plain)
 
-def _product(machine: _Machine, node: sp.Mul, environment: Environment, statement: Statement) -> Any:
-    """Denominators are divided by, as a reader of ``a/b`` expects."""
-    above: list[Any] = []
-    below: list[Any] = []
-    for factor in node.args:
-        if isinstance(factor, sp.Pow) and factor.exp == -1:
-            below.append(machine.value(factor.base, environment, statement))
-        else:
-            above.append(machine.value(factor, environment, statement))
-    top = _times(above)
-    for value in below:
-        try:
-            top = top / value
-        except ZeroDivisionError:
-            top = math.nan if _real(top) == 0 or top != top else math.copysign(math.inf, _real(top)) * math.copysign(1, _real(value))
-    return top
+        def read(env: Environment) -> Any:
+            where = []
+            for mode, subscript, extent in zip(node.modes, subscripts, shape, strict=True):
+                position = int(_real(subscript(env)))
+                if not 0 <= position < extent and mode:
+                    if mode == "pad":
+                        return fill(env)
+                    if mode == "skip":
+                        raise _Dropped
+                    position = _folded(mode, position, extent)
+                where.append(position)
+            return element(node.tensor, tuple(where))
+
+        return read
 
 
-def _apply(node: sp.Basic, arguments: list[Any]) -> Any:
+def _folded(mode: str, position: int, extent: int) -> int:
+    if mode == "clamp":
+        return min(max(position, 0), extent - 1)
+    if mode == "wrap":
+        return position % extent
+    period = max(2 * (extent - 1), 1)
+    return abs((position + period // 2) % period - period // 2) if extent > 1 else 0
+
+
+def _constant(node: sp.Basic) -> Any:
+    if node in (sp.true, sp.false):
+        return bool(node)
+    if node in (INFINITY, NAN):
+        return math.inf if node == INFINITY else math.nan
+    return int(node) if isinstance(node, sp.Integer) else float(node)  # type: ignore[arg-type]
+
+
+def _operator(node: sp.Basic) -> Callable[..., Any]:
     if isinstance(node, sp.Add):
-        return sum(arguments[1:], arguments[0])
+        return lambda *values: sum(values[1:], values[0])
     if isinstance(node, sp.Pow):
-        return _power(*arguments)
+        return _power
     if isinstance(node, Compare):
-        return _COMPARE[node.op](*arguments)
-    if isinstance(node, Logical):
-        return not arguments[0]
+        return _COMPARE[node.op]
     if isinstance(node, FloorDiv):
-        return arguments[0] // arguments[1]
+        return operator.floordiv
     if isinstance(node, Modulo):
-        return arguments[0] % arguments[1]
+        return operator.mod
     if isinstance(node, Call):
-        if node.function in _SCALAR:
-            return _SCALAR[node.function](*arguments)
-        return _expanded(node, arguments)
+        return _SCALAR[node.function]
     raise InternalError(f"The interpreter does not know {type(node).__name__}.")
-
-
-def _expanded(node: Call, arguments: list[Any]) -> Any:
-    """A function that is defined by its expansion, evaluated on symbols bound to the values."""
-    symbols = [sp.Symbol(f"argument_{k}") for k in range(len(arguments))]
-    row = FUNCTIONS[node.function]
-    if row.expansion is None:
-        raise InternalError(f"The interpreter does not know the function {node.function}.")
-    body = row.expansion(*symbols)
-    bound = dict(zip(symbols, arguments, strict=True))
-
-    def of(part: sp.Basic) -> Any:
-        if part in bound:
-            return bound[part]
-        if isinstance(part, Where):
-            return of(part.value if of(part.condition) else part.other)
-        if isinstance(part, sp.Integer):
-            return int(part)
-        if isinstance(part, sp.Number):
-            return float(part)
-        if isinstance(part, sp.Mul):
-            return _times([of(a) for a in part.args])
-        if isinstance(part, Logical) and part.op != "not":
-            return (all if part.op == "and" else any)(of(o) for o in part.operands)
-        return _apply(part, [of(a) for a in part.args if a.__class__.__name__ != "Str"])
-
-    return of(body)
 
 
 def _combine(op: str, terms: list[Any], positions: list[int], statement: Statement) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from graphc.interpret import size_value
 from graphc.ir.affine import linear
 from graphc.ir.expr import Size, sizes_of
 from graphc.ir.graph import Graph
+from graphc.ir.nest import KernelTable
 from graphc.ir.show import expression
 from graphc.signature import Signature
 
@@ -67,7 +69,12 @@ class Program:
 
     @property
     def kernels(self) -> tuple[Any, ...]:
-        return self._runner.kernels
+        return KernelTable(self._runner.kernels)
+
+    @property
+    def signature(self) -> Signature:
+        """What the program takes and gives."""
+        return self._signature
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -114,18 +121,22 @@ class Program:
         positions = self.inputs[: self._signature.positional]
         if len(arrays) > len(positions):
             takes = f"only {len(positions)}: {', '.join(positions)}" if positions else "none: it was compiled without inputs="
-            raise ArgumentError(f"{len(arrays)} argument{'s are' if len(arrays) > 1 else ' is'} given by position, but the program takes {takes}.",
+            many = f"{len(arrays)} argument{'s are' if len(arrays) > 1 else ' is'}"
+            raise ArgumentError(f"{many} given by position, but the program takes {takes}.",
                                 fix=f"pass arguments by name ({', '.join(f'{n}=…' for n in self.inputs)}), or compile with inputs=[…].")
         by_position = dict(zip(positions, arrays, strict=False))
         for name in named:
-            if name not in self._by_name:
-                raise ArgumentError(f"The program has no argument {name}; it takes {', '.join(self.inputs) or 'none'}.", fix=_suggestion(name, self.inputs))
+            if name not in self._by_name and name not in self._signature.unneeded:
+                raise ArgumentError(f"The program has no argument {name}; it takes {', '.join(self.inputs) or 'none'}.",
+                                    fix=_suggestion(name, self.inputs))
             if name in by_position:
                 raise ArgumentError(f"The argument {name} is given by position and by name.", fix="give it once.")
-        given |= by_position | named
+        given |= by_position
+        given.update((name, array) for name, array in named.items() if name in self._by_name)
         missing = [name for name in self._by_name if name not in given]
         if missing:
-            raise ArgumentError(f"The argument{'s' * (len(missing) > 1)} {', '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing.",
+            several = len(missing) > 1
+            raise ArgumentError(f"The argument{'s' * several} {', '.join(missing)} {'are' if several else 'is'} missing.",
                                 fix=f"call it with {', '.join(f'{n}=…' for n in missing)}.")
         return given, self._state(state, {**by_position, **named})
 
@@ -136,7 +147,7 @@ class Program:
             if not isinstance(array, np.ndarray) or not array.flags.writeable or name in others:
                 how = ("it is not there" if name not in state else "it is given outside of the dictionary as well" if name in others
                        else "it is read-only" if isinstance(array, np.ndarray) else f"it is a {type(array).__name__}")
-                raise ArgumentError(f"{name} is updated by the program, so it must be a writable array in the dictionary given first; {how}.",
+                raise ArgumentError(f"{name} is updated by the program, so it must be a writable array in the first dictionary; {how}.",
                                     fix="call step(state, X=…) with state = step.init(seed=0), or a dictionary of your own arrays.")
         arrays = {name: state[name] for name in self._updated}
         key = tuple(map(id, arrays.values()))
@@ -145,7 +156,8 @@ class Program:
             for k, name in enumerate(names):
                 for other in names[:k]:
                     if np.shares_memory(arrays[name], arrays[other]):
-                        raise ArgumentError(f"{other} and {name} are both updated, but they share memory.", fix="give each an array of its own.")
+                        raise ArgumentError(f"{other} and {name} are both updated, but they share memory.",
+                                            fix="give each an array of its own.")
             self._separate = key
         return arrays
 
@@ -170,14 +182,16 @@ class Program:
         for name, shape in shapes.items():
             declared = self._by_name[name].shape
             if len(shape) != len(declared):
-                raise ShapeError(f"The argument {name} has {_dimensions(len(shape))} and shape {shape}, but the tensor is {self._shown(name)}.",
+                found = f"{_dimensions(len(shape))} and shape {shape}"
+                raise ShapeError(f"The argument {name} has {found}, but the tensor is {self._shown(name)}.",
                                  fix=f"pass an array with {_dimensions(len(declared))}.")
             for dimension, (extent, symbol) in enumerate(zip(shape, declared, strict=True)):
                 if not isinstance(symbol, Size):
                     later.append((name, dimension, symbol, extent))
                 elif sizes.setdefault(symbol, extent) != extent:
                     raise ShapeError(
-                        f"The size {symbol} is {sizes[symbol]} in dimension {origin[symbol]}, but {extent} in dimension {dimension} of {name}.",
+                        f"The size {symbol} is {sizes[symbol]} in dimension {origin[symbol]}, "
+                        f"but {extent} in dimension {dimension} of {name}.",
                         fix=f"pass arrays whose sizes agree: {', '.join(self._shown(n) for n in shapes if symbol in self._free(n))}.",
                     )
                 origin.setdefault(symbol, f"{dimension} of {name}")
@@ -211,7 +225,8 @@ class Program:
             unknown = [s for s in symbol.free_symbols if s not in sizes]
             form = linear(symbol)
             if len(unknown) == 1 and form is not None and all(a.is_Symbol for a, _ in form.terms):
-                raise ShapeError(f"Dimension {dimension} of the argument {name} has {extent} elements, which is {expression(symbol)} for no {unknown[0]}.",
+                never = f"which is {expression(symbol)} for no {unknown[0]}"
+                raise ShapeError(f"Dimension {dimension} of the argument {name} has {extent} elements, {never}.",
                                  fix=f"pass an array of shape {self._shown(name)}.") from None
             return
         if expected != extent:
@@ -244,17 +259,22 @@ class Program:
             arrays = [out]
         else:
             form = {dict: f"a dict with the keys {', '.join(map(repr, layout))}"} if isinstance(layout, dict) else {}
-            wanted = form.get(type(layout), "one array" if isinstance(layout, int) else f"a list of {len(names)} array{'s' * (len(names) != 1)}")
+            wanted = form.get(type(layout),
+                              "one array" if isinstance(layout, int) else f"a list of {len(names)} array{'s' * (len(names) != 1)}")
             raise ArgumentError(f"out= does not have the structure of the results, which is {wanted}.", fix=f"pass {wanted}.")
         targets: dict[str, Array] = {}
         for name, array in zip(names, arrays, strict=True):
             tensor = self._graph.tensor(name)
             shape = tuple(size_value(e, sizes) for e in tensor.shape)
             if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != tensor.dtype or not array.flags.writeable:
-                raise ArgumentError(f"out= for {name} must be a writable array of shape {shape} and dtype {tensor.dtype}.",
+                found = f"a {type(array).__name__}"
+                if isinstance(array, np.ndarray):
+                    found = f"{'writable' if array.flags.writeable else 'read-only'} with shape {array.shape} and dtype {array.dtype}"
+                raise ArgumentError(f"out= for {name} must be a writable array of shape {shape} and dtype {tensor.dtype}; it is {found}.",
                                     fix=f'use np.empty({shape}, "{tensor.dtype}").')
             if name in targets or any(np.shares_memory(array, other) for other in targets.values()):
-                raise ArgumentError(f"The arrays in out= share memory: {', '.join([*targets, name])}.", fix="give each result an array of its own.")
+                raise ArgumentError(f"The arrays in out= share memory: {', '.join([*targets, name])}.",
+                                    fix="give each result an array of its own.")
             targets[name] = array
         return targets
 
@@ -273,22 +293,27 @@ class Program:
         known = {str(size) for tensor in self._graph.tensors for extent in tensor.shape for size in sizes_of(extent)}
         for name in sizes:
             if name not in known:
-                raise ArgumentError(f"The program has no size {name}; it has {', '.join(sorted(known)) or 'none'}.", fix=_suggestion(name, tuple(known)))
+                raise ArgumentError(f"The program has no size {name}; it has {', '.join(sorted(known)) or 'none'}.",
+                                    fix=_suggestion(name, tuple(known)))
         try:
             generator = np.random.default_rng(seed)
         except (TypeError, ValueError):
             raise ArgumentError(f"seed={seed!r} is no seed.", fix="give a non-negative integer.") from None
         return {tensor.name: new_array(tensor, generator, sizes) for tensor in tensors}
 
-    def save(self, path: str) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program as one Python module that needs only NumPy and Numba.
+
+        ``f.save("net.py")`` writes a function ``net(X, A, …)``; what `updates` change and the parameters come first, in a dictionary
+        ``state``, for which ``init(seed)`` makes new arrays.
 
         Raises:
             CompileError: the target has no such form.
+            ArgumentError: the path is no name of a module.
         """
-        from graphc.runtime.export import save
+        from graphc.export import save
 
-        save(self._runner, self._graph, self._signature, path)
+        save(getattr(self._runner, "program", None), self._graph, self._signature, path)
 
 
 def _dimensions(count: int) -> str:
@@ -296,8 +321,9 @@ def _dimensions(count: int) -> str:
 
 
 def _suggestion(name: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {close[0]}?" if close else "check the name; a dictionary given first may hold more than is needed."
+    lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), lower, 1)
+    return f"did you mean {lower[close[0]]}?" if close else "check the name."
 
 
 def _sizes_in(graph: Graph) -> frozenset[sp.Basic]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphc.errors import ArgumentError, CompileError, GraphcError, NotationError
+import sympy as sp
+
+from graphc.errors import ArgumentError, CompileError, GraphcError, NotationError, TargetError
 from graphc.frontend.collect import Program as Collected
 from graphc.frontend.location import here
 from graphc.frontend.tensor import Tensor
@@ -14,9 +16,13 @@ from graphc.frontend.unindexed import shown
 from graphc.ir.expr import Size, sizes_of
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement_body
+from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 
 __all__ = ["Signature", "argument_order", "check_options", "check_sizes", "structured", "update_names"]
+
+
+TARGETS = ("cpu", "cuda", "interpret")
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Signature:
         structure: rebuilds what the user passed as outputs from a sequence of arrays.
         updates: (argument name, name of the tensor with its new value).
         positional: how many of the inputs may be given by position.
+        unneeded: names of inputs of the user's statements that no result depends on; arrays for them are ignored.
     """
 
     inputs: tuple[TensorInfo, ...]
@@ -36,9 +43,11 @@ class Signature:
     structure: Callable[[Sequence[Any]], Any]
     updates: tuple[tuple[str, str], ...] = ()
     positional: int = 0
+    unneeded: frozenset[str] = frozenset()
 
 
 def _refusal(kind: type[GraphcError], what: str, text: str, culprit: str, fix: str) -> GraphcError:
+    """An error about a call of `graphc.compile`, at the user's line; `text` is what stands between its parentheses."""
     return kind(what, at=((f"compile({text})", culprit, here()),), fix=fix)
 
 
@@ -56,7 +65,8 @@ def structured(outputs: Any) -> tuple[list[Tensor], Callable[[Sequence[Any]], An
     if isinstance(outputs, list | tuple):
         kind = tuple if isinstance(outputs, tuple) else list
         return list(outputs), lambda arrays: kind(arrays)
-    raise _refusal(NotationError, f"gc.compile takes a tensor, a list or a dict of tensors, not {shown(outputs)}.", shown(outputs), shown(outputs),
+    raise _refusal(NotationError, f"gc.compile takes a tensor, a list or a dict of tensors, not {shown(outputs)}.", shown(outputs),
+                   shown(outputs),
                    "pass the tensors themselves, without subscripts: gc.compile([L, dA]).")
 
 
@@ -70,15 +80,18 @@ def argument_order(collected: Collected, inputs: Any) -> tuple[tuple[str, ...], 
     if inputs is None:
         return tuple(names), 0
     if not isinstance(inputs, list | tuple):
-        raise _refusal(ArgumentError, "inputs= takes a list of tensors.", f"…, inputs={shown(inputs)}", shown(inputs), f"write inputs=[{shown(inputs)}].")
+        raise _refusal(ArgumentError, "inputs= takes a list of tensors.", f"…, inputs={shown(inputs)}", shown(inputs),
+                       f"write inputs=[{shown(inputs)}].")
     chosen: list[str] = []
     for tensor in inputs:
         text = f"…, inputs=[{', '.join(map(shown, inputs))}]"
         if not isinstance(tensor, Tensor):
-            raise _refusal(ArgumentError, f"inputs= takes tensors, not {shown(tensor)}.", text, shown(tensor), "pass the tensors themselves.")
+            raise _refusal(ArgumentError, f"inputs= takes tensors, not {shown(tensor)}.", text, shown(tensor),
+                           "pass the tensors themselves.")
         name = collected.name_of(tensor)
         if tensor.statements:
-            raise _refusal(ArgumentError, f"{tensor.name} is defined by statements and cannot be an input.", text, tensor.name, "leave it out of inputs=.")
+            raise _refusal(ArgumentError, f"{tensor.name} is defined by statements and cannot be an input.", text, tensor.name,
+                           "leave it out of inputs=.")
         if name in chosen:
             raise _refusal(ArgumentError, f"{tensor.name} is twice in inputs=.", text, tensor.name, "name each input once.")
         if name not in names:
@@ -87,25 +100,31 @@ def argument_order(collected: Collected, inputs: Any) -> tuple[tuple[str, ...], 
     return (*chosen, *(n for n in names if n not in chosen)), len(chosen)
 
 
-def check_options(outputs: Sequence[Tensor], updates: Any, accumulate: Any, threads: Any, precision: Any) -> None:
+def check_options(outputs: Sequence[Tensor], target: Any, updates: Any, accumulate: Any, threads: Any, precision: Any) -> None:
     """Refuse what no program can be compiled with.
 
     Raises:
+        TargetError: there is no such target.
         CompileError: an option has no such value, or there is nothing to compute.
     """
+    if not (isinstance(target, str) and target in TARGETS):
+        raise _refusal(TargetError, f"There is no target {shown(target)}.", f"…, target={shown(target)}", shown(target),
+                       f"use one of {', '.join(TARGETS)}.")
     if updates is not None and not (isinstance(updates, Mapping) and all(isinstance(t, Tensor) for pair in updates.items() for t in pair)):
         culprit = shown(updates)
         if isinstance(updates, Mapping):
             culprit = next(shown(t) for pair in updates.items() for t in pair if not isinstance(t, Tensor))
         text = f"…, updates={{{culprit}: …}}" if isinstance(updates, Mapping) else f"…, updates={culprit}"
-        raise _refusal(CompileError, "updates= takes a dict from input tensors to tensors with their new values.", text, culprit, "write updates={W: W_new}.")
+        raise _refusal(CompileError, "updates= takes a dict from input tensors to tensors with their new values.", text, culprit,
+                       "write updates={W: W_new}.")
     if not outputs and not updates:
-        raise _refusal(CompileError, "There is nothing to compute.", "[]", "[]", "name at least one output: gc.compile(L), or updates={W: W_new}.")
+        raise _refusal(CompileError, "There is nothing to compute.", "[]", "[]",
+                       "name at least one output: gc.compile(L), or updates={W: W_new}.")
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
         raise _refusal(CompileError, f"threads={shown(threads)} is no number of threads.", f"…, threads={shown(threads)}", shown(threads),
                        "give a positive integer, or leave it out for one thread per core.")
     for option, value, values in (("accumulate", accumulate, ("float32", "float64")), ("precision", precision, ("float32", "float64"))):
-        if value is not None and value not in values:
+        if value is not None and not (isinstance(value, str) and value in values):
             raise _refusal(CompileError, f"{option}={shown(value)} is not supported.", f"…, {option}={shown(value)}", shown(value),
                            f"use one of {', '.join(values)}.")
 
@@ -140,9 +159,19 @@ def check_sizes(graph: Graph, inputs: Sequence[TensorInfo]) -> None:
     """
     known = {size for tensor in inputs for extent in tensor.shape for size in sizes_of(extent)}
     for statement in graph.statements:
-        for part in (*(e for r in statement.ranges for e in (r.lower, r.upper)), *statement.subscripts, statement.value, *statement.domain):
+        for culprit, part in _sized_parts(statement):
             unknown: list[Size] = [size for size in sizes_of(part) if size not in known]
             if unknown:
-                raise CompileError(f"The size {unknown[0]} is not determined by the shape of any argument.",
-                                   at=((statement_body(statement), str(unknown[0]), statement.location),),
-                                   fix=f"declare an input with the size {unknown[0]} in its shape, or use an integer instead.")
+                name = str(unknown[0])
+                size = f"{name}, the range of {culprit}," if culprit else name
+                raise CompileError(f"The size {size} is not determined by the shape of any argument.",
+                                   at=((statement_body(statement), culprit or name, statement.location),),
+                                   fix=f"declare an input with the size {name} in its shape, or use an integer instead.")
+
+
+def _sized_parts(statement: Statement) -> Iterator[tuple[str, sp.Expr]]:
+    """Expressions that may contain sizes, each with the index that it limits."""
+    for part in (*statement.subscripts, statement.value, *statement.domain):
+        yield "", part
+    for r in statement.ranges:
+        yield str(r.index), r.lower + r.upper

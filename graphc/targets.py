@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from graphc.emit.cpu import CpuModule, GatherCheck, emit_cpu
+from graphc.analysis.gathers import Gather, certain_gathers
+from graphc.emit.cpu import CpuModule, EmptyRange, GatherCheck, emit_cpu
 from graphc.emit.cuda import CudaModule, emit_cuda
 from graphc.interpret import size_value
 from graphc.ir.expr import Access, accesses, undistributing
@@ -26,6 +28,23 @@ from graphc.schedule.lower import schedule
 from graphc.schedule.target import CPU, CUDA
 
 __all__ = ["cpu_runner", "cuda_module", "cuda_runner"]
+
+@dataclass(frozen=True, slots=True)
+class CpuProgram:
+    """A scheduled program, as `graphc.export` writes it down.
+
+    Attributes:
+        graph: whose steps the module runs.
+        module: its text.
+        in_place: outputs that are written into the array of an input.
+        threads: of the team; None for the default.
+    """
+
+    graph: Graph
+    module: CpuModule
+    in_place: Mapping[str, str]
+    threads: int | None
+
 
 FOR_CPU = (expand_functions, expand_logsumexp, copy_padded, merge)
 FOR_CUDA = (expand_functions, expand_logsumexp, merge)
@@ -44,17 +63,29 @@ def cpu_runner(graph: Graph, header: str, updates: tuple[tuple[str, str], ...], 
     """
     for step in FOR_CPU:
         graph = step(graph)
+    gathers = certain_gathers(graph, statement)
     in_place = _in_place(graph, updates)
-    scheduled, steps = schedule(graph, CPU, tuple(in_place), accumulate)
+    scheduled, module = _emitted(graph, in_place, header, accumulate)
+    known = {(g.tensor, g.target, g.dimension) for g in gathers}
+    if in_place and any(isinstance(c, EmptyRange) or (c.tensor, c.target, c.dimension) not in known for c in module.checks):
+        # A call that fails on the way must leave the state as it was.
+        in_place = {}
+        scheduled, module = _emitted(graph, in_place, header, accumulate)
     tensors = scheduled.by_name()
-    orders = {statement(s): Order.of(s) for s in graph.statements}
-    module = emit_cpu(steps, tensors, orders, in_place, header)
     arrays = tuple(
         (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary") for name in module.arrays
     )
     checks = tuple(_message(check) for check in module.checks)
     engines = tuple(sorted({tensors[c.writes].dtype for c in module.contractions}))
-    return CpuRunner(module.text, module.kernels, arrays, in_place, _layout(scheduled, module), checks, threads, engines)
+    runner = CpuRunner(module.text, module.kernels, arrays, in_place, _layout(scheduled, module), checks, threads, engines, tuple(map(_tested, gathers)))
+    runner.program = CpuProgram(scheduled, module, in_place, threads)
+    return runner
+
+
+def _emitted(graph: Graph, in_place: Mapping[str, str], header: str, accumulate: str | None) -> tuple[Graph, CpuModule]:
+    scheduled, steps = schedule(graph, CPU, tuple(in_place), accumulate)
+    orders = {statement(s): Order.of(s) for s in graph.statements}
+    return scheduled, emit_cpu(steps, scheduled.by_name(), orders, in_place, header)
 
 
 def cuda_runner(graph: Graph, header: str, accumulate: str | None) -> CudaRunner:
@@ -162,14 +193,33 @@ def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
 # ---------------------------------------------------------------------------------------------------------------- messages
 
 
-def _message(check: GatherCheck) -> Callable[[int, Mapping[str, NDArray[Any]]], str]:
+def _tested(gather: Gather) -> Callable[[Mapping[str, NDArray[Any]], Mapping[str, tuple[int, ...]]], str]:
+    """The complaint about values of an integer input that lie outside of what they are subscripts of; "" if there are none."""
+
+    def test(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> str:
+        array, shape = arrays[gather.tensor], shapes[gather.target]
+        if not array.size or (array.min() >= 0 and array.max() < shape[gather.dimension]):
+            return ""
+        check = GatherCheck(gather.tensor, gather.target, gather.dimension, gather.loop)
+        return _complaint(check, 0, array, shape[gather.dimension])
+
+    return test
+
+
+def _complaint(check: GatherCheck, value: int, array: NDArray[Any] | None, extent: int) -> str:
+    found = np.argwhere((array < 0) | (array >= extent)) if array is not None else np.empty((0, 0))
+    place, shown = (list(map(int, found[0])), int(array[tuple(found[0])])) if array is not None and len(found) else ("", value)
+    limits = f"0 … {extent - 1}" if extent else "none"
+    return (f"{check.tensor}{place} is {shown}, but it is a subscript of dimension {check.dimension} of {check.target}, "
+            f"which has {extent} elements ({limits}).\n\n    {check.loop}")
+
+
+def _message(check: GatherCheck | EmptyRange) -> Callable[[int, Mapping[str, NDArray[Any]]], str]:
+    if isinstance(check, EmptyRange):
+        return lambda value, arrays: f"A reduction over an empty range has no value.\n    {check.loop}"
+
     def message(value: int, arrays: Mapping[str, NDArray[Any]]) -> str:
-        extent = arrays[check.target].shape[check.dimension]
-        array = arrays.get(check.tensor)
-        found = np.argwhere((array < 0) | (array >= extent)) if array is not None else np.empty((0, 0))
-        place, shown = (list(map(int, found[0])), int(array[tuple(found[0])])) if array is not None and len(found) else ([], value)
-        return (f"{check.tensor}{place or ''} is {shown}, but it is a subscript of dimension {check.dimension} of {check.target}, which has {extent} elements "
-                f"(0 … {extent - 1}).\n    {check.loop}")
+        return _complaint(check, value, arrays.get(check.tensor), arrays[check.target].shape[check.dimension])
 
     return message
 

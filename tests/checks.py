@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 import graphc as gc
-from graphc.compile import AFTER_GRADIENT, BEFORE_GRADIENT, canonical, optimised
+from graphc.compile import AFTER_GRADIENT, BEFORE_GRADIENT, optimised
 from graphc.frontend.collect import collect
 from graphc.interpret import interpret
 from graphc.ir.dtypes import is_float
+from graphc.ir.expr import undistributed
 from graphc.ir.graph import Graph
 from graphc.passes.differentiate import differentiate
 from graphc.passes.prune import inline_copies, merge, prune
@@ -220,6 +221,9 @@ def pipeline(graph: Graph, wrt: tuple[str, ...], without: str = "", twice: bool 
     """The derived and optimised graph, with one pass left out or every pass run twice."""
 
     def run(graph: Graph, passes: Sequence[Callable[[Graph], Graph]]) -> Graph:
+        return undistributed(lambda: applied(graph, passes))  # type: ignore[no-any-return]
+
+    def applied(graph: Graph, passes: Sequence[Callable[[Graph], Graph]]) -> Graph:
         for step in passes:
             if step.__name__ != without:
                 graph = step(graph)
@@ -227,7 +231,7 @@ def pipeline(graph: Graph, wrt: tuple[str, ...], without: str = "", twice: bool 
                     graph = step(graph)
         return graph
 
-    graph, names = differentiate(run(graph, BEFORE_GRADIENT), "L", wrt)
+    graph, names = undistributed(lambda: differentiate(run(graph, BEFORE_GRADIENT), "L", wrt))
     return run(graph, (*AFTER_GRADIENT, prune, merge, inline_copies)), names
 
 

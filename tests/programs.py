@@ -22,8 +22,8 @@ from graphc.ir.expr import Size
 
 __all__ = ["RandomProgram", "generate", "programs"]
 
-INITIAL_SLICES = False
-"""Whether recurrences start from ``h[-1, i] = …`` (the alternative is a condition)."""
+RECURRENCES = False
+"""Whether tensors that refer to themselves are drawn; this version of graphc refuses them."""
 
 _NAMES = "ijkpqrsbcdefghlmnuvwxyz"
 
@@ -724,9 +724,7 @@ class _Writer:
         if kind == "network":
             w, start, j = self.input((width.upper, width.upper), 0.5), self.input((width.upper,)), self.loop(width.upper, False).name
             lines.append(f'{j} = gc.index("{j}")')
-            before = f"{name}[{t} - 1, {j}]" if INITIAL_SLICES else f"gc.where({t} > 0, {name}[{t} - 1, {j}], {start.name}[{j}])"
-            if INITIAL_SLICES:
-                lines.append(f"{name}[-1, {i}] = {start.name}[{i}]")
+            before = f"gc.where({t} > 0, {name}[{t} - 1, {j}], {start.name}[{j}])"
             lines.append(f"{name}[{t}, {i}] = gc.tanh(gc.sum({w.name}[{i}, {j}]*{before}, over={j}) + {x.name}[{t}, {i}])")
         elif kind == "prefix":
             lines.append(f"{name}[{t}, {i}] = gc.where({t} > 0, {name}[{t} - 1, {i}]*{self.number(0.3, 0.9)}, {self.number()}) + {x.name}[{t}, {i}]")
@@ -740,7 +738,7 @@ class _Writer:
 
     # --------------------------------------------------------------------------------------------------- program
     def write(self, statements: int | None = None) -> RandomProgram:
-        kinds = [self.map] * 5 + [self.contraction] * 5 + [self.accumulated] * 3 + [self.pieces] * 2 + [self.window] * 3 + [self.chosen, self.softmax, self.recurrence]
+        kinds = [self.map] * 5 + [self.contraction] * 5 + [self.accumulated] * 3 + [self.pieces] * 2 + [self.window] * 3 + [self.chosen, self.softmax, *[self.recurrence] * RECURRENCES]
         for _ in range(statements or self.random.randint(1, 5)):
             self.pick(*kinds)()
         results = [t for t in self.known if t.name[0] in "TH"]

@@ -14,10 +14,11 @@ Conjunction = tuple[sp.Expr, ...]
 
 def _compare(op: str, left: sp.Expr, right: sp.Expr) -> list[Conjunction]:
     less, more = right - left - 1, left - right - 1
-    return {
+    choices: dict[str, list[Conjunction]] = {
         "<": [(less,)], ">": [(more,)], "<=": [(right - left,)], ">=": [(left - right,)],
         "==": [(right - left, left - right)], "!=": [(less,), (more,)],
-    }[op]
+    }
+    return choices[op]
 
 
 def _both(first: list[Conjunction], second: list[Conjunction]) -> list[Conjunction]:

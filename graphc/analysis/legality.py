@@ -16,7 +16,7 @@ from graphc.ir.dtypes import is_integer
 from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce, Size, Where, sizes_of
 from graphc.ir.graph import Check, Graph
 from graphc.ir.show import Order, expression, statement_body
-from graphc.ir.statement import Statement
+from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
 
 __all__ = ["Touch", "check_program", "ensured", "in_range", "touches"]
@@ -138,7 +138,8 @@ def _check_integer(subscript: Access, access: Access | BoundaryAccess, statement
     dtype = tensors[subscript.tensor].dtype
     if not is_integer(dtype):
         raise DtypeError(f"{subscript.tensor} has dtype {dtype} and cannot be a subscript of {access.tensor}.",
-                         at=(_marked(statement, subscript),), fix=f'declare it as integers: gc.tensor("{subscript.tensor}", …, dtype="int64").')
+                         at=(_marked(statement, subscript),),
+                         fix=f'declare it as integers: gc.tensor("{subscript.tensor}", …, dtype="int64").')
 
 
 def _marked(statement: Statement, culprit: sp.Basic | None = None) -> tuple[str, str, Location | None]:
@@ -161,10 +162,14 @@ def _limit(
     message = f"{tensor.name}({shape}) is {verb} at {expression(access, order)}: the subscript {subscript} of dimension {dimension} {how}."
     if _certain(violation):
         used = access.subscripts[dimension].free_symbols
-        ranges = ", ".join(f"{r.index} in {expression(r.lower)}…{expression(sp.expand(r.upper - 1))}" for r in statement.ranges if r.index in used)
+        ranges = ", ".join(_limits(r) for r in statement.ranges if r.index in used)
         raise RangeError(message + (f" Here {ranges}." if ranges else ""), at=(_marked(statement, access),),
                          fix="change the subscript, declare a smaller range with gc.index, or read through gc.pad, gc.clamp or gc.skip.")
     yield Check(violation, f"{message}{_whence(statement)}", "range")
+
+
+def _limits(r: Range) -> str:
+    return f"{r.index} in {expression(r.lower)} … {expression(sp.expand(r.upper - 1))}".replace(" - ", "-").replace(" + ", "+")
 
 
 def _whence(statement: Statement) -> str:
@@ -242,7 +247,7 @@ def _nonempty(op: str, indices: tuple[Index, ...], facts: tuple[sp.Expr, ...], s
         if violation is None:
             continue
         message = f"{op.removesuffix('_split')} over an empty range has no value: {index} runs over {expression(r.extent)} elements."
-        if not violation:
+        if _certain(violation):
             raise RangeError(message, at=(_marked(statement, index),), fix="give the index a range with at least one value.")
         yield Check(violation, message + _whence(statement), "argument")
 
@@ -259,7 +264,7 @@ def _check_assignments(name: str, assigning: list[Statement]) -> None:
         if not injective(statement.subscripts, free, statement.domain):
             raise NotationError(
                 f"Two iterations may write the same element of {name}.", at=(_marked(statement),),
-                fix="use += if the values shall be added; a left side of = must hit each element once (Y[t+3], Y[2*i+1], Y[4*i+j] with j < 4).",
+                fix="use += if the values shall be added; a left side of = must hit each element once: Y[t+3], Y[2*i+1].",
             )
         for other in assigning[:position]:
             if not disjoint(other, statement):

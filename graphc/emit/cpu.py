@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import sympy as sp
 
 from graphc.emit.expression import Writer, safe, variable_names
-from graphc.emit.walk import Walker, sizes_of_kernel
+from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.ir.expr import Access, Size
 from graphc.ir.nest import Contract, Fill, Kernel, KernelRecord, Nest, Step
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
 
-__all__ = ["CpuModule", "GatherCheck", "emit_cpu"]
+__all__ = ["CpuModule", "EmptyRange", "GatherCheck", "emit_cpu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,13 @@ class GatherCheck:
     tensor: str
     target: str
     dimension: int
+    loop: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyRange:
+    """What a code in the status array stands for: a reduction without a neutral element was over nothing."""
+
     loop: str
 
 
@@ -45,7 +52,7 @@ class CpuModule:
     arrays: tuple[str, ...]
     contractions: tuple[Contract, ...]
     sizes: tuple[Size, ...]
-    checks: tuple[GatherCheck, ...]
+    checks: tuple[GatherCheck | EmptyRange, ...]
     kernels: tuple[KernelRecord, ...]
 
 
@@ -58,19 +65,20 @@ class _Function:
     literals: dict[str, int]
     statements: list[str]
     flat: bool
+    shared: bool
 
 
 class _Emitter:
     def __init__(self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str]) -> None:
         self.tensors, self.orders, self.steps, self.in_place = tensors, orders, steps, in_place
         touched = dict.fromkeys(n for s in steps for n in (s.writes, *s.reads))
-        self.variables = variable_names(list(touched))
+        taken = generated_names(steps)
+        self.variables = variable_names(list(touched), taken)
         sizes = sorted({z for s in steps for e in self._size_sources(s) for z in e.free_symbols if isinstance(z, Size)}, key=str)
-        taken = {n: v for n, v in self.variables.items()}
-        self.size_names = variable_names([str(z) for z in sizes], taken)
+        self.size_names = variable_names([str(z) for z in sizes], taken | {f".{n}": v for n, v in self.variables.items()})
         self.sizes = tuple(sizes)
         self.functions: dict[str, _Function] = {}
-        self.checks: list[GatherCheck] = []
+        self.checks: list[GatherCheck | EmptyRange] = []
         self.used: set[str] = set()
         self.counters: dict[str, int] = {}
         self.records: list[KernelRecord] = []
@@ -93,7 +101,7 @@ class _Emitter:
             names = {n: self.variables[n] for n in kernel.arrays}
             written = self._lines(kernel, names, order, {str(z): self.size_names[str(z)] for z in sizes})
             number = self.counters[kernel.kind] = self.counters.get(kernel.kind, -1) + 1
-            self.functions[key] = _Function(f"{kernel.kind}_{number}", written.lines, kernel.arrays, sizes, written.literals, [], kernel.flat)
+            self.functions[key] = _Function(f"{kernel.kind}_{number}", written.lines, kernel.arrays, sizes, written.literals, [], kernel.flat, kernel.extent is not None)
         function = self.functions[key]
         function.statements.append(kernel.comment)
         function.literals = neutral.literals
@@ -111,20 +119,22 @@ class _Emitter:
             return f"checked({text}, {names[access.tensor]}, {dimension}, status, {code})"
 
         writer = Writer(lambda n: self.tensors[n].dtype, lambda n: names.get(n) or own_sizes.get(n) or safe(n), check, order)
-        walker = Walker(writer, lambda name, low, high: f"for {name} in range({low}, {high}):")
+        walker = Walker(
+            writer, lambda name, low, high: f"for {name} in range({low}, {high}):", lambda report: f"status[0] = {self._code(EmptyRange(report.loop))}"
+        )
         lines = list(walker.lines(kernel.body, 1))
         self.used |= writer.used
         return _Written(lines, walker.literals, tuple(own_sizes))
 
-    def _code(self, check: GatherCheck) -> int:
+    def _code(self, check: GatherCheck | EmptyRange) -> int:
         if check not in self.checks:
             self.checks.append(check)
         return self.checks.index(check) + 1
 
     def definition(self, function: _Function) -> str:
         arrays = [self.variables[n] for n in function.arrays]
-        parameters = [*self._range_parameters(function), "status", *arrays, *(self.size_names[str(z)] for z in function.sizes), *function.literals]
-        uses_status = any("checked(" in line for line in function.lines)
+        parameters = [*(["first", "last"] if function.shared else []), "status", *arrays, *(self.size_names[str(z)] for z in function.sizes), *function.literals]
+        uses_status = any("status" in line for line in function.lines)
         if not uses_status:
             parameters.remove("status")
         head = f"def {function.name}({', '.join(parameters)}):"
@@ -134,10 +144,6 @@ class _Emitter:
         self.used |= set(how)
         views = f"    {', '.join(arrays)} = {', '.join(f'{h}({a})' for h, a in zip(how, arrays, strict=True))}"
         return "\n".join(["@njit(**INNER)", head, *wrapped, views, *function.lines])
-
-    @staticmethod
-    def _range_parameters(function: _Function) -> list[str]:
-        return ["first", "last"] if any("first" in line or "last" in line for line in function.lines) else []
 
     # -------------------------------------------------------------------------------------------------- program
     def program(self) -> list[str]:
@@ -168,7 +174,7 @@ class _Emitter:
         function, _ = self.kernel(step.kernel)
         sizes = sizes_of_kernel(step.kernel.body)
         arguments = [*(self.variables[n] for n in step.kernel.arrays), *(self.size_names[str(z)] for z in sizes), *map(str, function.literals.values())]
-        if any("checked(" in line for line in function.lines):
+        if any("status" in line for line in function.lines):
             arguments.insert(0, "status")
         self.records.append(KernelRecord(function.name, step.plan.loop, step.plan, step.cost))
         if step.kernel.extent is None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from graphc.emit.expression import Writer, safe, variable_names
-from graphc.emit.walk import Walker, sizes_of_kernel
+from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.errors import InternalError, TargetError
 from graphc.ir.expr import Access, Compare, Index, Logical, Size, accesses, contains
-from graphc.ir.nest import Assign, Contract, Fill, For, If, Kernel, KernelRecord, Nest, Node, Step, Store
+from graphc.ir.nest import Assign, Contract, Fill, For, If, Kernel, KernelRecord, Nest, Node, Report, Step, Store
 from graphc.ir.show import Order, expression
 from graphc.ir.tensor import Tensor
 
@@ -116,11 +116,13 @@ def fill(first, last, array):
 class _Emitter:
     def __init__(self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order]) -> None:
         self.tensors, self.orders = tensors, orders
-        self.variables = variable_names(list(dict.fromkeys(n for s in steps for n in (s.writes, *s.reads))))
-        nests = [s.kernel for s in steps if isinstance(s, Nest)]
-        found = {z for k in nests for z in (*sizes_of_kernel(k.body), *(k.extent.free_symbols if k.extent is not None else ())) if isinstance(z, Size)}
+        taken = generated_names(steps)
+        self.variables = variable_names(list(dict.fromkeys(n for s in steps for n in (s.writes, *s.reads))), taken)
+        kernels = [s.kernel for s in steps if isinstance(s, Nest)]
+        found = {z for k in kernels for z in sizes_of_kernel(k.body)}
+        found |= {z for k in kernels if k.extent is not None for z in k.extent.free_symbols if isinstance(z, Size)}
         self.sizes = tuple(sorted(found, key=str))
-        self.size_names = variable_names([str(z) for z in self.sizes], self.variables)
+        self.size_names = variable_names([str(z) for z in self.sizes], taken | {f".{n}": v for n, v in self.variables.items()})
         self.definitions: list[str] = []
         self.parameters: dict[str, tuple[Parameter, ...]] = {}
         self.records: list[KernelRecord] = []
@@ -157,17 +159,24 @@ class _Emitter:
         comment = textwrap.wrap(kernel.comment, 136, initial_indent="    # ", subsequent_indent="    #     ")
         self.definitions.append("\n".join(["@cuda.jit", f"def {name}({', '.join(parameters)}):", *comment, *lines]))
         integers = (None,) * (len(sizes) + len(literals))
-        self.parameters[name] = (*((None, None) if shared else ()), *((self.tensors[n].dtype, len(self.tensors[n].shape)) for n in kernel.arrays), *integers)
+        touched = [self.tensors[n] for n in kernel.arrays]
+        ranks = [min(len(t.shape), 1) if kernel.flat else len(t.shape) for t in touched]
+        types = ((t.dtype, rank) for t, rank in zip(touched, ranks, strict=True))
+        self.parameters[name] = (*((None, None) if shared else ()), *types, *integers)
         self.records.append(KernelRecord(name, step.plan.loop, step.plan, step.cost))
-        arguments = ", ".join([*arrays, *sizes, *map(str, literals.values())])
+        views = [a if rank == len(t.shape) else f"{a}.reshape(-1)" for t, a, rank in zip(touched, arrays, ranks, strict=True)]
+        arguments = ", ".join([*views, *sizes, *map(str, literals.values())])
         if kernel.extent is None:
             return [f"    {name}[1, 1]({arguments})"]
         extent = self._writer(Order()).integer(kernel.extent)
         return [f"    {name}[grid({extent})](0, {extent}, {arguments})"]
 
     def _lines(self, kernel: Kernel) -> tuple[list[str], dict[str, int]]:
+        def refuse(report: Report) -> str:
+            raise _refused(report.loop, "", "An extremum over a range that may be empty is")
+
         writer = self._writer(self.orders.get(kernel.comment, Order()))
-        walker = Walker(writer, lambda name, low, high: f"for {name} in range({low} + cuda.grid(1), {high}, cuda.gridsize(1)):")
+        walker = Walker(writer, lambda name, low, high: f"for {name} in range({low} + cuda.grid(1), {high}, cuda.gridsize(1)):", refuse)
         lines = list(walker.lines(_guarded(kernel.body), 1))
         missing = sorted(writer.used - set(SPELLING))
         if missing:

@@ -88,6 +88,8 @@ class Writer:
             return text, _SUM
         if isinstance(node, sp.Mul):
             return " * ".join(_wrap(self._integer(f), _PRODUCT) for f in self.order.factors(node.args)), _PRODUCT
+        if isinstance(node, sp.Pow) and isinstance(node.exp, sp.Integer) and node.exp > 0:
+            return " * ".join([_wrap(self._integer(node.base), _PRODUCT + 1)] * int(node.exp)), _PRODUCT
         raise InternalError(f"{node} is not an integer expression.")
 
     def symbol(self, node: sp.Basic) -> str:
@@ -270,7 +272,7 @@ def _wide(dtype: str) -> str:
 _RESERVED = frozenset(
     "False None True and as assert async await break class continue def del elif else except finally for from global if import in is lambda "
     "nonlocal not or pass raise return try while with yield range min max abs bool f32 f64 i64 np view share wait launch contract checked fill total "
-    "row best here place first last me team sync status program start INFINITY NAN exp expm1 log log1p sqrt rsqrt sin cos tan tanh sigmoid "
+    "row best here place unset empty first last me team sync status program start INFINITY NAN exp expm1 log log1p sqrt rsqrt sin cos tan tanh sigmoid "
     "softplus erf power hypot atan2 floor ceil round_ absolute sign maximum minimum math cuda grid".split()
 )
 

@@ -9,9 +9,9 @@ import sympy as sp
 
 from graphc.emit.expression import Writer, safe
 from graphc.ir.expr import Access, Size, postorder
-from graphc.ir.nest import Assign, For, If, Local, Node, Store
+from graphc.ir.nest import Assign, Contract, For, If, Local, Nest, Node, Report, Step, Store
 
-__all__ = ["Walker", "locals_of", "sizes_of_kernel"]
+__all__ = ["Walker", "generated_names", "locals_of", "sizes_of_kernel"]
 
 _LITERAL = 8
 """Larger literal extents become arguments, so that kernels that differ only in them are one."""
@@ -24,11 +24,13 @@ class Walker:
     Attributes:
         writer: of expressions.
         open_shared: header of the shared loop: (variable, lower bound, upper bound, lower bound is 0) → text.
+        report: the line that makes the call fail.
         literals: extents that became arguments: name → value.
     """
 
     writer: Writer
     open_shared: Callable[[str, str, str], str]
+    report: Callable[[Report], str]
     literals: dict[str, int] = field(default_factory=dict)
 
     def lines(self, body: Sequence[Node], depth: int) -> Iterator[str]:
@@ -48,6 +50,8 @@ class Walker:
                 case If():
                     yield f"{indent}if {self.writer.value(node.condition, 'bool')}:"
                     yield from self.lines(node.body, depth + 1)
+                case Report():
+                    yield indent + self.report(node)
 
     def _left(self, node: Store) -> str:
         return self.writer.subscripts(Access(node.tensor, *node.subscripts))
@@ -105,3 +109,28 @@ def sizes_of_kernel(body: Sequence[Node]) -> tuple[Size, ...]:
 
 def locals_of(body: Sequence[Node]) -> tuple[Local, ...]:
     return tuple(dict.fromkeys(part for e in _expressions(body) for part in postorder(e) if isinstance(part, Local)))
+
+
+def generated_names(steps: Sequence[Step]) -> dict[str, str]:
+    """Names that tensors and sizes cannot have: of functions, of tables, and of indices and scalar variables in a kernel that uses both."""
+    names: set[str] = set()
+    for number, step in enumerate(steps):
+        if isinstance(step, Nest):
+            used = {safe(n) for n in (*step.kernel.arrays, *map(str, sizes_of_kernel(step.kernel.body)))}
+            names |= {f"{step.kernel.kind}_{k}" for k in range(number + 1)} | used.intersection(_names_in(step.kernel.body))
+        elif isinstance(step, Contract):
+            names |= {f"{role}{k}" for role in ("batch", "rows", "columns", "depth") for k in range(number + 1)}
+    return {name: name for name in names}
+
+
+def _names_in(body: Sequence[Node]) -> Iterator[str]:
+    for node in body:
+        match node:
+            case For():
+                name = safe(str(node.index))
+                yield from (name, *(f"{name}_end{k}" for k in ("", 2, 3)))
+                yield from _names_in(node.body)
+            case If():
+                yield from _names_in(node.body)
+            case Assign():
+                yield node.name.name

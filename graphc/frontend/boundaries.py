@@ -25,7 +25,8 @@ class View(Unindexed):
     """
 
     def __init__(self, tensor: Any, mode: str, fill: Any, dims: Any) -> None:
-        self.mode, self._text = mode, f"{mode}({shown(tensor)}{'' if fill is None else f', {shown(fill)}'}{'' if dims is None else f', dims={dims}'})"
+        extra = ("" if fill is None else f", {shown(fill)}") + ("" if dims is None else f", dims={dims}")
+        self.mode, self._text = mode, f"{mode}({shown(tensor)}{extra})"
         chosen = self._dimensions(dims)
         self.modes: dict[int, str] | None = None if chosen is None else dict.fromkeys(chosen, mode)
         self.fill = fill
@@ -35,7 +36,8 @@ class View(Unindexed):
         elif isinstance(tensor, Tensor):
             self.tensor = tensor
         else:
-            self._wrong(f"gc.{mode} takes a tensor, not {shown(tensor)}.", shown(tensor), f"write gc.{mode}(X)[i, j], with the subscripts outside.")
+            self._wrong(f"gc.{mode} takes a tensor, not {shown(tensor)}.", shown(tensor),
+                        f"write gc.{mode}(X)[i, j], with the subscripts outside.")
 
     def _wrong(self, what: str, culprit: str, fix: str) -> NoReturn:
         raise NotationError(what, at=((self._text, culprit, here()),), fix=fix)
@@ -77,7 +79,8 @@ class View(Unindexed):
         subscripts = self.tensor._subscripts(key)
         beyond = [d for d in self.modes or () if d >= len(subscripts)]
         if beyond:
-            self._wrong(f"{self.tensor.name} has {len(subscripts)} dimensions; there is no dimension {beyond[0]}.", "dims", "count dimensions from 0.")
+            self._wrong(f"{self.tensor.name} has {len(subscripts)} dimensions; there is no dimension {beyond[0]}.", "dims",
+                        "count dimensions from 0.")
         modes = [self.mode if self.modes is None else self.modes.get(d, "") for d in range(len(subscripts))]
         fill = 0 if self.fill is None else int(self.fill) if isinstance(self.fill, bool) else self.fill
         node = BoundaryAccess(self.tensor.key, ",".join(modes), constant(fill), *(s.node for s in subscripts))
@@ -91,7 +94,8 @@ class View(Unindexed):
 def pad(tensor: Any, value: float = 0, dims: Sequence[int] | None = None) -> View:
     """A view that reads the constant `value` outside of the tensor (in the dimensions `dims`; all by default)."""
     if not is_number(value):
-        raise NotationError(f"gc.pad fills with a number, not {shown(value)}.", at=((f"pad({shown(tensor)}, {shown(value)})", shown(value), here()),),
+        raise NotationError(f"gc.pad fills with a number, not {shown(value)}.",
+                            at=((f"pad({shown(tensor)}, {shown(value)})", shown(value), here()),),
                             fix="give a constant: gc.pad(X, 0); another tensor outside is gc.where(condition, X[i], Z[i]).")
     return View(tensor, "pad", value, dims)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,10 +17,10 @@ from graphc.frontend.recorded import Recorded
 from graphc.frontend.tensor import Contribution, Element, Tensor
 from graphc.ir.expr import Access, BoundaryAccess, accesses, rewrite
 from graphc.ir.graph import Graph, fresh_names
-from graphc.ir.statement import Statement
+from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 
-__all__ = ["Program", "collect", "export", "shape_and_dtype"]
+__all__ = ["Program", "collect", "export", "parameters", "shape_and_dtype"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +105,14 @@ def _path(start: Tensor, end: Tensor) -> list[Tensor]:
 
 def _refuse_cycle(cycle: list[Tensor]) -> None:
     at = []
-    for reader, source in zip(cycle, cycle[1:], strict=False):
+    for reader, source in itertools.pairwise(cycle):
         statement, access = next((s, a) for s in reader.statements for a, owner in s.reads if owner is source)
         at.append((statement.text, statement.shown(access), statement.location))
     names = " → ".join(t.name for t in cycle)
     raise NotationError(
-        f"{cycle[0].name} depends on itself{f' ({names})' if len(cycle) > 2 else ''}: recurrences are not supported in this version.", at=tuple(at),
-        fix="give the result of each step a tensor of its own, made by a Python loop over the steps, or another name if no recurrence is meant.",
+        f"{cycle[0].name} depends on itself{f' ({names})' if len(cycle) > 2 else ''}: recurrences are not supported in this version.",
+        at=tuple(at),
+        fix="give each step a tensor of its own, made by a Python loop over the steps, or use another name if no recurrence is meant.",
     )
 
 
@@ -129,7 +131,8 @@ def _graph_names(tensors: Sequence[Tensor], verb: str) -> dict[str, str]:
             other = inputs.setdefault(tensor.name, tensor)
             if other is not tensor:
                 at = tuple((repr(t), t.name, t.location) for t in (other, tensor))
-                raise NotationError(f"Two different inputs are called {tensor.name}.", at=at, fix="give one another name, or use one tensor for both.")
+                raise NotationError(f"Two different inputs are called {tensor.name}.", at=at,
+                                    fix="give one another name, or use one tensor for both.")
             if tensor.name == "out" and verb == "compile":
                 raise NotationError("An input cannot be called out: f(…, out=…) names the arrays for the results.",
                                     at=((repr(tensor), "out", tensor.location),), fix="give it another name.")
@@ -150,7 +153,7 @@ def renamed(node: sp.Expr, names: dict[str, str]) -> sp.Expr:
         if isinstance(part, Access):
             return Access(names[part.tensor], *part.subscripts)
         if isinstance(part, BoundaryAccess):
-            return BoundaryAccess(names[part.tensor], part.args[1], part.fill, *part.subscripts)  # type: ignore[arg-type]
+            return BoundaryAccess(names[part.tensor], part.args[1], part.fill, *part.subscripts)
         return None
 
     return rewrite(node, rule)
@@ -173,7 +176,8 @@ def collect(outputs: Sequence[Tensor], verb: str) -> Program:
     names = _graph_names(members, verb)
     infos = tuple(
         TensorInfo(
-            names[t.key], found.shapes[t.key], found.dtypes[t.key], "defined" if t.statements else t.kind, t.group or _group(t.name), t.init,
+            names[t.key], found.shapes[t.key], found.dtypes[t.key], "defined" if t.statements else t.kind, t.group or _group(t.name),
+            t.init,
         )
         for t in members
     )
@@ -185,6 +189,19 @@ def collect(outputs: Sequence[Tensor], verb: str) -> Program:
     for tensor in members:
         tensor.frozen_by = tensor.frozen_by or verb
     return Program(graph, {names[t.key]: t for t in members})
+
+
+def parameters(*tensors: Tensor) -> list[Tensor]:
+    """The tensors made by `graphc.parameter` that the given ones depend on, in the order in which they were made.
+
+    >>> import graphc as gc
+    >>> i, W, L = gc.index("i"), gc.parameter("W", 3), gc.tensor("L")
+    >>> L[()] += W[i]**2
+    >>> gc.parameters(L)
+    [W(3)]
+    """
+    found = [t for t in _reachable(tensors) if t.kind == "parameter" and not t.statements]
+    return sorted(found, key=lambda t: t.serial)
 
 
 def _check_tensor(output: object, verb: str) -> None:
@@ -204,15 +221,15 @@ def _group(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _statement(recorded: Recorded, names: dict[str, str], ranges: tuple[object, ...]) -> Statement:
+def _statement(recorded: Recorded, names: dict[str, str], ranges: tuple[Range, ...]) -> Statement:
     return Statement(
         names[recorded.target],
         tuple(renamed(s, names) for s in recorded.subscripts),
         recorded.op,
         renamed(recorded.value, names),
-        ranges,  # type: ignore[arg-type]
+        ranges,
         recorded.domain,
-        tuple(renamed(a, names) for a, _ in recorded.reads if a.tensor in names),  # type: ignore[misc]
+        tuple(renamed(a, names) for a, _ in recorded.reads if a.tensor in names),
         recorded.location,
         recorded.origin,
     )
@@ -238,7 +255,7 @@ def export(graph: Graph, handles: dict[str, Tensor], wanted: Sequence[str], disp
             reads = {renamed(a, keys): made[a.tensor] for a in (*s.order, *_all_reads(s))}
             tensor.statements.append(Recorded(
                 tensor.key, tuple(renamed(e, keys) for e in s.subscripts), s.op, renamed(s.value, keys),
-                tuple((r.index, r.lower, r.upper) for r in s.ranges), tuple(reads.items()), s.location, s.domain, s.origin,  # type: ignore[arg-type]
+                tuple((r.index, r.lower, r.upper) for r in s.ranges), tuple(reads.items()), s.location, s.domain, s.origin,
                 tuple(r.index for r in s.ranges),
             ))
         tensor.frozen_by = "grad"

@@ -28,7 +28,8 @@ def _names(names: str | Sequence[str], verb: str, dotted: bool = False) -> list[
     for name in found if isinstance(found, list | tuple) else [names]:
         parts = name.split(".") if isinstance(name, str) and dotted else [name]
         if not all(isinstance(part, str) and part.isidentifier() and not keyword.iskeyword(part) for part in parts):
-            raise NotationError(f"{shown(name)} is not a name.", at=((text, name if isinstance(name, str) and name else shown(names), here()),),
+            raise NotationError(f"{shown(name)} is not a name.",
+                                at=((text, name if isinstance(name, str) and name else shown(names), here()),),
                                 fix='write names of letters, digits and _, separated by blanks: "b i j"; Python\'s keywords are taken.')
     twice = [name for k, name in enumerate(found) if name in found[:k]]
     if twice:
@@ -39,7 +40,8 @@ def _names(names: str | Sequence[str], verb: str, dotted: bool = False) -> list[
 def _single(name: str, verb: str) -> str:
     found = _names(name, verb)
     if len(found) != 1:
-        raise NotationError(f"gc.{verb} makes one object, but {len(found)} names are given.", at=((f"{verb}({shown(name)})", shown(name), here()),),
+        raise NotationError(f"gc.{verb} makes one object, but {len(found)} names are given.",
+                            at=((f"{verb}({shown(name)})", shown(name), here()),),
                             fix=f"use gc.{ {'dim': 'dims', 'index': 'indices'}[verb] }({shown(name)}) for several.")
     return found[0]
 
@@ -140,5 +142,6 @@ def parameter(name: str, *shape: Any, init: Any = "glorot_uniform", dtype: Any =
     made = Tensor(name, shape, dtype, kind="parameter", init=init)
     if isinstance(init, str) and init not in ("zeros", "ones") and not is_float(made.declared_dtype or "float32"):
         raise DtypeError(f"The parameter {name} of dtype {made.declared_dtype} cannot be initialised with random real numbers.",
-                         at=((text, shown(init), here()),), fix='use init="zeros", "ones", an integer, or a function of (shape, generator).')
+                         at=((text, shown(init), here()),),
+                         fix='use init="zeros", "ones", an integer, or a function of (shape, generator).')
     return made

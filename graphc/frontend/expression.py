@@ -14,9 +14,7 @@ from graphc.errors import NotationError
 from graphc.frontend.location import here
 from graphc.frontend.unindexed import AbsentError, Unindexed, is_number, shown
 from graphc.ir.affine import is_affine
-from graphc.ir.expr import (
-    Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where, build, constant, contains,
-)
+from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where, build, constant, contains
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.show import expression
 
@@ -163,31 +161,34 @@ class Expr:
     # ------------------------------------------------------------------------------------------------- refusals
     def _refuse(self, what: str, fix: str) -> NoReturn:
         text = repr(self)
-        raise NotationError(f"{text} {what}: it stands for a number that exists only when the program runs.", at=((text, text, here()),), fix=fix)
+        raise NotationError(f"{text} {what}: it stands for a number that exists only when the program runs.", at=((text, text, here()),),
+                            fix=fix)
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # noqa: PLE0304
         self._refuse("cannot be tested by Python (if, while, and, or, not, in, a < b < c, max, min)",
-                     "use gc.where(condition, a, b), gc.maximum and gc.minimum, and & | ~ between conditions in parentheses: (0 < x) & (x < 1).")
+                     "use gc.where(condition, a, b), gc.maximum, gc.minimum, or & | ~ with parentheses: (x > 0) & (x < 1).")
 
     def __iter__(self) -> NoReturn:
         self._refuse("cannot be iterated or summed by Python", "write the loop as an index: gc.sum(X[i], over=i).")
 
-    def __len__(self) -> int:
+    def __len__(self) -> int:  # noqa: PLE0303
         self._refuse("has no length", "sizes are the symbols of gc.dims, or tensor.shape.")
 
     def __float__(self) -> float:
-        self._refuse("cannot become a Python number", "use graphc's own functions (gc.exp, gc.sqrt, gc.floor, …) instead of math or float().")
+        self._refuse("cannot become a Python number",
+                     "use graphc's own functions (gc.exp, gc.sqrt, gc.floor, …) instead of math or float().")
 
     def __round__(self, *_: Any) -> NoReturn:
         self._refuse("cannot become a Python number", "use gc.round, gc.floor or gc.ceil.")
 
-    __int__ = __index__ = __complex__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __complex__ = __float__
 
     def __getitem__(self, key: Any) -> NoReturn:
         self._refuse("takes no further subscripts", "write all subscripts in one pair of brackets: X[i,j] instead of X[i][j].")
 
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
-        self[key]
+        self.__getitem__(key)
+        raise AssertionError
 
     __matmul__, __lshift__, __rshift__, __xor__ = (_no_operator(sign) for sign in ("@", "<<", ">>", "^"))
     __rmatmul__, __rlshift__, __rrshift__, __rxor__ = (_no_operator(sign, True) for sign in ("@", "<<", ">>", "^"))
@@ -245,7 +246,8 @@ def wrap(value: Any, context: Callable[[], str] | None = None) -> Expr:
         return value
     if is_number(value):
         if not isinstance(value, float | np.floating) and abs(int(value)) > _LARGEST_INTEGER:
-            raise NotationError(f"The integer {value} does not fit into 64 bits.", at=((context() if context else shown(value), str(value), here()),),
+            raise NotationError(f"The integer {value} does not fit into 64 bits.",
+                                at=((context() if context else shown(value), str(value), here()),),
                                 fix=f"write it as a float: {float(value)!r}.")
         return Expr(constant(value))
     text = context() if context else shown(value)
@@ -328,9 +330,9 @@ def real_power(a: sp.Expr, b: sp.Expr) -> sp.Expr:
             b = sp.Rational(int(twice), 2)
     result = a**b
     if result.has(sp.I, sp.zoo, sp.nan):
-        text = f"({display(a)})**{display(b)}"
+        text = display(sp.Pow(a, b, evaluate=False))
         raise NotationError(f"{text} is not a real number.", at=((text, text, here()),), fix="check the sign of the base.")
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _quotient(kind: Any, sign: str, left: Any, right: Any) -> Expr:
@@ -339,7 +341,8 @@ def _quotient(kind: Any, sign: str, left: Any, right: Any) -> Expr:
     divisor = below.node
     if isinstance(divisor, sp.Integer) and divisor > 0 and not contains(above.node, Access) and is_affine(above.node):
         return Expr(kind(above.node, divisor), above.reads, above.ranges, above.bound)
-    raise NotationError(
-        f"{sign} is defined for an affine expression in indices and sizes, divided by a positive integer literal.", at=((text, text, here()),),
-        fix="use gc.floor(a/b) for values: a//b is gc.floor(a/b), a%b is a - b*gc.floor(a/b).",
-    )
+    fix = "write the divisor as a positive integer; sizes and indices cannot divide."
+    if contains(above.node, (Access, BoundaryAccess)) or not is_affine(above.node):
+        fix = f"use gc.floor for values: {'gc.floor(a/b)' if sign == '//' else 'a - b*gc.floor(a/b)'}."
+    raise NotationError(f"{sign} is defined for affine expressions in indices and sizes, divided by positive integers.",
+                        at=((text, text, here()),), fix=fix)

@@ -11,7 +11,7 @@ import sympy as sp
 from graphc.errors import NotationError
 from graphc.frontend.expression import Expr, as_number, combine, merged, real_power, shown, wrap
 from graphc.frontend.location import here
-from graphc.ir.expr import Call, Compare, Logical, Reduce, Where, build
+from graphc.ir.expr import Call, Compare, Logical, Reduce, Where, build, substitute
 from graphc.ir.functions import FUNCTIONS, Function
 
 __all__ = ["function", "names", "power", "rsqrt", "scalar", "sqrt", "where"]
@@ -26,17 +26,20 @@ def scalar(name: str, defaults: tuple[Any, ...] = ()) -> Callable[..., Expr]:
         missing = row.arity - len(arguments)
         if missing < 0 or missing > len(defaults):
             text = f"{name}({', '.join(map(shown, arguments))})"
-            raise NotationError(f"gc.{name} takes {row.arity} argument{'s' * (row.arity > 1)}, not {len(arguments)}.", at=((text, text, here()),),
+            raise NotationError(f"gc.{name} takes {row.arity} argument{'s' * (row.arity > 1)}, not {len(arguments)}.",
+                                at=((text, text, here()),),
                                 fix=f"write gc.{name}({', '.join('xyz'[:row.arity])})." + _HINTS.get(name, ""))
         full = (*arguments, *defaults[len(defaults) - missing :]) if missing else arguments
         return combine(lambda *nodes: Call(name, *nodes), *full, form=form)
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"``{name}({', '.join('xyz'[: row.arity])})``, elementwise." + (f" Derivative at the kink: {row.kink}." if row.kink else "")
+    kink = f" Derivative at the kink: {row.kink}." if row.kink else ""
+    call.__doc__ = f"``{name}({', '.join('xyz'[: row.arity])})``, elementwise.{kink}"
     return call
 
 
-_HINTS = {"maximum": " The largest element over an index is gc.max(X[i], over=i).", "minimum": " The smallest element over an index is gc.min(X[i], over=i)."}
+_HINTS = {"maximum": " The largest element over an index is gc.max(X[i], over=i).",
+          "minimum": " The smallest element over an index is gc.min(X[i], over=i)."}
 
 
 def sqrt(x: Any) -> Expr:
@@ -100,12 +103,12 @@ def function(name: str, body: Callable[..., Any], grad: Any = None) -> Callable[
         raise NotationError(f"{name!r} is not a name for a function.", at=((text, repr(name), here()),), fix='use an identifier: "swish".')
     if name in names():
         raise NotationError(f"gc.function cannot redefine {name}.", at=((text, name, here()),), fix="choose another name.")
-    arity = _arity(body, text, "the body")
+    arguments = _parameters(body, text, "the body")
+    arity = len(arguments)
     rules = grad if isinstance(grad, tuple) else (grad,) if grad is not None else None
-    if rules is not None and (len(rules) != arity or any(_arity(rule, text, "a derivative") != arity + 1 for rule in rules)):
-        arguments = ", ".join("xuvw"[k] if k < 4 else f"x{k}" for k in range(arity))
+    if rules is not None and (len(rules) != arity or any(len(_parameters(rule, text, "a derivative")) != arity + 1 for rule in rules)):
         raise NotationError(f"The derivatives of {name} do not fit its {arity} argument{'s' * (arity > 1)}.", at=((text, text, here()),),
-                            fix=f"give grad= one function lambda {arguments}, y: … per argument, where y is the value.")
+                            fix=f"give grad= one function lambda {', '.join(arguments)}, value: … per argument.")
 
     def lifted(python: Callable[..., Any]) -> Callable[..., sp.Expr]:
         def value(*nodes: sp.Expr) -> sp.Expr:
@@ -115,9 +118,10 @@ def function(name: str, body: Callable[..., Any], grad: Any = None) -> Callable[
 
         return value
 
-    symbols = sp.symbols(f"x:{arity + 1}")
+    symbols = [sp.Symbol(argument) for argument in (*arguments, "value")]
+    numbered = dict(zip(symbols, sp.symbols(f"argument:{arity + 1}"), strict=True))
     parts = [lifted(body), *map(lifted, rules or ())]
-    meaning = [part(*symbols[: arity + (k > 0)]) for k, part in enumerate(parts)]
+    meaning = [substitute(part(*symbols[: arity + (k > 0)]), numbered) for k, part in enumerate(parts)]
     label, count = name, 1
     while label in FUNCTIONS and _meaning.get(label) != meaning:
         count += 1
@@ -130,8 +134,8 @@ def function(name: str, body: Callable[..., Any], grad: Any = None) -> Callable[
 _meaning: dict[str, list[sp.Expr]] = {}
 
 
-def _arity(python: Any, text: str, what: str) -> int:
-    """Number of arguments of a Python function that has only positional ones."""
+def _parameters(python: Any, text: str, what: str) -> list[str]:
+    """The names of the arguments of a Python function that has only positional ones."""
     try:
         parameters = list(inspect.signature(python).parameters.values())
     except (TypeError, ValueError):
@@ -139,7 +143,7 @@ def _arity(python: Any, text: str, what: str) -> int:
     if not parameters or any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
         raise NotationError(f"gc.function takes Python functions with a fixed number of arguments; {what} is {shown(python)}.",
                             at=((text, text, here()),), fix='write gc.function("swish", lambda x: x*gc.sigmoid(x)).')
-    return len(parameters)
+    return [p.name for p in parameters]
 
 
 def names() -> tuple[str, ...]:

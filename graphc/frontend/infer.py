@@ -53,6 +53,8 @@ class Inference:
         for position, statement in enumerate(tensor.statements):
             if not self._settle_ranges(tensor, position, statement, final=False):
                 waiting.append(position)
+        if len(waiting) == len(tensor.statements) and tensor.key not in self.shapes:
+            self._settle_ranges(tensor, 0, tensor.statements[0], final=True)
         if tensor.key not in self.shapes:
             self.shapes[tensor.key] = self._shape(tensor, [p for p in range(len(tensor.statements)) if p not in waiting])
         for position in waiting:
@@ -154,7 +156,7 @@ class Inference:
         raise ShapeError(
             f"The index {index} runs over {display(first.extent)} elements in dimension {first.dimension} of {first.owner.name} "
             f"and over {display(second.extent)} in dimension {second.dimension} of {second.owner.name}.",
-            at=((statement.text, second.access, statement.location), self._declaration(first), self._declaration(second)),
+            at=((statement.text, (first.access, second.access), statement.location), self._declaration(first), self._declaration(second)),
             fix=f'use different indices, equal sizes, or declare the range: gc.index("{index}", n).',
         )
 
@@ -214,19 +216,21 @@ class Inference:
             if not same(extent, plain[0][0]):
                 first, second = plain[0][1], statement
                 raise ShapeError(
-                    f"Two definitions of {tensor.name} disagree about dimension {dimension}: {display(plain[0][0])} and {display(extent)} elements.",
-                    at=((first.text, "", first.location), (second.text, "", second.location)),
+                    f"Two definitions of {tensor.name} disagree about dimension {dimension}: "
+                    f"{display(plain[0][0])} and {display(extent)} elements.",
+                    at=((first.text, first.left, first.location), (second.text, second.left, second.location)),
                     fix=f'declare the shape: gc.tensor("{tensor.name}", …), or the ranges of the indices.',
                 )
         if plain:
-            return sp.expand(plain[0][0])  # type: ignore[no-any-return]
+            return sp.expand(plain[0][0])
         others = [e for e in others if not (e.is_Integer and e <= 0)]
         largest = _extreme(others, largest=True) if others else None
         if largest is None:
             statement = tensor.statements[0]
-            raise ShapeError(f"The extent of dimension {dimension} of {tensor.name} cannot be inferred.", at=((statement.text, "", statement.location),),
+            at = ((statement.text, statement.left, statement.location),)
+            raise ShapeError(f"The extent of dimension {dimension} of {tensor.name} cannot be inferred.", at=at,
                              fix=f'declare the shape: gc.tensor("{tensor.name}", …).')
-        return sp.expand(largest)  # type: ignore[no-any-return]
+        return sp.expand(largest)
 
     def _dtype(self, tensor: Tensor) -> str:
         def of(key: str) -> str:
@@ -253,7 +257,8 @@ def _solve(
         return None
     factor = form.coefficient(index)
     others = [a for a, _ in form.terms if isinstance(a, Index) and a != index]
-    if factor == 0 or any(o not in found for o in others) or any(isinstance(a, FloorDiv) and index in a.free_symbols for a, _ in form.terms):
+    if factor == 0 or any(o not in found for o in others) or any(isinstance(a, FloorDiv) and index in a.free_symbols for a,
+                                                                 _ in form.terms):
         return None
     rest = sp.expand(subscript - factor * index)
     most, least = _maximum(rest, found), -_maximum(-rest, found)
@@ -277,7 +282,7 @@ def _maximum(expression: sp.Expr, limits: dict[Index, tuple[sp.Expr, sp.Expr]]) 
             total += factor * FloorDiv(bound, atom.divisor)
         else:
             total += factor * atom
-    return sp.expand(total)  # type: ignore[no-any-return]
+    return sp.expand(total)
 
 
 def _extreme(values: Sequence[sp.Expr], largest: bool, facts: Sequence[sp.Expr] = ()) -> sp.Expr | None:

@@ -107,7 +107,8 @@ def check_statement(statement: Recorded, bound: frozenset[Index]) -> None:
         name = plain(statement.target)
         raise NotationError(
             f"= cannot write through an integer tensor: two of its values may be equal, and an element of {name} would get both.",
-            at=((statement.text, statement.shown(through[0]), statement.location),), fix="use += (a scatter), which adds what falls on the same element.",
+            at=((statement.text, statement.shown(through[0]), statement.location),),
+            fix="use += (a scatter), which adds what falls on the same element.",
         )
     extra = sorted(outside - left, key=str)
     if extra:
@@ -115,7 +116,8 @@ def check_statement(statement: Recorded, bound: frozenset[Index]) -> None:
         is_are = f"The index {names} is" if len(extra) == 1 else f"The indices {names} are"
         raise NotationError(
             f"{is_are} only on the right of =, so one element of {plain(statement.target)} would get many values.",
-            at=((statement.text, str(extra[0]), statement.location),), fix=f"use += to sum over {names}, or gc.sum(…, over={extra[0]}) inside the expression.",
+            at=((statement.text, str(extra[0]), statement.location),),
+            fix=f"use += to sum over {names}, or gc.sum(…, over={extra[0]}) inside the expression.",
         )
     _check_injective(statement)
 
@@ -148,7 +150,8 @@ def _warn_lacking(statement: Recorded, summed: set[Index]) -> None:
         lacking = ", ".join(sorted(str(i) for i in summed if i not in term.free_symbols))
         if lacking:
             at, shown = statement.location, statement.shown(term)
-            message = f"{statement.text}\n  the summand {shown} does not contain {lacking}, so it is added once per value of {lacking}.\n  at {at}"
+            message = f"the summand {shown} does not contain {lacking}, so it is added once per value of {lacking}."
+            message = f"{statement.text}\n  {message}\n  at {at}"
             if at is not None:
                 warnings.warn_explicit(message, GraphcWarning, at.file, at.line, registry=_warned)
             else:

@@ -25,7 +25,8 @@ def _reduce(op: str, body: Any, over: Any, ties: str = "first") -> Expr:
     value = wrap(body, lambda: text)
     if over is None:
         missing = f"{op}({shown(body)})"
-        raise NotationError(f"gc.{op} does not say over which index.", at=((missing, missing, here()),), fix=f"write gc.{op}({shown(body)}, over=j).")
+        raise NotationError(f"gc.{op} does not say over which index.", at=((missing, missing, here()),),
+                            fix=f"write gc.{op}({shown(body)}, over=j).")
     for index in bound:
         if not isinstance(index, IndexVariable):
             two = f" The {op}imum of two values is gc.{op}imum(x, y)." if op in ("max", "min") else ""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import keyword
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
 import sympy as sp
 
 from graphc.errors import DtypeError, Location, NotationError, RangeError, ShapeError
-from graphc.frontend.expression import Expr, display, merged, plain, shown, wrap
+from graphc.frontend.expression import Expr, display, merged, shown, wrap
 from graphc.frontend.location import here
 from graphc.frontend.recorded import GraphcWarning, Recorded, bound_names, check_statement, unbound
 from graphc.frontend.unindexed import Unindexed
@@ -36,7 +35,7 @@ class Element(Expr):
         super().__init__(node, {node: owner, **reads}, ranges, bound)
         self.owner = owner
 
-    def __iadd__(self, other: Any) -> Contribution:  # type: ignore[misc]
+    def __iadd__(self, other: Any) -> Contribution:  # type: ignore[override]
         contribution = Contribution(self, wrap(other, lambda: f"{self!r} += {shown(other)}"), here())
         self.owner._open.append(contribution)
         return contribution
@@ -88,7 +87,7 @@ class Tensor(Unindexed):
         text = f"tensor({', '.join(map(shown, (name, *(shape or ()))))}{'' if dtype is None else f', dtype={shown(dtype)}'})"
         if not isinstance(name, str) or not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
             raise NotationError(f"{shown(name)} is not a name for a tensor.", at=((text, shown(name), here()),),
-                                fix='give it first, of letters, digits, _ and dots: gc.tensor("W", N), "conv1.weight"; Python\'s keywords are taken.')
+                                fix='write letters, digits, _ and dots, the name first: gc.tensor("conv1.weight", N); keywords are taken.')
         self.declared_shape = None if shape is None else tuple(_extent(name, extent, text) for extent in shape)
         self.declared_dtype = _dtype(name, dtype, text)
         count = _taken[name] = _taken.get(name, 0) + 1
@@ -172,7 +171,8 @@ class Tensor(Unindexed):
             known = f"has shape {self!r}" if self.declared_shape is not None else "is used with another number of subscripts elsewhere"
             raise ShapeError(
                 f"{self.name} {known}; it takes {self._rank} subscript{'s' * (self._rank != 1)}, but {len(items)} "
-                f"{'are' if len(items) != 1 else 'is'} given.", at=((text, text, here()), *first), fix=f"write {self.name}[{self._example}].",
+                f"{'are' if len(items) != 1 else 'is'} given.", at=((text, text, here()), *first),
+                fix=f"write {self.name}[{self._example}].",
             )
         subscripts = tuple(self._subscript(item, text) for item in items)
         if self._rank is None:
@@ -182,7 +182,8 @@ class Tensor(Unindexed):
     def _subscript(self, item: Any, text: str) -> Expr:
         if isinstance(item, slice) or item is Ellipsis or item is None:
             raise NotationError(
-                f"{self.name} is subscripted by a slice or an ellipsis; every dimension needs an index.", at=((text, _subscript_text(item), here()),),
+                f"{self.name} is subscripted by a slice or an ellipsis; every dimension needs an index.",
+                at=((text, _subscript_text(item), here()),),
                 fix=f"write {self.name}[i, …] with an index of gc.indices; declare its range with gc.index(\"i\", lo, hi) for a part.",
             )
         if isinstance(item, bool | float | np.bool_ | np.floating):
@@ -206,10 +207,11 @@ class Tensor(Unindexed):
         what = f"The subscript {culprit} of {self.name} is neither affine in indices and sizes nor an element of an integer tensor."
         fix = "use sums of indices with integer coefficients (2*p + r - 1), // and % by positive literals, or an integer tensor."
         if isinstance(node, Compare | Logical):
-            what, fix = f"The subscript {culprit} of {self.name} is a condition.", "select with gc.where(condition, a, b); a sum skips where b is 0."
+            what = f"The subscript {culprit} of {self.name} is a condition."
+            fix = "select with gc.where(condition, a, b); a sum skips where b is 0."
         elif contains(node, Size) and not contains(node, Access):
-            fix = "use integer coefficients; an index or size times a size is not affine, so give the tensor one dimension more instead: X[i,j]."
-        elif contains(node, Access | BoundaryAccess):
+            fix = "use integer coefficients; a product of indices or sizes is not affine. Give the tensor one dimension more: X[i,j]."
+        elif contains(node, (Access, BoundaryAccess)):
             fix = "define an integer tensor first (k[i] = …, with dtype=\"int64\") and write X[k[i]]."
         raise NotationError(what, at=((text, culprit, here()),), fix=fix)
 
@@ -222,10 +224,12 @@ class Tensor(Unindexed):
             value = int(subscript.node)
             at = ((f"{self.name}[{','.join(map(_subscript_text, subscripts))}]", str(value), here()),)
             if value < 0:
+                end = "N" if extent is None else display(extent)
                 raise RangeError("A negative subscript does not count from the end.", at=at,
-                                 fix=f"write {'N' if extent is None else display(extent)}-{-value} for the element that is {-value} before the end.")
+                                 fix=f"write {end}-{-value} for the element that is {-value} before the end.")
             if isinstance(extent, sp.Integer) and value >= extent:
-                raise RangeError(f"The subscript {value} of {self!r} lies behind the last element of dimension {position}, {extent - 1}.", at=at,
+                raise RangeError(f"The subscript {value} of {self!r} lies behind the last element of dimension {position}, {extent - 1}.",
+                                 at=at,
                                  fix="count from 0, or declare the tensor larger.")
 
     # ------------------------------------------------------------------------------------------------ statements
@@ -240,15 +244,15 @@ class Tensor(Unindexed):
         check_statement(raw, bound)
         tidy = bound_names(written, {*unbound(written), *(i for n in nodes for i in indices_of(n))})
         return Recorded(
-            self.key, nodes, op, substitute(written, tidy), tuple((tidy.get(i, i), low, high) for i, low, high in raw.declared),  # type: ignore[misc]
-            tuple((substitute(a, tidy), t) for a, t in raw.reads), location,  # type: ignore[misc]
+            self.key, nodes, op, substitute(written, tidy), tuple((tidy.get(i, i), low, high) for i, low, high in raw.declared),
+            tuple((substitute(a, tidy), t) for a, t in raw.reads), location,
         )
 
     def _check_definable(self, statement: Recorded) -> None:
         at = ((statement.text, statement.left, statement.location),)
         if self.kind == "parameter":
             raise NotationError(f"{self.name} is a parameter: its values are given, not computed.", at=at,
-                                fix=f"define another tensor, and write it back with gc.compile(…, updates={{{self.name}: {self.name}_new}}).")
+                                fix=f"define another tensor and write it back: gc.compile(…, updates={{{self.name}: {self.name}_new}}).")
         if self.frozen_by:
             raise NotationError(f"{self.name} is defined further after it has been used by gc.{self.frozen_by}.", at=at,
                                 fix=f"write all statements that define {self.name} before gc.{self.frozen_by}.")
@@ -261,7 +265,7 @@ def _subscript_text(item: Any) -> str:
         return ":".join(parts)
     if item is Ellipsis:
         return "..."
-    return shown(item).replace(" ", "")
+    return shown(item).replace(" ", "") if isinstance(item, Expr) else shown(item)
 
 
 def _extent(name: str, extent: Any, text: str) -> sp.Expr:
@@ -269,7 +273,8 @@ def _extent(name: str, extent: Any, text: str) -> sp.Expr:
     if isinstance(extent, int | np.integer) and not isinstance(extent, bool):
         if 0 <= int(extent) < _LARGEST_EXTENT:
             return sp.Integer(int(extent))
-        raise ShapeError(f"{extent} is no number of elements for a dimension of the tensor {name}.", at=((text, str(extent), here()),), fix=fix)
+        raise ShapeError(f"{extent} is no number of elements for a dimension of the tensor {name}.", at=((text, str(extent), here()),),
+                         fix=fix)
     if isinstance(extent, Expr):
         if is_affine(extent.node) and not contains(extent.node, Index):
             return extent.node
@@ -287,7 +292,7 @@ def _dtype(name: str, dtype: Any, text: str) -> str | None:
     if dtype is None:
         return None
     try:
-        found = np.dtype(dtype).name
+        found = str(np.dtype(dtype).name)
     except (TypeError, ValueError):
         found = shown(dtype)
     if found not in DTYPES:

@@ -24,7 +24,9 @@ def shown(value: Any) -> str:
         return value.label
     if isinstance(value, np.ndarray):
         return f"array{value.shape}"
-    text = repr(value)
+    if isinstance(value, type):
+        return value.__name__
+    text = f'"{value}"' if isinstance(value, str) and value.isprintable() and '"' not in value else repr(value)
     return text if len(text) <= 40 and "\n" not in text and " at 0x" not in text else f"<{type(value).__name__}>"
 
 
@@ -92,10 +94,10 @@ class Unindexed:
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         self._refuse("cannot become a NumPy array", "compile the program with gc.compile and call it with arrays.")
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # noqa: PLE0304
         self._refuse("has no truth value", "compare elements inside gc.where, or test with `is None`.")
 
-    def __len__(self) -> int:
+    def __len__(self) -> int:  # noqa: PLE0303
         self._refuse("has no length", "use the symbols of gc.dims, or the shape of the tensor: X.shape[0].")
 
     def __iter__(self) -> NoReturn:

@@ -139,7 +139,9 @@ def quotient_facts(forms: Iterable[Linear]) -> list[Linear]:
 
 def eliminate(system: Iterable[Linear], atom: sp.Basic) -> list[Linear]:
     """Project a system of ``form ≥ 0`` along one atom: what the others must satisfy for some rational value of it to exist."""
-    lower, upper, kept = [], [], {}
+    lower: list[tuple[int, Linear]] = []
+    upper: list[tuple[int, Linear]] = []
+    kept: dict[Linear, None] = {}
     for form in system:
         coefficient = form.coefficient(atom)
         if coefficient > 0:

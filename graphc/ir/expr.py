@@ -25,29 +25,31 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Index(sp.Symbol):
+class Index(sp.Symbol):  # type: ignore[misc]
     """A loop index: an integer symbol that is local to a statement."""
 
     __slots__ = ()
 
-    def __new__(cls, name: str) -> Index:
-        return sp.Symbol.__new__(cls, name, integer=True)  # type: ignore[return-value]
+    def __new__(cls, name: str) -> Any:
+        node: sp.Expr = sp.Symbol.__new__(cls, name, integer=True)
+        return node
 
 
-class Size(sp.Symbol):
+class Size(sp.Symbol):  # type: ignore[misc]
     """A symbolic extent: a non-negative integer bound by the arrays of each call."""
 
     __slots__ = ()
 
-    def __new__(cls, name: str) -> Size:
-        return sp.Symbol.__new__(cls, name, integer=True, nonnegative=True)  # type: ignore[return-value]
+    def __new__(cls, name: str) -> Any:
+        node: sp.Expr = sp.Symbol.__new__(cls, name, integer=True, nonnegative=True)
+        return node
 
 
 INFINITY = sp.Symbol("inf")
 NAN = sp.Symbol("nan")
 
 
-class _Node(sp.Expr):
+class _Node(sp.Expr):  # type: ignore[misc]
     is_commutative = True
     __slots__ = ()
 
@@ -59,24 +61,24 @@ def _position(subscript: Any) -> sp.Expr:
     """A subscript multiplied out, so that equal positions are equal expressions."""
     node = sp.sympify(subscript)
     if isinstance(node, sp.Add | sp.Mul) and any(isinstance(f, sp.Add) for t in sp.Add.make_args(node) for f in sp.Mul.make_args(t)):
-        return sp.expand(node)  # type: ignore[no-any-return]
-    return node  # type: ignore[no-any-return]
+        return sp.expand(node)
+    return node
 
 
 class Access(_Node):
     """``tensor[subscripts]``: a read of one element."""
 
-    def __new__(cls, tensor: str | Str, *subscripts: Any) -> Access:
+    def __new__(cls, tensor: str | Str, *subscripts: Any) -> Any:
         name = tensor if isinstance(tensor, Str) else Str(tensor)
-        return sp.Basic.__new__(cls, name, *map(_position, subscripts))  # type: ignore[return-value]
+        return sp.Basic.__new__(cls, name, *map(_position, subscripts))
 
     @property
     def tensor(self) -> str:
-        return str(self.args[0].name)  # type: ignore[attr-defined]
+        return str(self.args[0].name)
 
     @property
     def subscripts(self) -> tuple[sp.Expr, ...]:
-        return self.args[1:]  # type: ignore[return-value]
+        return tuple(self.args[1:])
 
 
 class BoundaryAccess(_Node):
@@ -85,80 +87,81 @@ class BoundaryAccess(_Node):
     Modes: ``""`` (none), ``pad`` (reads ``fill``), ``clamp``, ``wrap``, ``reflect``, ``skip`` (drops the term).
     """
 
-    def __new__(cls, tensor: str | Str, modes: str | Str, fill: Any, *subscripts: Any) -> BoundaryAccess:
+    def __new__(cls, tensor: str | Str, modes: str | Str, fill: Any, *subscripts: Any) -> Any:
         name = tensor if isinstance(tensor, Str) else Str(tensor)
         how = modes if isinstance(modes, Str) else Str(modes)
-        return sp.Basic.__new__(cls, name, how, sp.sympify(fill), *map(_position, subscripts))  # type: ignore[return-value]
+        return sp.Basic.__new__(cls, name, how, sp.sympify(fill), *map(_position, subscripts))
 
     @property
     def tensor(self) -> str:
-        return str(self.args[0].name)  # type: ignore[attr-defined]
+        return str(self.args[0].name)
 
     @property
     def modes(self) -> tuple[str, ...]:
-        return tuple(self.args[1].name.split(","))  # type: ignore[attr-defined]
+        return tuple(self.args[1].name.split(","))
 
     @property
     def fill(self) -> sp.Expr:
-        return self.args[2]  # type: ignore[return-value]
+        return self.args[2]
 
     @property
     def subscripts(self) -> tuple[sp.Expr, ...]:
-        return self.args[3:]  # type: ignore[return-value]
+        return tuple(self.args[3:])
 
 
 class Call(_Node):
     """``function(arguments)``: a scalar function; its row in `graphc.ir.functions` says what it means."""
 
-    def __new__(cls, function: str | Str, *arguments: Any) -> Call:
+    def __new__(cls, function: str | Str, *arguments: Any) -> Any:
         name = function if isinstance(function, Str) else Str(function)
-        return sp.Basic.__new__(cls, name, *map(sp.sympify, arguments))  # type: ignore[return-value]
+        return sp.Basic.__new__(cls, name, *map(sp.sympify, arguments))
 
     @property
     def function(self) -> str:
-        return str(self.args[0].name)  # type: ignore[attr-defined]
+        return str(self.args[0].name)
 
     @property
     def arguments(self) -> tuple[sp.Expr, ...]:
-        return self.args[1:]  # type: ignore[return-value]
+        return tuple(self.args[1:])
 
 
 class Compare(_Node):
     """``left op right`` with op one of ``< <= > >= == !=``: a bool."""
 
-    def __new__(cls, op: str | Str, left: Any, right: Any) -> Compare:
-        return sp.Basic.__new__(cls, op if isinstance(op, Str) else Str(op), sp.sympify(left), sp.sympify(right))  # type: ignore[return-value]
+    def __new__(cls, op: str | Str, left: Any, right: Any) -> Any:
+        return sp.Basic.__new__(cls, op if isinstance(op, Str) else Str(op), sp.sympify(left), sp.sympify(right))
 
     @property
     def op(self) -> str:
-        return str(self.args[0].name)  # type: ignore[attr-defined]
+        return str(self.args[0].name)
 
     @property
     def left(self) -> sp.Expr:
-        return self.args[1]  # type: ignore[return-value]
+        return self.args[1]
 
     @property
     def right(self) -> sp.Expr:
-        return self.args[2]  # type: ignore[return-value]
+        return self.args[2]
 
     def negated(self) -> Compare:
         flipped = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}[self.op]
-        return Compare(flipped, self.left, self.right)
+        result: Compare = Compare(flipped, self.left, self.right)
+        return result
 
 
 class Logical(_Node):
     """``and``, ``or`` or ``not`` of conditions."""
 
-    def __new__(cls, op: str | Str, *operands: Any) -> Logical:
-        return sp.Basic.__new__(cls, op if isinstance(op, Str) else Str(op), *map(sp.sympify, operands))  # type: ignore[return-value]
+    def __new__(cls, op: str | Str, *operands: Any) -> Any:
+        return sp.Basic.__new__(cls, op if isinstance(op, Str) else Str(op), *map(sp.sympify, operands))
 
     @property
     def op(self) -> str:
-        return str(self.args[0].name)  # type: ignore[attr-defined]
+        return str(self.args[0].name)
 
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
-        return self.args[1:]  # type: ignore[return-value]
+        return tuple(self.args[1:])
 
 
 class Where(_Node):
@@ -167,46 +170,46 @@ class Where(_Node):
     def __new__(cls, condition: Any, value: Any, other: Any) -> sp.Expr:
         condition, value, other = sp.sympify(condition), sp.sympify(value), sp.sympify(other)
         if condition is sp.true or value == other:
-            return value  # type: ignore[no-any-return]
+            return value
         if condition is sp.false:
-            return other  # type: ignore[no-any-return]
-        return sp.Basic.__new__(cls, condition, value, other)  # type: ignore[return-value]
+            return other
+        return sp.Basic.__new__(cls, condition, value, other)
 
     @property
     def condition(self) -> sp.Expr:
-        return self.args[0]  # type: ignore[return-value]
+        return self.args[0]
 
     @property
     def value(self) -> sp.Expr:
-        return self.args[1]  # type: ignore[return-value]
+        return self.args[1]
 
     @property
     def other(self) -> sp.Expr:
-        return self.args[2]  # type: ignore[return-value]
+        return self.args[2]
 
 
 class Reduce(_Node):
     """``op(body, over=indices)`` nested in an expression; ``domain`` holds affine expressions that must be ≥ 0."""
 
-    def __new__(cls, op: str | Str, body: Any, indices: Any, domain: Any = ()) -> Reduce:
+    def __new__(cls, op: str | Str, body: Any, indices: Any, domain: Any = ()) -> Any:
         name = op if isinstance(op, Str) else Str(op)
-        return sp.Basic.__new__(cls, name, sp.sympify(body), sp.Tuple(*indices), sp.Tuple(*domain))  # type: ignore[return-value]
+        return sp.Basic.__new__(cls, name, sp.sympify(body), sp.Tuple(*indices), sp.Tuple(*domain))
 
     @property
     def op(self) -> str:
-        return str(self.args[0].name)  # type: ignore[attr-defined]
+        return str(self.args[0].name)
 
     @property
     def body(self) -> sp.Expr:
-        return self.args[1]  # type: ignore[return-value]
+        return self.args[1]
 
     @property
     def indices(self) -> tuple[Index, ...]:
-        return tuple(self.args[2])  # type: ignore[arg-type]
+        return tuple(self.args[2])
 
     @property
     def domain(self) -> tuple[sp.Expr, ...]:
-        return tuple(self.args[3])  # type: ignore[arg-type]
+        return tuple(self.args[3])
 
 
 class FloorDiv(_Node):
@@ -215,7 +218,7 @@ class FloorDiv(_Node):
     def __new__(cls, numerator: Any, divisor: Any) -> sp.Expr:
         numerator, divisor = sp.expand(sp.sympify(numerator)), sp.sympify(divisor)
         if divisor == 1:
-            return numerator  # type: ignore[no-any-return]
+            return numerator
         whole, rest = sp.Integer(0), sp.Integer(0)
         for term in sp.Add.make_args(numerator):
             factor, _ = term.as_coeff_Mul()
@@ -227,18 +230,18 @@ class FloorDiv(_Node):
         whole += constant_part // divisor
         rest += constant_part % divisor
         if rest.is_Integer:
-            return whole  # type: ignore[no-any-return]
-        return whole + sp.Basic.__new__(cls, rest, divisor)  # type: ignore[no-any-return]
+            return whole
+        return whole + sp.Basic.__new__(cls, rest, divisor)
 
     is_integer = True
 
     @property
     def numerator(self) -> sp.Expr:
-        return self.args[0]  # type: ignore[return-value]
+        return self.args[0]
 
     @property
     def divisor(self) -> int:
-        return int(self.args[1])  # type: ignore[call-overload,no-any-return]
+        return int(self.args[1])
 
 
 class Modulo(_Node):
@@ -249,18 +252,18 @@ class Modulo(_Node):
     def __new__(cls, numerator: Any, divisor: Any) -> sp.Expr:
         numerator, divisor = sp.expand(sp.sympify(numerator)), sp.sympify(divisor)
         if numerator.is_Integer:
-            return numerator % divisor  # type: ignore[no-any-return]
+            return numerator % divisor
         if divisor == 1:
             return sp.Integer(0)
-        return sp.Basic.__new__(cls, numerator, divisor)  # type: ignore[return-value]
+        return sp.Basic.__new__(cls, numerator, divisor)
 
     @property
     def numerator(self) -> sp.Expr:
-        return self.args[0]  # type: ignore[return-value]
+        return self.args[0]
 
     @property
     def divisor(self) -> int:
-        return int(self.args[1])  # type: ignore[call-overload,no-any-return]
+        return int(self.args[1])
 
 
 # --------------------------------------------------------------------------------------------------------------- building
@@ -268,7 +271,7 @@ class Modulo(_Node):
 
 def build(function: Callable[[], Any]) -> sp.Expr:
     """Build an expression without SymPy's distribution of numbers over sums: ``2*(x + y)`` stays as written."""
-    return sp.sympify(undistributed(function))  # type: ignore[no-any-return]
+    return sp.sympify(undistributed(function))
 
 
 def undistributing(function: Callable[P, R]) -> Callable[P, R]:
@@ -294,7 +297,7 @@ def constant(value: Any) -> sp.Expr:
     if hasattr(value, "item") and not isinstance(value, sp.Basic):
         value = value.item()
     if isinstance(value, sp.Basic):
-        return value  # type: ignore[return-value]
+        return value
     if isinstance(value, bool):
         return sp.true if value else sp.false
     if isinstance(value, int):
@@ -359,7 +362,7 @@ def rewrite(node: sp.Expr, rule: Callable[[sp.Basic], sp.Basic | None]) -> sp.Ex
                 new = undistributed(lambda: part.func(*arguments))  # noqa: B023
         replaced = rule(new)
         done[part] = new if replaced is None else replaced
-    return done[node]  # type: ignore[return-value]
+    return done[node]
 
 
 def substitute(node: sp.Expr, mapping: dict[Any, Any]) -> sp.Expr:

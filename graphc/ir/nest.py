@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import sympy as sp
 
 from graphc.ir.expr import Index
 
-__all__ = ["Assign", "Contract", "Fill", "For", "Group", "If", "Kernel", "KernelRecord", "Local", "LoopPlan", "Node", "Nest", "Step", "Store"]
+__all__ = ["Assign", "Contract", "Fill", "For", "Group", "If", "Kernel", "KernelRecord", "KernelTable", "Local", "LoopPlan", "Node", "Nest", "Report", "Step", "Store"]
 
 
-class Local(sp.Symbol):
+class Local(sp.Symbol):  # type: ignore[misc]
     """A scalar variable of a kernel."""
 
     __slots__ = ()
 
-    def __new__(cls, name: str) -> Local:
-        return sp.Symbol.__new__(cls, name, commutative=True)  # type: ignore[return-value]
+    def __new__(cls, name: str) -> Any:
+        return sp.Symbol.__new__(cls, name, commutative=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,14 @@ class If:
     body: tuple[Node, ...]
 
 
-Node = For | Assign | Store | If
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The call fails: the reduction of this statement is over an empty range and has no value."""
+
+    loop: str
+
+
+Node = For | Assign | Store | If | Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +195,12 @@ class KernelRecord:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.plan}"
+
+
+class KernelTable(tuple[KernelRecord, ...]):
+    """The kernels of a program, printed one below the other."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self))

@@ -102,9 +102,9 @@ def rename(statement: Statement, mapping: dict[sp.Basic, sp.Expr]) -> Statement:
         subscripts=tuple(substitute(s, mapping) for s in statement.subscripts),
         value=substitute(statement.value, mapping),
         ranges=tuple(
-            Range(mapping.get(r.index, r.index), substitute(r.lower, mapping), substitute(r.upper, mapping))  # type: ignore[arg-type]
+            Range(mapping.get(r.index, r.index), substitute(r.lower, mapping), substitute(r.upper, mapping))
             for r in statement.ranges
         ),
         domain=tuple(substitute(d, mapping) for d in statement.domain),
-        order=tuple(substitute(a, mapping) for a in statement.order),  # type: ignore[misc]
+        order=tuple(substitute(a, mapping) for a in statement.order),
     )

@@ -1,5 +1,7 @@
 """Small building blocks of generated programs: filling arrays and checking subscripts that come from integer tensors."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -7,8 +9,10 @@ from graphc.kernels.team import share
 
 __all__ = ["checked", "fill"]
 
+INNER: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
-@njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+@njit(**INNER)
 def fill(me, team, array):
     """Set this member's part of a C-contiguous array to 0."""
     flat = array.reshape(-1)
@@ -16,7 +20,7 @@ def fill(me, team, array):
     flat[first:last] = 0
 
 
-@njit(nogil=True, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(forceinline=True, **INNER)
 def checked(value, array, dimension, status, code):
     """The value of an integer tensor as a subscript; outside of the array it is recorded in `status` and 0 is used instead.
 

@@ -202,4 +202,5 @@ def _shape_of(typing_context, viewed):
 @overload_attribute(ViewType, "shape")
 def view_shape(viewed):
     """``view.shape``, as of an array."""
-    return lambda viewed: _shape_of(viewed)
+    shape_of: Any = _shape_of
+    return lambda viewed: shape_of(viewed)

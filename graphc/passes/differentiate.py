@@ -7,7 +7,7 @@ other factors for prod. (Griewank and Walther, Evaluating Derivatives, 2008, cha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import sympy as sp
@@ -214,14 +214,16 @@ class _Reverse:
         target = self.tensors[statement.target]
         name = self.new_tensor(f"{statement.target}.arg", target.shape, "int64", target.group)
         self.statements.append(replace(statement, target=name, op=f"arg{statement.op}", origin=(*statement.origin, f"which element is the {statement.op}")))
-        return Access(name, *statement.subscripts)
+        found: Access = Access(name, *statement.subscripts)
+        return found
 
     def _ties(self, statement: Statement, result: Access) -> Access:
         target = self.tensors[statement.target]
         name = self.new_tensor(f"{statement.target}.ties", target.shape, target.dtype, target.group)
         value = Where(Compare("==", statement.value, result), _ONE, _ZERO)
         self.statements.append(replace(statement, target=name, op="+=", value=value, origin=(*statement.origin, "how many elements share the extremum")))
-        return Access(name, *statement.subscripts)
+        found: Access = Access(name, *statement.subscripts)
+        return found
 
     def _exclusive(self, statement: Statement) -> list[Access]:
         """Products over the terms before and behind the current one, in the lexicographic order of the reduced indices."""
@@ -246,7 +248,7 @@ class _Reverse:
                 name = self.new_tensor(f"{statement.target}.{label}", shape, target.dtype, target.group)
                 subscripts = tuple(r.index for r in outer)
                 self.statements.append(Statement(name, subscripts, "prod", value, (*outer, *inside), (*kept_domain, *(sp.expand(d) for d in domain)),
-                                                 tuple(substitute(a, dict(fresh)) for a in statement.order),  # type: ignore[misc]
+                                                 tuple(substitute(a, dict(fresh)) for a in statement.order),
                                                  statement.location, (*statement.origin, f"the factors {label} the current one")))
                 found.append(Access(name, *subscripts))
         return found
@@ -272,11 +274,11 @@ class _Factor:
         return value if self.condition is None else Where(self.condition, value, _ZERO)
 
 
-def _under_condition(partial: sp.Expr, function: object) -> sp.Expr:
+def _under_condition(partial: sp.Expr, function: Callable[[sp.Expr], sp.Expr]) -> sp.Expr:
     """Apply a product inside of a lazy condition: ``where(c, g·p, 0)``, so that what is not taken is not evaluated."""
     if isinstance(partial, Where):
         return Where(partial.condition, _under_condition(partial.value, function), _under_condition(partial.other, function))
-    return _ZERO if partial == 0 else function(partial)  # type: ignore[operator,no-any-return]
+    return _ZERO if partial == 0 else function(partial)
 
 
 def _position(statement: Statement) -> sp.Expr:
@@ -288,14 +290,14 @@ def _position(statement: Statement) -> sp.Expr:
     return position
 
 
-def _closure(start: Iterable[str], neighbours: object) -> set[str]:
+def _closure(start: Iterable[str], neighbours: Callable[[str], Iterable[str]]) -> set[str]:
     found: set[str] = set()
     waiting = list(start)
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting.extend(neighbours(name))  # type: ignore[operator]
+            waiting.extend(neighbours(name))
     return found
 
 
@@ -304,7 +306,7 @@ def _pre_activation(value: sp.Expr, targets: list[Access]) -> sp.Expr | None:
     best: sp.Expr | None = None
     for part in postorder(value):
         if isinstance(part, sp.Add) and set(targets) <= set(accesses(part)):
-            best = part  # type: ignore[assignment]
+            best = part
             break
     if best is None:
         return None
@@ -338,19 +340,23 @@ def _sweep(value: sp.Expr, targets: set[sp.Expr], known: dict[sp.Basic, sp.Expr]
             continue
         total = _added(adjoint.pop(node))
         if node in targets:
-            result.setdefault(node, []).append(total)  # type: ignore[arg-type]
+            result.setdefault(node, []).append(total)
             continue
         if isinstance(node, Where):
             for branch, wrapped in ((node.value, True), (node.other, False)):
                 for target, partial in _sweep(branch, targets, known, order).items():
-                    product = _under_condition(partial, lambda p, t=total: _scaled(t, p))
+                    product = _chained(total, partial)
                     pair = (product, _ZERO) if wrapped else (_ZERO, product)
                     result.setdefault(target, []).append(Where(node.condition, *pair))
             continue
         for argument, local in _locals(node, known):
             if relevant[argument] and local != 0:
-                adjoint.setdefault(argument, []).append(_under_condition(local, lambda p, t=total: _scaled(t, p)))
+                adjoint.setdefault(argument, []).append(_chained(total, local))
     return {t: _added(result[t]) for t in order if t in result}
+
+
+def _chained(total: sp.Expr, local: sp.Expr) -> sp.Expr:
+    return _under_condition(local, lambda p: _scaled(total, p))
 
 
 def _scaled(total: sp.Expr, local: sp.Expr) -> sp.Expr:
@@ -371,7 +377,7 @@ def _added(terms: list[sp.Expr]) -> sp.Expr:
 
 def _locals(node: sp.Basic, known: dict[sp.Basic, sp.Expr]) -> list[tuple[sp.Basic, sp.Expr]]:
     """(argument, ∂node/∂argument) pairs."""
-    y: sp.Expr = known.get(node, node)  # type: ignore[assignment]
+    y: sp.Expr = known.get(node, node)
     if isinstance(node, sp.Add):
         return [(a, _ONE) for a in node.args]
     if isinstance(node, sp.Mul):

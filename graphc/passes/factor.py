@@ -8,6 +8,7 @@ from math import prod
 
 import sympy as sp
 
+from graphc.ir.affine import nonnegative
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, Index, build, contains, indices_of
 from graphc.ir.graph import Graph, fresh_names
@@ -36,7 +37,7 @@ class _Factorer:
         self.tensors = tensors
 
     def split(self, statement: Statement) -> list[Statement]:
-        factors = [f for f in sp.Mul.make_args(statement.value) if contains(f, Access)]
+        factors = [f for f in sp.Mul.make_args(statement.value) if contains(f, (Access, Index))]
         suitable = (
             statement.op == "+=" and len(statement.reduced) >= 1 and 3 <= len(factors) <= 8 and not statement.domain and not statement.scatters
             and is_float(self.tensors[statement.target].dtype)
@@ -45,10 +46,13 @@ class _Factorer:
             return [statement]
         sizes = {r.index: self._size(r.extent) for r in statement.loops}
         free = frozenset(statement.free)
+        everywhere = {i for f in factors for i in indices_of(f)} | free
+        if not all(nonnegative(r.extent) for r in statement.loops if r.index not in everywhere):
+            return [statement]
         plan = _best_order([frozenset(indices_of(f)) & set(sizes) for f in factors], free, sizes)
         if plan is None:
             return [statement]
-        constants = [f for f in sp.Mul.make_args(statement.value) if not contains(f, Access)]
+        constants = [f for f in sp.Mul.make_args(statement.value) if not contains(f, (Access, Index))]
         return self._emit(statement, factors, constants, plan)
 
     @staticmethod
@@ -62,14 +66,13 @@ class _Factorer:
 
         def value_of(node: object, outside: frozenset[Index]) -> sp.Expr:
             if isinstance(node, int):
-                return factors[node]  # type: ignore[return-value]
+                return factors[node]
             inside = _leaves(node)
             kept = [r for r in statement.ranges if r.index in outside and any(r.index in indices_of(factors[k]) for k in inside)]
-            own = frozenset(i for k in inside for i in indices_of(factors[k]))
-            first, second = node  # type: ignore[misc]
+            assert isinstance(node, tuple)
+            first, second = node
             value = product(first, second, frozenset(r.index for r in kept))
-            if not isinstance(value, sp.Expr):
-                raise AssertionError
+            own = frozenset(indices_of(value))
             name = fresh_names([f"{statement.target}.part"], self.tensors)[f"{statement.target}.part"]
             dtype = self.tensors[statement.target].dtype
             self.tensors[name] = Tensor(name, tuple(r.upper for r in kept), dtype, "defined", self.tensors[statement.target].group)

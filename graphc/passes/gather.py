@@ -9,7 +9,7 @@ import sympy as sp
 from graphc.analysis.injectivity import injective
 from graphc.analysis.legality import ensured, in_range
 from graphc.ir.affine import linear, nonnegative
-from graphc.ir.expr import Index, indices_of
+from graphc.ir.expr import Index, accesses, indices_of
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression
 from graphc.ir.statement import Range, Statement, rename
@@ -94,10 +94,13 @@ def _weight(r: Range) -> tuple[int, int]:
 
 def _fresh_index(statement: Statement, letter: str) -> Index:
     used = {str(r.index) for r in statement.ranges} | {str(s) for e in statement.subscripts for s in e.free_symbols}
+    used |= {statement.target, *(a.tensor for a in accesses(statement.value))}
+    used |= {name.removesuffix(".grad") for name in used}
     name, count = letter, 1
     while name in used:
         count += 1
         name = f"{letter}{count}"
-    return Index(name)
+    fresh: Index = Index(name)
+    return fresh
 
 

@@ -46,7 +46,7 @@ def _confined(
         inner_facts = facts + tuple(c for i in node.indices for c in statement.range_of(i).constraints()) + node.domain
     arguments = []
     for argument in node.args:
-        new, needed = _confined(argument, inner_facts, statement, tensors)  # type: ignore[arg-type]
+        new, needed = _confined(argument, inner_facts, statement, tensors)
         arguments.append(new)
         extra.update(dict.fromkeys(needed))
     if isinstance(node, Access):

@@ -89,4 +89,4 @@ def _extreme(subscript: sp.Expr, limits: dict[Index, Range], largest: bool) -> s
             total += factor * ((r.upper - 1) if (factor > 0) is largest else r.lower)
         else:
             total += factor * atom
-    return sp.expand(total)  # type: ignore[no-any-return]
+    return sp.expand(total)

@@ -36,7 +36,7 @@ def rename_tensors(graph: Graph, mapping: dict[str, str]) -> Graph:
 
     statements = tuple(
         replace(s, value=rewrite(s.value, rule), subscripts=tuple(rewrite(x, rule) for x in s.subscripts),
-                order=tuple(rewrite(a, rule) for a in s.order))  # type: ignore[misc]
+                order=tuple(rewrite(a, rule) for a in s.order))
         for s in graph.statements
     )
     return replace(graph, statements=statements)
@@ -113,7 +113,7 @@ def inline_copies(graph: Graph) -> Graph:
 
 
 def _whole(r: Range, extent: sp.Expr) -> bool:
-    return r.lower == 0 and sp.expand(r.upper - extent) == 0
+    return bool(r.lower == 0 and sp.expand(r.upper - extent) == 0)
 
 
 def _read_through(graph: Graph, copy: Statement, source: Access) -> Graph:
@@ -124,6 +124,6 @@ def _read_through(graph: Graph, copy: Statement, source: Access) -> Graph:
 
     return replace(graph, statements=tuple(
         replace(s, value=rewrite(s.value, rule), subscripts=tuple(rewrite(x, rule) for x in s.subscripts),
-                order=tuple(rewrite(a, rule) for a in s.order))  # type: ignore[misc]
+                order=tuple(rewrite(a, rule) for a in s.order))
         for s in graph.statements if s.target != copy.target
     ))

@@ -85,9 +85,8 @@ def _log_of(node: sp.Basic) -> sp.Expr | None:
     exponent = _call(inner, "exp")
     if exponent is not None:
         return exponent
-    logit = _call(inner, "sigmoid")
-    if logit is not None:
-        return build(lambda: -Call("softplus", -logit))
+    if isinstance(inner, Call) and inner.function == "sigmoid":
+        return build(lambda: -Call("softplus", -inner.arguments[0]))
     if isinstance(inner, sp.Pow) and inner.exp == -1:
         return build(lambda: -Call("log", inner.base))
     if isinstance(inner, sp.Mul):
@@ -205,7 +204,7 @@ def _across(graph: Graph) -> Graph:
                     log = Access(companion(factor.base.tensor), *factor.base.subscripts)
                     exponential = next(f for f in part.args if _call(f, "exp") is not None)
                     rest = [f for f in part.args if f is not factor and f is not exponential]
-                    return build(lambda: sp.Mul(*rest, Call("exp", _call(exponential, "exp") - log)))  # noqa: B023
+                    return build(lambda: sp.Mul(*rest, Call("exp", exponential.arguments[0] - log)))  # noqa: B023
         return None
 
     statements = tuple(replace(s, value=rewrite(s.value, rule)) for s in graph.statements)
@@ -226,7 +225,7 @@ def _is_exponential(statement: Statement) -> bool:
 
 def _exponent_of(statement: Statement, access: Access) -> sp.Expr | None:
     mapping = dict(zip(statement.subscripts, access.subscripts, strict=True))
-    return _log_of(Call("log", substitute(statement.value, mapping)))  # type: ignore[arg-type]
+    return _log_of(Call("log", substitute(statement.value, mapping)))
 
 
 def _existing_companion(name: str, statement: Statement, definitions: dict[str, list[Statement]]) -> str | None:

@@ -27,14 +27,16 @@ def dot(picture: Scene) -> str:
 
     Arrows of the backward half are declared head first (``dir=back``), so that its layers get the order of the forward half.
     """
-    parts = _preamble(picture)
+    anchors = _anchors(picture)
+    parts = [*_preamble(picture), *anchors]
     # First of all, because dot puts on the left what is named first.
     for left, right in picture.levels:
         parts.append(f"  {{ rank=same; {_quoted(left)} -> {_quoted(right)} [style=invis, weight=0]; }}")
     for backward in (False, True):
         half = [node for node in picture.nodes if node.backward is backward]
         if half:
-            parts += [f"  subgraph cluster_{'backward' if backward else 'forward'} {{", "    style=invis;", *_half(half, picture), "  }"]
+            parts += [f"  subgraph cluster_{'backward' if backward else 'forward'} {{", "    style=invis;",
+                      *([f"    {_quoted('>' if backward else '<')};"] if anchors else []), *_half(half, picture), "  }"]
     nodes = {node.key: node for node in picture.nodes}
     parts += [_edge(edge, nodes[edge.tail], nodes[edge.head], picture.sideways) for edge in picture.edges]
     return "\n".join([*parts, "}", ""])
@@ -48,6 +50,25 @@ def _preamble(picture: Scene) -> list[str]:
         f"nodesep={0.22 if close else 0.3}, ranksep={0.3 if close else 0.34}, fontname=Courier, fontsize=10];",
         f"  node [shape=box, style=\"filled,rounded\", fontname=Courier, fontsize={10 if close else 11}, height=0.2, margin=\"0.1,0.06\"];",
         "  edge [arrowsize=0.6, penwidth=1.1];",
+    ]
+
+
+def _anchors(picture: Scene) -> list[str]:
+    """Two invisible tops that keep the halves apart where the backward half is the higher one (second derivatives).
+
+    The first halves of such pictures are not where dot begins, and it would put them on the right.
+    """
+    flow = [edge for edge in picture.edges if edge.kind == "flow"]
+    read, defined, level = {e.tail for e in flow}, {e.head for e in flow}, {right for _, right in picture.levels}
+    right = [node.key for node in picture.nodes if node.backward and node.key not in read]
+    left = [node.key for node in picture.nodes if not node.backward and node.key not in defined]
+    if picture.sideways or not left or level.issuperset(right):
+        return []
+    point = "[style=invis, shape=point, width=0, height=0, label=\"\"]"
+    return [
+        f"  \"<\" {point};", f"  \">\" {point};", "  { rank=min; \"<\" -> \">\" [style=invis]; }",
+        *(f"  \"<\" -> {_quoted(key)} [style=invis, weight=0];" for key in left),
+        *(f"  \">\" -> {_quoted(key)} [style=invis, weight=0];" for key in right),
     ]
 
 

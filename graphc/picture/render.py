@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,8 +13,12 @@ from graphc.errors import InternalError, TargetError
 __all__ = ["available_renderer", "pdf", "png", "svg"]
 
 _SVG = "http://www.w3.org/2000/svg"
+_XLINK = "http://www.w3.org/1999/xlink"
 _FAMILY = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 _FONTS = Path(__file__).parent / "fonts"
+_SHIPPED = " -~\u00a0-\u00ff\u0370-\u03ff\u2010-\u2027\u2202\u2207\u2208\u2211\u221a\u221e\u2260-\u2265"
+"""The characters of the fonts beside this file (both also have arrows, primes and small digits), as a class of `re`."""
+
 _GREY, _VALUE, _GRADIENT, _INK = "#7b8494", "#1a7f4b", "#b3324f", "#1d2530"
 _STYLE = """
 .node a:hover path, .node a:hover polygon { stroke-width: 2.6; }
@@ -63,8 +66,8 @@ def png(picture: str, scale: float = 2.0) -> bytes:
     except ImportError:
         raise TargetError("A PNG picture needs the package resvg-py.", fix="pip install resvg-py, or save the picture as .svg.") from None
     fonts = sorted(_FONTS.glob("*.ttf"))
-    known = bool(fonts) and not re.search(r"[^ -~\u00a0-\u00ff\u0370-\u03ff\u2010-\u2027\u2202\u2207\u2208\u2211\u221a\u221e\u2260-\u2265]",
-                                          "".join(ElementTree.fromstring(picture).itertext()).replace("\n", ""))
+    shown = "".join(text.text or "" for text in ElementTree.fromstring(picture).iter(f"{{{_SVG}}}text"))
+    known = bool(fonts) and not re.search(f"[^{_SHIPPED}]", shown)
     if not known:
         fonts += _matplotlib_fonts()
     return bytes(resvg_py.svg_to_bytes(
@@ -81,13 +84,14 @@ def _matplotlib_fonts() -> list[Path]:
 
 
 def _dot(source: str, form: str) -> bytes:
-    program = shutil.which("dot")
-    if program is None:
-        raise TargetError("The program dot of Graphviz is not on the PATH.", fix="install Graphviz, or leave renderer= out.")
-    done = subprocess.run([program, f"-T{form}"], input=source.encode(), capture_output=True, check=False)
-    if done.returncode or not done.stdout:
-        raise InternalError(f"dot refused a picture: {done.stderr.decode(errors='replace').strip()}")
-    return done.stdout
+    import graphviz
+
+    try:
+        return bytes(graphviz.pipe("dot", form, source.encode()))
+    except graphviz.ExecutableNotFound:
+        raise TargetError("The program dot of Graphviz is not on the PATH.", fix="install Graphviz, or leave renderer= out.") from None
+    except graphviz.CalledProcessError as error:
+        raise InternalError(f"dot refused a picture: {error}") from error
 
 
 def _wasm(source: str) -> bytes:
@@ -104,7 +108,7 @@ def _wasm(source: str) -> bytes:
 def _styled(raw: str) -> str:
     """Set the type: Graphviz lays out every line of a box in one font and size, the picture wants name, shape and loop to differ."""
     ElementTree.register_namespace("", _SVG)
-    ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    ElementTree.register_namespace("xlink", _XLINK)
     root = ElementTree.fromstring(re.sub(r"<!DOCTYPE[^>]*>", "", raw))
     for side in ("width", "height"):
         root.set(side, root.get(side, "").removesuffix("pt"))
@@ -114,20 +118,24 @@ def _styled(raw: str) -> str:
     for group in root.iter(f"{{{_SVG}}}g"):
         marks = (group.get("class") or "").split()
         texts = list(group.iter(f"{{{_SVG}}}text")) if {"node", "cluster"} & set(marks) else []
-        if "graph" in marks or "cluster" in marks:
-            _untitle(group)
-        elif texts:
-            _untitle(group)
+        _set_title(group)
+        if "node" in marks and texts:
             _set_type(texts, marks)
         for text in texts:
             text.set("font-family", _FAMILY)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _untitle(group: ElementTree.Element) -> None:
-    """Drop Graphviz's own title, which a browser would show instead of the tooltip."""
+def _set_title(group: ElementTree.Element) -> None:
+    """Make the tooltip the title, which every browser shows, in place of Graphviz's name of the box."""
     for title in group.findall(f"{{{_SVG}}}title"):
         group.remove(title)
+    link = group.find(f"./{{{_SVG}}}g/{{{_SVG}}}a")
+    told = (link.attrib.pop(f"{{{_XLINK}}}title", "") if link is not None else "").replace("\u00a0", " ").strip()
+    if told:
+        title = ElementTree.Element(f"{{{_SVG}}}title")
+        title.text = told
+        group.insert(0, title)
 
 
 def _set_type(texts: list[ElementTree.Element], marks: list[str]) -> None:

@@ -77,6 +77,7 @@ class _Builder:
         self.tensors = graph.by_name()
         self.definitions = graph.definitions()
         self.backward = backward_names(graph)
+        self.right = self.backward | _inputs_of(graph, self.backward)
         self.nodes: list[Node] = []
         self.edges: dict[Edge, None] = {}
         self.loss = sole_scalar(graph, self.backward)
@@ -101,10 +102,10 @@ class _Builder:
         return Scene(tuple(self.nodes), tuple(self.edges), self.levels(), self.compact, self.notes is not None)
 
     def connect(self, s: Statement, key: str) -> None:
-        right = s.target in self.backward
+        right = s.target in self.right
         sources = [source for source in reads(s) if source != key]
         for source in sources:
-            self.edges[Edge(source, key, "saved" if right and source not in self.backward else "flow")] = None
+            self.edges[Edge(source, key, "saved" if right and source not in self.right else "flow")] = None
         if right and self.loss and f"{self.loss}.grad" not in self.tensors and not any(source in self.backward for source in sources):
             if _ADJOINT.search(s.target):
                 self.edges[Edge("seed", key)] = None
@@ -124,14 +125,14 @@ class _Builder:
         else:
             lines = (name, " ".join(part for part in (shape_text(info), info.dtype) if part))
         told = "\n".join((facts, *(_told(s) for s in definitions)))
-        return Node(name, kind, lines, told, name in self.backward, self.group(info), name in self.graph.outputs)
+        return Node(name, kind, lines, told, name in self.right, self.group(info), name in self.graph.outputs)
 
     def loop(self, s: Statement, key: str) -> Node:
         header, found, body = statement(s).partition(":  ")
         if not found:
             header, body = "", header
         lines = (header, *wrapped(_tidy(body), _WIDTH["lecture"]))
-        return Node(key, "loop", lines, _told(s), s.target in self.backward, self.group(self.tensors[s.target]))
+        return Node(key, "loop", lines, _told(s), s.target in self.right, self.group(self.tensors[s.target]))
 
     def group(self, info: Tensor) -> str:
         """The layer; what the compiler named after a tensor belongs to the layer of that tensor."""
@@ -142,7 +143,7 @@ class _Builder:
 
     def levels(self) -> tuple[tuple[str, str], ...]:
         keys = {node.key for node in self.nodes}
-        pairs = [(name, f"{name}.grad") for name in self.tensors if name not in self.backward and f"{name}.grad" in keys]
+        pairs = [(name, f"{name}.grad") for name in self.tensors if name not in self.right and f"{name}.grad" in keys]
         return (*pairs, *([(self.loss, "seed")] if "seed" in keys else []))
 
 
@@ -159,6 +160,13 @@ def backward_names(graph: Graph) -> frozenset[str]:
         if derived and name not in graph.outputs and readers[name] and readers[name] - {name} <= found:
             found.add(name)
     return frozenset(found)
+
+
+def _inputs_of(graph: Graph, half: frozenset[str]) -> frozenset[str]:
+    """The inputs that only statements of this half of the graph read."""
+    inside = {source for s in graph.statements if s.target in half for source in reads(s)}
+    outside = {source for s in graph.statements if s.target not in half for source in reads(s)}
+    return frozenset(t.name for t in graph.tensors if t.is_input and t.name in inside - outside)
 
 
 def sole_scalar(graph: Graph, backward: frozenset[str] = frozenset()) -> str:
@@ -219,7 +227,7 @@ def _break(text: str, room: int) -> int:
         elif text.startswith(", ", position):
             end, strength = position + 2, 1
         elif sign in "*/" and text[position - 1] not in "*/" and text[position + 1] not in "*/":
-            strength = 2
+            strength = 1.5
         if strength < 9 and end <= room and (rank := (2 * depth + strength, -position)) < best_rank:
             best, best_rank = end, rank
     return best

@@ -1,7 +1,7 @@
 """Parts of several modules as one text: what a saved program needs of the kernels and the runtime.
 
 A part is a top-level definition. Those that the program reaches are kept, in the order of their modules, with their comments;
-names that two modules define are renamed in one of them. A module that is reached at all keeps its registrations with Numba.
+names that two modules define are renamed in the later one. A module that is reached at all keeps its registrations with Numba.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from graphc.errors import InternalError
@@ -103,7 +103,7 @@ def bundle(roots: Iterable[tuple[str, str]], taken: Iterable[str]) -> Bundle:
     for source in kept:
         _after_needs(source, kept, order)
     renamed, names = _names(order, kept, {*taken, *external})
-    sections = tuple((source, _module(source).docstring, _text(_module(source), kept[source], renamed)) for source in order)
+    sections = tuple((source, _local(_module(source).docstring), _text(_module(source), kept[source], renamed)) for source in order)
     return Bundle(tuple(_import_lines(external)), sections, frozenset(names), renamed)
 
 
@@ -118,20 +118,20 @@ def _module(name: str) -> _Module:
     tree = ast.parse(source)
     imports: dict[str, tuple[str, str]] = {}
     parts: list[_Part] = []
-    end = 0
+    end, described = 0, False
     for node in tree.body:
-        text = "".join(lines[end : node.end_lineno]).lstrip("\n")
+        text = "".join(lines[end : node.end_lineno])
         end = node.end_lineno or end
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports |= dict(_imported(node))
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if parts:  # the description of the constant before
-                last = parts[-1]
-                parts[-1] = _Part(last.text + text, last.defines, last.mentions, last.always)
+            if described:
+                parts[-1] = replace(parts[-1], text=parts[-1].text + text)
         elif (alias := _alias(node, imports)) is not None:
             imports |= alias
         elif "__all__" not in _defined(node):
             parts.append(_Part(text, _defined(node), _mentioned(node), _always(node)))
+        described = bool(parts) and parts[-1].text.endswith(text)
     return _Module(name, ast.get_docstring(tree) or "", tuple(parts), imports)
 
 
@@ -211,14 +211,15 @@ def _text(module: _Module, kept: set[_Part], renamed: Mapping[tuple[str, str], s
     for name, (source, original) in module.imports.items():
         if source.startswith(_HOME) and renamed.get((source, original), original) != name:
             changes[name] = renamed.get((source, original), original)
-    spaced = []
-    for part in module.parts:
-        if part in kept:
-            block = part.text.startswith(("def ", "class ", "@", "# ---"))
-            spaced.append(("\n\n" if block and spaced else "") + part.text.rstrip("\n") + ("\n\n" if block else ""))
-    text = re.sub(r"\n{4,}", "\n\n\n", "\n".join(spaced)).strip("\n") + "\n"
-    text = _DOCTEST.sub("", text)
-    return rename(re.sub(r"`?graphc\.(?:kernels|runtime)\.(?:contraction\.)?(\w+)`?", r"\1", text), changes)
+    text = "".join(part.text for part in module.parts if part in kept)
+    text = re.sub(r"\n{4,}", "\n\n\n", text).strip("\n") + "\n"
+    return rename(_local(_DOCTEST.sub("", text)), changes)
+
+
+def _local(text: str) -> str:
+    """References to other modules as references to sections."""
+    text = re.sub(r"graphc\.kernels\.contraction\.load", "load", text)
+    return re.sub(r"graphc\.(?:kernels\.|runtime\.)?([a-z]+)(?![a-z_])", r"\1", text)
 
 
 def rename(text: str, changes: Mapping[str, str]) -> str:
@@ -227,8 +228,8 @@ def rename(text: str, changes: Mapping[str, str]) -> str:
         return text
     lines = text.splitlines(keepends=True)
     tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
-    for before, token in reversed(list(zip(tokens, tokens[1:]))):
-        if token.type == tokenize.NAME and token.string in changes and before.string != ".":
+    for k, token in reversed(list(enumerate(tokens))):
+        if token.type == tokenize.NAME and token.string in changes and (k == 0 or tokens[k - 1].string != "."):
             row, column = token.start
             line = lines[row - 1]
             lines[row - 1] = line[:column] + changes[token.string] + line[column + len(token.string) :]
@@ -237,7 +238,8 @@ def rename(text: str, changes: Mapping[str, str]) -> str:
 
 def _import_lines(external: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     """``import`` and ``from … import`` lines."""
-    yield from sorted(f"import {source}" + (f" as {name}" if name != source.partition(".")[0] else "") for name, (source, m) in external.items() if not m)
+    whole = {name: source for name, (source, member) in external.items() if not member}
+    yield from sorted(f"import {source}" + f" as {name}" * (name != source.partition(".")[0]) for name, source in whole.items())
     members: dict[str, list[str]] = {}
     for name, (source, member) in external.items():
         if member:

@@ -61,16 +61,19 @@ class CpuRunner:
         checks: messages for the codes of the status array: (tensor, message with {value} and {position}).
         threads: of the team; None for the default.
         engines: element types for which the contraction engine is needed.
+        tests: complaints about integer arguments ("" for none), made before anything runs.
     """
 
     def __init__(
         self, source: str, kernels: tuple[Any, ...], arrays: tuple[tuple[str, str, str], ...], in_place: Mapping[str, str],
         layout: Callable[[Mapping[Any, int]], Layout], checks: tuple[Callable[[int, Mapping[str, Array]], str], ...], threads: int | None,
-        engines: tuple[str, ...] = (),
+        engines: tuple[str, ...] = (), tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]]], str], ...] = (),
     ) -> None:
         self.source, self.kernels = source, kernels
         self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
-        self._engines = engines
+        self._engines, self._tests = engines, tests
+        self.program: object = None
+        """What `Program.save` writes, set by who has scheduled the graph."""
         self._module: Any = None
         self._team = Team(threads) if threads is not None else None
         self._alone = Team(1)
@@ -90,6 +93,9 @@ class CpuRunner:
         if binding is None:
             binding = self._bindings[id(sizes)] = Binding(self._layout(sizes))
         layout = binding.layout
+        for test in self._tests:
+            if complaint := test(arrays, layout.shapes):
+                raise ArgumentError(complaint)
         with binding.lock:
             temporaries = binding.free.pop() if binding.free else self._temporaries(layout)
         status = np.zeros(2, np.int64)
@@ -98,7 +104,7 @@ class CpuRunner:
         for name, dtype, role in self._arrays:
             if role == "input":
                 array = arrays[name]
-                arguments.append(array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements="CA"))
+                arguments.append(array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"]))
             elif role == "temporary":
                 arguments.append(temporaries[name])
             else:

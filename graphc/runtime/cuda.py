@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from graphc.errors import TargetError
@@ -17,6 +18,7 @@ from graphc.runtime.cache import load
 __all__ = ["CudaRunner", "compile_to_ptx", "require_device"]
 
 Array = NDArray[Any]
+Parameters = tuple[tuple[str, int] | None, ...]
 Shapes = Callable[[Mapping[Any, int]], tuple[Mapping[str, tuple[int, ...]], tuple[int, ...]]]
 
 
@@ -40,13 +42,12 @@ class CudaRunner:
         self._module: Any = None
 
     def run(self, arrays: dict[str, Array], sizes: Mapping[Any, int], out: dict[str, Array]) -> dict[str, Array]:
-        from numba import cuda
-
+        cuda: Any = importlib.import_module("numba.cuda")
         if self._module is None:
             self._module = load(self.source)
         shapes, values = self._layout(sizes)
         there = {
-            name: cuda.to_device(np.ascontiguousarray(arrays[name]).reshape(arrays[name].shape)) if role == "input" else cuda.device_array(shapes[name], dtype)
+            name: cuda.to_device(np.asarray(arrays[name], order="C")) if role == "input" else cuda.device_array(shapes[name], dtype)
             for name, dtype, role in self._arrays
         }
         self._module.program(*there.values(), *values)
@@ -92,7 +93,7 @@ def _driver() -> bool:
     return True
 
 
-def compile_to_ptx(source: str, parameters: Mapping[str, tuple[tuple[str, int] | None, ...]], cc: tuple[int, int] = (8, 0)) -> dict[str, str]:
+def compile_to_ptx(source: str, parameters: Mapping[str, Parameters], cc: tuple[int, int] = (8, 0)) -> dict[str, str]:
     """The PTX of every kernel of a module; this needs NVVM, but no driver and no GPU.
 
     Args:
@@ -100,8 +101,7 @@ def compile_to_ptx(source: str, parameters: Mapping[str, tuple[tuple[str, int] |
         parameters: types of the arguments of each kernel: element type and dimensions of an array, None for an integer.
         cc: compute capability.
     """
-    from numba import cuda, types
-
+    cuda: Any = importlib.import_module("numba.cuda")
     module = load(source)
     found = {}
     for name, kinds in parameters.items():

@@ -1,12 +1,13 @@
 """What a saved program calls besides the kernels: arguments, buffers, offset tables and errors.
 
-`graphc.export` copies the parts that a program needs into the saved module, so they use NumPy and the team of threads only.
+A saved program contains a copy of the parts that it needs, so they use NumPy and the team of threads only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from graphc.runtime.cpu import SMALL
 from graphc.runtime.pool import Team, default_team
 
-__all__ = ["argument", "borrowed", "fit", "offsets", "outside", "refusal", "team_for", "unshared", "updated", "write_back"]
+__all__ = ["argument", "borrowed", "fit", "judge", "offsets", "refusal", "separate", "team_for", "unshared", "updated", "write_back"]
 
 Array = NDArray[Any]
 
@@ -34,7 +35,7 @@ def argument(name: str, value: Any, dtype: str, dimensions: int) -> Array:
         raise ValueError(f"{name} has dtype {array.dtype} instead of {dtype}")
     if array.ndim != dimensions:
         raise ValueError(f"{name} has shape {array.shape} instead of {dimensions} dimensions")
-    return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements="CA")
+    return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"])
 
 
 def updated(name: str, state: Any, dtype: str, dimensions: int) -> Array:
@@ -53,7 +54,15 @@ def unshared(array: Array, *written: Array) -> Array:
     return array.copy() if any(np.may_share_memory(array, other) for other in written) else array
 
 
-def write_back(state: dict[str, Array], **arrays: Array) -> None:
+def separate(arrays: dict[str, Array]) -> None:
+    """Raise ValueError if two of the C-contiguous arrays that are updated share memory."""
+    spans = sorted((array.ctypes.data, array.nbytes, name) for name, array in arrays.items() if array.size)
+    for (start, size, one), (other_start, _, other) in pairwise(spans):
+        if start + size > other_start:
+            raise ValueError(f"{one} and {other} are both updated, but they share memory")
+
+
+def write_back(state: dict[str, Array], arrays: dict[str, Array]) -> None:
     """Copy new values into the arrays of `state`, except those that are there already."""
     for name, array in arrays.items():
         if array is not state[name]:
@@ -73,15 +82,18 @@ def refusal(message: str, **sizes: int) -> ValueError:
     return ValueError(f"{message}\n  In this call {values}." if values else message)
 
 
-def outside(status: Array, *checks: tuple[str, Array | None, str, Array, int, str]) -> None:
-    """Raise ValueError if a member of the team has met a subscript out of range.
+def judge(status: Array, *checks: str | tuple[str, Array | None, str, Array, int, str]) -> None:
+    """Raise ValueError if a member of the team has met a subscript out of range or an empty reduction.
 
-    ``status`` is [1 + number of the check or 0, value]; a check is (name and array of the subscripts, name and array that they
-    point into, its dimension, the loop).
+    ``status`` is [1 + number of the check or 0, value]; a check is a message or (name and array of the subscripts, name and array
+    that they point into, its dimension, the loop).
     """
     if not status[0]:
         return
-    name, subscripts, target, array, dimension, loop = checks[int(status[0]) - 1]
+    check = checks[int(status[0]) - 1]
+    if isinstance(check, str):
+        raise ValueError(check)
+    name, subscripts, target, array, dimension, loop = check
     extent, value, place = array.shape[dimension], int(status[1]), ""
     if subscripts is not None:
         wrong = np.argwhere((subscripts < 0) | (subscripts >= extent))

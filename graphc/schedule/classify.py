@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from graphc.analysis.injectivity import injective
 from graphc.ir.affine import linear
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, Index, accesses, contains, indices_of, substitute
@@ -56,6 +57,8 @@ def contraction_roles(statement: Statement, tensors: dict[str, Tensor]) -> Contr
         return None
     if any(linear(s) is None or _has_quotient(s) for r in reads for s in (*r.subscripts, *statement.subscripts)):
         return None
+    if any(not s.is_Symbol for s in statement.subscripts) and not injective(statement.subscripts, [statement.range_of(i) for i in statement.free]):
+        return None
     in_reads = [set(i for s in r.subscripts for i in indices_of(s)) for r in reads]
     left, reduced = set(statement.free), set(statement.reduced)
     last = _last_index(statement)
@@ -104,7 +107,7 @@ def is_flat(statement: Statement, tensors: dict[str, Tensor]) -> bool:
     if statement.reduced or statement.domain or not subscripts or len(set(subscripts)) < len(subscripts) or not all(isinstance(s, Index) for s in subscripts):
         return False
     shape = tensors[statement.target].shape
-    ranges = [statement.range_of(s) for s in subscripts]  # type: ignore[arg-type]
+    ranges = [statement.range_of(s) for s in subscripts]
     if any(r.lower != 0 or sp.expand(r.upper - e) != 0 for r, e in zip(ranges, shape, strict=True)):
         return False
     parts = [a for a in accesses(statement.value) if isinstance(a, Access)]
@@ -119,8 +122,11 @@ def _small(statement: Statement, index: Index) -> bool:
     return bool(extent.is_Integer and extent < _SMALL)
 
 
-def loop_order(statement: Statement) -> Order:
-    """Left indices outside, window loops between, and innermost the index along which most accesses are contiguous."""
+def loop_order(statement: Statement, vector_innermost: bool = True) -> Order:
+    """Left indices outside, window loops between, and innermost the index along which most accesses are contiguous.
+
+    Without a vector loop there (`vector_innermost`) sums stay innermost, where their results are in registers.
+    """
     left = [i for s in statement.subscripts for i in indices_of(s)]
     left = list(dict.fromkeys(left))
     reduced = list(statement.reduced)
@@ -135,7 +141,7 @@ def loop_order(statement: Statement) -> Order:
         return Order(tuple([i for i in (*left, *reduced) if i not in inner] + inner), True, "what falls on one element is added in order")
     if not reduced:
         return Order(tuple(left), True, "the order of the left side")
-    candidates = [*reduced, *left] if statement.op == "+=" else reduced
+    candidates = [*reduced, *left] if statement.op == "+=" and vector_innermost else reduced
     inner_index = min(candidates, key=cost)
     if inner_index in left:
         outer = [i for i in left if i != inner_index]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 
 import sympy as sp
 
 from graphc.analysis.legality import in_range
-from graphc.ir.affine import linear
+from graphc.ir.affine import linear, nonnegative
 from graphc.ir.dtypes import dtype_of, is_float, promote, settle
 from graphc.ir.expr import (
     INFINITY, Access, Call, Compare, FloorDiv, Index, Logical, Where, accesses, build, contains, indices_of, postorder, substitute,
 )
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph, reads
-from graphc.ir.nest import Assign, Contract, Fill, For, Group, If, Kernel, Local, LoopPlan, Nest, Node, Step, Store
+from graphc.ir.nest import Assign, Contract, Fill, For, Group, If, Kernel, Local, LoopPlan, Nest, Node, Report, Step, Store
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
@@ -75,7 +76,7 @@ class _Scheduler:
         if any(not set(indices_of(d)) & set(statement.reduced) for d in statement.domain):
             return False
         shape = self.tensors[statement.target].shape
-        ranges = [statement.range_of(s) for s in statement.subscripts]  # type: ignore[arg-type]
+        ranges = [statement.range_of(s) for s in statement.subscripts]
         return all(r.lower == 0 and sp.expand(r.upper - e) == 0 for r, e in zip(ranges, shape, strict=True))
 
     def _statement(self, statement: Statement, adding: bool) -> None:
@@ -86,7 +87,7 @@ class _Scheduler:
         if is_flat(statement, self.tensors):
             self._flat(statement, adding)
             return
-        order = loop_order(statement)
+        order = loop_order(statement, self.target.vector_innermost)
         if statement.op == "+=" and not statement.free and statement.reduced:
             self._total(statement, order, adding)
         elif statement.op not in ("=", "+="):
@@ -145,13 +146,15 @@ class _Scheduler:
 
     def _contract(self, statement: Statement, roles: Contraction, adding: bool) -> Contract:
         operands = (Access(statement.target, *statement.subscripts), roles.first, roles.second)
-        groups = [self._group(statement, g, operands) for g in (roles.batch, roles.rows, roles.columns, roles.depth)]
-        constants = tuple(tuple(_constant(s) for s in o.subscripts) for o in operands)
+        batch, rows, columns, depth = (self._group(statement, g, operands) for g in (roles.batch, roles.rows, roles.columns, roles.depth))
+        of_target, of_first, of_second = (tuple(_constant(s) for s in o.subscripts) for o in operands)
         names = {"batch": roles.batch, "rows": roles.rows, "columns": roles.columns, "depth": roles.depth}
         words = "; ".join(f"{k} {' '.join(map(str, v))}" for k, v in names.items() if v)
         order = (*roles.batch, *roles.rows, *roles.columns, *roles.depth)
         plan = LoopPlan(show(statement), "contraction", tuple(map(str, order)), "tiles", f"contraction engine: {words}")
-        return Contract((statement.target, roles.first.tensor, roles.second.tensor), *groups, constants, roles.scale, adding, plan, _cost(statement))  # type: ignore[arg-type]
+        names_of = (statement.target, roles.first.tensor, roles.second.tensor)
+        constants = (of_target, of_first, of_second)
+        return Contract(names_of, batch, rows, columns, depth, constants, roles.scale, adding, plan, _cost(statement))
 
     @staticmethod
     def _group(statement: Statement, indices: Sequence[Index], operands: Sequence[Access]) -> Group:
@@ -241,7 +244,12 @@ class _Scheduler:
         rest = [i for i in order.indices if i not in left]
         own = settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype))
         start, update, result = _selection(statement, own)
-        body = (*start, *self._loops(statement, rest, update, left, hoist=False), Store(statement.target, statement.subscripts, result))
+        after: tuple[Node, ...] = ()
+        if statement.op.startswith(("max", "min", "arg")) and statement.domain and not _never_empty(statement):
+            empty = Local("empty")
+            start, update = (*start, Assign(empty, sp.true, "bool")), (*update, Assign(empty, sp.false, "bool"))
+            after = (If(empty, (Report(show(statement)),)),)
+        body = (*start, *self._loops(statement, rest, update, left, hoist=False), *after, Store(statement.target, statement.subscripts, result))
         return self._wrap(statement, left, body)
 
     # ---------------------------------------------------------------------------------------------------- loops
@@ -262,7 +270,8 @@ class _Scheduler:
             index = order[position]
             known = {*outer, *order[:position]}
             r = statement.range_of(index)
-            lower, upper, tests = [r.lower], [r.upper], []
+            lower, upper = [r.lower], [r.upper]
+            tests: list[sp.Expr] = []
             for condition in statement.domain:
                 names = set(indices_of(condition))
                 if index in names and names <= known | {index}:
@@ -284,13 +293,15 @@ class _Scheduler:
         known = {*outer, *order[:-1]}
         facts = (*self.facts, *(c for i in known for c in statement.range_of(i).constraints()), *(d for d in statement.domain if set(indices_of(d)) <= known))
         found: dict[sp.Expr, Local] = {}
+        taken = {str(r.index) for r in statement.ranges}
         for part in _invariants(statement.value, inner):
             safe = all(
                 not contains(s, Access) and in_range(s, e, facts)
                 for a in accesses(part) for s, e in zip(a.subscripts, self.tensors[a.tensor].shape, strict=True)
             )
             if safe and all(a.tensor != statement.target for a in accesses(part)):
-                found.setdefault(part, Local(f"c{len(found)}"))
+                found.setdefault(part, Local(next(n for k in count(len(found)) if (n := f"c{k}") not in taken)))
+                taken.add(found[part].name)
         if not found:
             return body, ()
         whole = promote(settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype)), self.tensors[statement.target].dtype)
@@ -330,7 +341,7 @@ def substitute_products(value: sp.Expr, mapping: dict[sp.Basic, sp.Expr]) -> sp.
         arguments = [walk(a) for a in node.args]
         return node if all(a is b for a, b in zip(arguments, node.args, strict=True)) else build(lambda: node.func(*arguments))
 
-    return walk(value)  # type: ignore[return-value]
+    return walk(value)
 
 
 def _invariants(value: sp.Expr, inner: Index) -> list[sp.Expr]:
@@ -341,7 +352,7 @@ def _invariants(value: sp.Expr, inner: Index) -> list[sp.Expr]:
         if not contains(node, (Access, Call)):
             return
         if inner not in node.free_symbols:
-            found.append(node)  # type: ignore[arg-type]
+            found.append(node)
             return
         if isinstance(node, Where):
             walk(node.condition)
@@ -397,15 +408,15 @@ def _selection(statement: Statement, dtype: str) -> tuple[tuple[Node, ...], tupl
     op, value = statement.op.replace("_split", ""), statement.value
     best, here = Local("best"), Local("here")
     if op in ("any", "all"):
-        return (Assign(best, sp.false if op == "any" else sp.true, "bool"),), (  # type: ignore[arg-type]
+        return (Assign(best, sp.false if op == "any" else sp.true, "bool"),), (
             Assign(best, Logical("or" if op == "any" else "and", best, value), "bool"),), best
     if op == "prod":
         return (Assign(best, _ONE, dtype),), (Assign(best, best * value, dtype),), best
     sign = "<" if "min" in op else ">"
-    start = Assign(best, (INFINITY if "min" in op else -INFINITY), dtype)
+    start = Assign(best, _farthest(op, dtype), dtype)
     if op in ("max", "min"):
         return (start,), (Assign(best, Call("maximum" if op == "max" else "minimum", best, value), dtype),), best
-    place, first = Local("place"), Local("first")
+    place, first = Local("place"), Local("unset")
     position: sp.Expr = _ZERO
     for index in statement.reduced:
         r = statement.range_of(index)
@@ -413,9 +424,39 @@ def _selection(statement: Statement, dtype: str) -> tuple[tuple[Node, ...], tupl
     better = Logical("or", first, Compare(sign, here, best), Logical("and", Compare("!=", here, here), Compare("==", best, best)))
     update = (
         Assign(here, value, dtype),
-        If(better, (Assign(best, here, dtype), Assign(place, position, "int64"), Assign(first, sp.false, "bool"))),  # type: ignore[arg-type]
+        If(better, (Assign(best, here, dtype), Assign(place, position, "int64"), Assign(first, sp.false, "bool"))),
     )
-    return (start, Assign(place, _ZERO, "int64"), Assign(first, sp.true, "bool")), update, place  # type: ignore[arg-type]
+    return (start, Assign(place, _ZERO, "int64"), Assign(first, sp.true, "bool")), update, place
+
+
+def _farthest(op: str, dtype: str) -> sp.Expr:
+    """The value that every other one replaces."""
+    if is_float(dtype):
+        return INFINITY if "min" in op else -INFINITY
+    return sp.Integer(2**63 - 1) if "min" in op else sp.Integer(-(2**63))
+
+
+def _never_empty(statement: Statement) -> bool:
+    """Whether the reduced indices provably have a value at every point of the left side, if their ranges are not empty."""
+    reduced = set(statement.reduced)
+    facts = [c for r in statement.loops if r.index not in reduced for c in r.constraints()]
+    facts += [statement.range_of(i).extent - 1 for i in reduced]
+    limits: dict[Index, tuple[list[sp.Expr], list[sp.Expr]]] = {}
+    for index in reduced:
+        low, high = statement.range_of(index).constraints()
+        limits[index] = ([index - low], [index + high])
+    for condition in statement.domain:
+        inside = [i for i in indices_of(condition) if i in reduced]
+        form = linear(condition)
+        if not inside:
+            facts.append(condition)
+            continue
+        if len(inside) > 1 or form is None or abs(form.coefficient(inside[0])) != 1:
+            return False
+        factor = form.coefficient(inside[0])
+        rest = sp.expand(condition - factor * inside[0])
+        limits[inside[0]][factor < 0].append(-rest if factor > 0 else rest)
+    return all(nonnegative(sp.expand(high - low), facts) for lows, highs in limits.values() for low in lows for high in highs)
 
 
 def _constant(subscript: sp.Expr) -> sp.Expr:

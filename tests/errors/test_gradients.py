@@ -1,0 +1,135 @@
+"""Derivatives and other transforms that are asked for wrongly (LANGUAGE 4, 7, 8)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphc as gc
+
+N, D = gc.dims("N D")
+i, j = gc.indices("i j")
+X = gc.tensor("X", N, D)
+W = gc.tensor("W", D)
+Z = gc.tensor("Z", N)
+tok = gc.tensor("tok", N, dtype="int64")
+Y, L, C = gc.tensors("Y L C")
+Y[i] += X[i, j] * W[j]
+L[()] += Y[i] ** 2 + 0.0 * Z[i]
+C[()] += tok[i]
+
+x, w, z = np.ones((3, 2)), np.ones(2), np.ones(3)
+
+
+def test_gradient_of_no_scalar(rejects):
+    with rejects(gc.DifferentiationError):
+        gc.grad(Y, W)
+
+
+def test_gradient_of_an_element(rejects):
+    with rejects(gc.NotationError):
+        gc.grad(L[()], W)
+
+
+def test_gradient_with_respect_to_an_element(rejects):
+    with rejects(gc.NotationError):
+        gc.grad(L, W[j])
+
+
+def test_gradient_with_respect_to_a_name(rejects):
+    with rejects(gc.NotationError):
+        gc.grad(L, "W")
+
+
+def test_gradient_with_respect_to_an_array(rejects):
+    with rejects(gc.NotationError):
+        gc.grad(L, [W, w])
+
+
+def test_gradient_with_respect_to_integers(rejects):
+    E, K = gc.tensors("E K")
+    E[i] = W[tok[i]]
+    K[()] += E[i]
+    with rejects(gc.DtypeError):
+        gc.grad(K, [W, tok])
+
+
+def test_gradient_of_integers(rejects):
+    with rejects(gc.DtypeError):
+        gc.grad(C, W)
+
+
+def test_unreachable_tensor_when_strict(rejects):
+    V = gc.tensor("V", N)
+    with rejects(gc.DifferentiationError):
+        gc.grad(L, [W, V], strict=True)
+
+
+def test_seed_of_another_shape(rejects):
+    S = gc.tensor("S", D)
+    with rejects(gc.DifferentiationError):
+        gc.grad(Y, W, seed=S)
+
+
+def test_seed_is_a_number(rejects):
+    with rejects(gc.NotationError):
+        gc.grad(Y, W, seed=1.0)
+
+
+def test_seed_of_integers(rejects):
+    with rejects(gc.DtypeError):
+        gc.grad(Y, W, seed=tok)
+
+
+def test_gradient_with_respect_to_nothing(rejects):
+    with rejects(gc.NotationError):
+        gc.grad(L, None)
+
+
+def test_gradient_of_a_dropped_contribution(rejects):
+    A, B = gc.tensors("A B")
+    a = A[i]
+    a += X[i, j]
+    B[()] += A[i]
+    with rejects(gc.NotationError):
+        gc.grad(B, X)
+
+
+def test_loops_of_an_element(rejects):
+    with rejects(gc.NotationError):
+        gc.loops(Y[i])
+
+
+def test_wrong_gradient(rejects):
+    wrong = gc.function("wrong", lambda x: x**2, grad=lambda x, y: 3 * x)
+    B = gc.tensor("B")
+    B[()] += wrong(W[j])
+    with rejects(gc.GradientError, call=True):
+        gc.check_grad(B, W, W=np.array([0.5, 2.0]))
+
+
+def test_wrong_gradient_is_an_assertion():
+    wrong = gc.function("wrong", lambda x: x**2, grad=lambda x, y: 3 * x)
+    B = gc.tensor("B")
+    B[()] += wrong(W[j])
+    with pytest.raises(AssertionError):
+        gc.check_grad(B, W, W=np.array([0.5, 2.0]))
+
+
+def test_check_of_a_missing_array(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        gc.check_grad(L, W, X=x, Z=z)
+
+
+def test_check_of_an_unknown_array(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        gc.check_grad(L, W, X=x, W=w, Z=z, V=z)
+
+
+def test_check_of_a_defined_tensor(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        gc.check_grad(L, Y, X=x, W=w, Z=z)
+
+
+def test_check_accepts_lists_and_both_float_types():
+    assert gc.check_grad(L, [X, W, Z], X=x.astype("float32"), W=[1.0, 2.0], Z=z) < 1e-6
