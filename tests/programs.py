@@ -100,8 +100,8 @@ class RandomProgram:
         sizes = ", ".join(f"{n}={v}" for n, v in self.sizes.items())
         return "\n".join([f"# seed {self.seed}; {sizes}", "import graphc as gc, numpy as np", text, "arrays = dict(", *data, ")"])
 
-    def build(self) -> dict[str, Any]:
-        """The names of the executed source.
+    def build(self, prefix: str = "") -> dict[str, Any]:
+        """The names of the executed source; `prefix` goes before the names of tensors and sizes, so that programs can be compiled together.
 
         Raises:
             GraphcError: the program is refused where it is written.
@@ -109,7 +109,7 @@ class RandomProgram:
         names: dict[str, Any] = {"gc": gc}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", gc.GraphcWarning)
-            exec(compile(self.source, f"<program {self.seed}>", "exec"), names)
+            exec(compile(_prefixed(self.source, prefix), f"<program {self.seed}>", "exec"), names)
         return names
 
     def size_values(self) -> dict[Any, int]:
@@ -128,6 +128,11 @@ class RandomProgram:
                 current = smaller
             position -= 1
         return current
+
+
+def _prefixed(source: str, prefix: str) -> str:
+    source = re.sub(r'gc\.tensor\("', f'gc.tensor("{prefix}', source)
+    return re.sub(r'gc\.dims\("([^"]*)"\)', lambda found: f'gc.dims("{" ".join(prefix + n for n in found[1].split())}")', source)
 
 
 def programs(start: int, count: int) -> Iterator[RandomProgram]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import count
 
 import sympy as sp
 
-from graphc.analysis.legality import in_range
-from graphc.ir.affine import linear, nonnegative
-from graphc.ir.dtypes import dtype_of, is_float, promote, settle
+from graphc.ir.affine import linear
+from graphc.ir.dtypes import dtype_of, is_float, settle
 from graphc.ir.expr import (
-    INFINITY, Access, Call, Compare, FloorDiv, Index, Logical, Where, accesses, build, contains, indices_of, postorder, substitute,
+    Access, Call, Compare, FloorDiv, Index, Logical, accesses, contains, indices_of, postorder, substitute,
 )
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph, reads
@@ -21,6 +19,8 @@ from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
 from graphc.schedule.classify import Contraction, Order, contraction_roles, is_flat, loop_order, shared_index
+from graphc.schedule.hoist import hoisted
+from graphc.schedule.selection import never_empty, selection
 from graphc.schedule.target import Target
 
 __all__ = ["PARTIAL", "schedule"]
@@ -243,9 +243,9 @@ class _Scheduler:
         left = [i for i in order.indices if i in statement.free]
         rest = [i for i in order.indices if i not in left]
         own = settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype))
-        start, update, result = _selection(statement, own)
+        start, update, result = selection(statement, own)
         after: tuple[Node, ...] = ()
-        if statement.op.startswith(("max", "min", "arg")) and statement.domain and not _never_empty(statement):
+        if statement.op.startswith(("max", "min", "arg")) and statement.domain and not never_empty(statement):
             empty = Local("empty")
             start, update = (*start, Assign(empty, sp.true, "bool")), (*update, Assign(empty, sp.false, "bool"))
             after = (If(empty, (Report(show(statement)),)),)
@@ -263,7 +263,7 @@ class _Scheduler:
         Every condition of the domain bounds the innermost loop whose index it contains.
         """
         if hoist and order:
-            body, lets = self._hoisted(statement, order, body, outer)
+            body, lets = hoisted(statement, order, body, outer, self.tensors, self.facts)
         else:
             lets = ()
         for position in range(len(order) - 1, -1, -1):
@@ -287,91 +287,10 @@ class _Scheduler:
                 body = (If(Compare(">=", condition, _ZERO), body),)
         return body
 
-    def _hoisted(self, statement: Statement, order: Sequence[Index], body: tuple[Node, ...], outer: Sequence[Index]) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
-        """Move what does not change in the innermost loop in front of it, if it is provably in range there."""
-        inner = order[-1]
-        known = {*outer, *order[:-1]}
-        facts = (*self.facts, *(c for i in known for c in statement.range_of(i).constraints()), *(d for d in statement.domain if set(indices_of(d)) <= known))
-        found: dict[sp.Expr, Local] = {}
-        taken = {str(r.index) for r in statement.ranges}
-        for part in _invariants(statement.value, inner):
-            safe = all(
-                not contains(s, Access) and in_range(s, e, facts)
-                for a in accesses(part) for s, e in zip(a.subscripts, self.tensors[a.tensor].shape, strict=True)
-            )
-            if safe and all(a.tensor != statement.target for a in accesses(part)):
-                found.setdefault(part, Local(next(n for k in count(len(found)) if (n := f"c{k}") not in taken)))
-                taken.add(found[part].name)
-        if not found:
-            return body, ()
-        whole = promote(settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype)), self.tensors[statement.target].dtype)
-        lets = tuple(Assign(name, part, _own_type(part, self.tensors, whole)) for part, name in found.items())
-        return tuple(_replaced(node, dict(found)) for node in body), lets
-
-
-def _own_type(part: sp.Expr, tensors: dict[str, Tensor], whole: str) -> str:
-    dtype = dtype_of(part, lambda n: tensors[n].dtype)
-    return (whole if is_float(whole) else "float32") if dtype == "weak_float" else settle(dtype)
 
 
 def _plus(total: Local, value: sp.Expr) -> sp.Expr:
     return Call("plus", total, value)
-
-
-def _replaced(node: Node, mapping: dict[sp.Basic, sp.Expr]) -> Node:
-    if isinstance(node, Store | Assign):
-        return replace(node, value=substitute_products(node.value, mapping))
-    return node
-
-
-def substitute_products(value: sp.Expr, mapping: dict[sp.Basic, sp.Expr]) -> sp.Expr:
-    """Replace hoisted parts; a hoisted product may be some of the factors of a larger one."""
-    products = {frozenset(p.args): name for p, name in mapping.items() if isinstance(p, sp.Mul)}
-
-    def walk(node: sp.Basic) -> sp.Basic:
-        if node in mapping:
-            return mapping[node]
-        if isinstance(node, sp.Mul):
-            for factors, name in products.items():
-                if factors <= set(node.args):
-                    rest = [walk(a) for a in node.args if a not in factors]
-                    return build(lambda: sp.Mul(name, *rest))  # noqa: B023
-        if not node.args or isinstance(node, Access):
-            return node
-        arguments = [walk(a) for a in node.args]
-        return node if all(a is b for a, b in zip(arguments, node.args, strict=True)) else build(lambda: node.func(*arguments))
-
-    return walk(value)
-
-
-def _invariants(value: sp.Expr, inner: Index) -> list[sp.Expr]:
-    """Largest parts without the inner index that are worth a variable, outside of lazy branches."""
-    found: list[sp.Expr] = []
-
-    def walk(node: sp.Basic) -> None:
-        if not contains(node, (Access, Call)):
-            return
-        if inner not in node.free_symbols:
-            found.append(node)
-            return
-        if isinstance(node, Where):
-            walk(node.condition)
-            return
-        if isinstance(node, sp.Mul):
-            still = [a for a in node.args if inner not in a.free_symbols]
-            if len(still) > 1 and any(contains(a, (Access, Call)) for a in still):
-                found.append(build(lambda: sp.Mul(*still)))
-                for a in node.args:
-                    if a not in still:
-                        walk(a)
-                return
-        if isinstance(node, Access):
-            return
-        for a in node.args:
-            walk(a)
-
-    walk(value)
-    return found
 
 
 def _mark(body: tuple[Node, ...], shared: Index) -> tuple[Node, ...]:
@@ -401,62 +320,6 @@ def _bound(condition: sp.Expr, index: Index, lower: list[sp.Expr], upper: list[s
         lower.append(sp.expand(-FloorDiv(rest, factor)))
     else:
         upper.append(sp.expand(FloorDiv(rest, -factor) + 1))
-
-
-def _selection(statement: Statement, dtype: str) -> tuple[tuple[Node, ...], tuple[Node, ...], sp.Expr]:
-    """Start, update and result of a reduction."""
-    op, value = statement.op.replace("_split", ""), statement.value
-    best, here = Local("best"), Local("here")
-    if op in ("any", "all"):
-        return (Assign(best, sp.false if op == "any" else sp.true, "bool"),), (
-            Assign(best, Logical("or" if op == "any" else "and", best, value), "bool"),), best
-    if op == "prod":
-        return (Assign(best, _ONE, dtype),), (Assign(best, best * value, dtype),), best
-    sign = "<" if "min" in op else ">"
-    start = Assign(best, _farthest(op, dtype), dtype)
-    if op in ("max", "min"):
-        return (start,), (Assign(best, Call("maximum" if op == "max" else "minimum", best, value), dtype),), best
-    place, first = Local("place"), Local("unset")
-    position: sp.Expr = _ZERO
-    for index in statement.reduced:
-        r = statement.range_of(index)
-        position = sp.expand(position * r.extent + index - r.lower)
-    better = Logical("or", first, Compare(sign, here, best), Logical("and", Compare("!=", here, here), Compare("==", best, best)))
-    update = (
-        Assign(here, value, dtype),
-        If(better, (Assign(best, here, dtype), Assign(place, position, "int64"), Assign(first, sp.false, "bool"))),
-    )
-    return (start, Assign(place, _ZERO, "int64"), Assign(first, sp.true, "bool")), update, place
-
-
-def _farthest(op: str, dtype: str) -> sp.Expr:
-    """The value that every other one replaces."""
-    if is_float(dtype):
-        return INFINITY if "min" in op else -INFINITY
-    return sp.Integer(2**63 - 1) if "min" in op else sp.Integer(-(2**63))
-
-
-def _never_empty(statement: Statement) -> bool:
-    """Whether the reduced indices provably have a value at every point of the left side, if their ranges are not empty."""
-    reduced = set(statement.reduced)
-    facts = [c for r in statement.loops if r.index not in reduced for c in r.constraints()]
-    facts += [statement.range_of(i).extent - 1 for i in reduced]
-    limits: dict[Index, tuple[list[sp.Expr], list[sp.Expr]]] = {}
-    for index in reduced:
-        low, high = statement.range_of(index).constraints()
-        limits[index] = ([index - low], [index + high])
-    for condition in statement.domain:
-        inside = [i for i in indices_of(condition) if i in reduced]
-        form = linear(condition)
-        if not inside:
-            facts.append(condition)
-            continue
-        if len(inside) > 1 or form is None or abs(form.coefficient(inside[0])) != 1:
-            return False
-        factor = form.coefficient(inside[0])
-        rest = sp.expand(condition - factor * inside[0])
-        limits[inside[0]][factor < 0].append(-rest if factor > 0 else rest)
-    return all(nonnegative(sp.expand(high - low), facts) for lows, highs in limits.values() for low in lows for high in highs)
 
 
 def _constant(subscript: sp.Expr) -> sp.Expr:

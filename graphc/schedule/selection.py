@@ -1,0 +1,71 @@
+"""Reductions other than sums: where they start, how a value enters them, and whether they may be empty."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from graphc.ir.affine import linear, nonnegative
+from graphc.ir.dtypes import is_float
+from graphc.ir.expr import INFINITY, Call, Compare, Index, Logical, indices_of
+from graphc.ir.nest import Assign, If, Local, Node
+from graphc.ir.statement import Statement
+
+__all__ = ["never_empty", "selection"]
+
+_ZERO, _ONE = sp.Integer(0), sp.Integer(1)
+
+
+def selection(statement: Statement, dtype: str) -> tuple[tuple[Node, ...], tuple[Node, ...], sp.Expr]:
+    """Start, update and result of a reduction."""
+    op, value = statement.op.replace("_split", ""), statement.value
+    best, here = Local("best"), Local("here")
+    if op in ("any", "all"):
+        return (Assign(best, sp.false if op == "any" else sp.true, "bool"),), (
+            Assign(best, Logical("or" if op == "any" else "and", best, value), "bool"),), best
+    if op == "prod":
+        return (Assign(best, _ONE, dtype),), (Assign(best, best * value, dtype),), best
+    sign = "<" if "min" in op else ">"
+    start = Assign(best, _farthest(op, dtype), dtype)
+    if op in ("max", "min"):
+        return (start,), (Assign(best, Call("maximum" if op == "max" else "minimum", best, value), dtype),), best
+    place, first = Local("place"), Local("unset")
+    position: sp.Expr = _ZERO
+    for index in statement.reduced:
+        r = statement.range_of(index)
+        position = sp.expand(position * r.extent + index - r.lower)
+    better = Logical("or", first, Compare(sign, here, best), Logical("and", Compare("!=", here, here), Compare("==", best, best)))
+    update = (
+        Assign(here, value, dtype),
+        If(better, (Assign(best, here, dtype), Assign(place, position, "int64"), Assign(first, sp.false, "bool"))),
+    )
+    return (start, Assign(place, _ZERO, "int64"), Assign(first, sp.true, "bool")), update, place
+
+
+def _farthest(op: str, dtype: str) -> sp.Expr:
+    """The value that every other one replaces."""
+    if is_float(dtype):
+        return INFINITY if "min" in op else -INFINITY
+    return sp.Integer(2**63 - 1) if "min" in op else sp.Integer(-(2**63))
+
+
+def never_empty(statement: Statement) -> bool:
+    """Whether the reduced indices provably have a value at every point of the left side, if their ranges are not empty."""
+    reduced = set(statement.reduced)
+    facts = [c for r in statement.loops if r.index not in reduced for c in r.constraints()]
+    facts += [statement.range_of(i).extent - 1 for i in reduced]
+    limits: dict[Index, tuple[list[sp.Expr], list[sp.Expr]]] = {}
+    for index in reduced:
+        low, high = statement.range_of(index).constraints()
+        limits[index] = ([index - low], [index + high])
+    for condition in statement.domain:
+        inside = [i for i in indices_of(condition) if i in reduced]
+        form = linear(condition)
+        if not inside:
+            facts.append(condition)
+            continue
+        if len(inside) > 1 or form is None or abs(form.coefficient(inside[0])) != 1:
+            return False
+        factor = form.coefficient(inside[0])
+        rest = sp.expand(condition - factor * inside[0])
+        limits[inside[0]][factor < 0].append(-rest if factor > 0 else rest)
+    return all(nonnegative(sp.expand(high - low), facts) for lows, highs in limits.values() for low in lows for high in highs)
