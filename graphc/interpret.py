@@ -128,7 +128,7 @@ def size_value(node: sp.Basic, sizes: Mapping[sp.Basic, int]) -> int:
     if isinstance(node, sp.Integer):
         return int(node)
     if node.is_Symbol:
-        return sizes[node]
+        return int(sizes[node])
     if isinstance(node, FloorDiv):
         return size_value(node.numerator, sizes) // node.divisor
     if isinstance(node, Modulo):
@@ -431,7 +431,7 @@ def _constant(node: sp.Basic) -> Any:
         return bool(node)
     if node in (INFINITY, NAN):
         return math.inf if node == INFINITY else math.nan
-    return int(node) if isinstance(node, sp.Integer) else float(node)  # type: ignore[arg-type]
+    return int(node) if isinstance(node, sp.Integer) else float(node)
 
 
 def _operator(node: sp.Basic) -> Callable[..., Any]:

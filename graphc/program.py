@@ -102,7 +102,7 @@ class Program:
         results = self._runner.run(prepared, sizes, {name: target for name, target in targets.items() if name not in overlapping})
         ordered = []
         for name in self._signature.outputs:
-            value = results[name]
+            value = results[name] if name in results else prepared[name].copy()
             target = targets.get(name)
             if target is not None and value is not target:
                 target[...] = value

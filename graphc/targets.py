@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from graphc.analysis.gathers import Gather, certain_gathers
 from graphc.emit.cpu import CpuModule, EmptyRange, GatherCheck, emit_cpu
 from graphc.emit.cuda import CudaModule, emit_cuda
+from graphc.errors import ArgumentError, GraphcError
 from graphc.interpret import size_value
 from graphc.ir.expr import Access, accesses, undistributing
 from graphc.ir.graph import Graph, reads
-from graphc.ir.nest import Contract, Group
 from graphc.ir.show import Order, statement
 from graphc.ir.statement import Statement
+from graphc.layout import layout_of
 from graphc.passes.expand import expand_functions, expand_logsumexp
 from graphc.passes.pad_copy import copy_padded
 from graphc.passes.prune import merge
-from graphc.runtime.cpu import CpuRunner, Layout
+from graphc.runtime.cpu import CpuRunner
 from graphc.runtime.cuda import CudaRunner
 from graphc.schedule.lower import schedule
 from graphc.schedule.target import CPU, CUDA
@@ -51,12 +52,15 @@ FOR_CUDA = (expand_functions, expand_logsumexp, merge)
 
 
 @undistributing
-def cpu_runner(graph: Graph, header: str, updates: tuple[tuple[str, str], ...], accumulate: str | None, threads: int | None) -> CpuRunner:
+def cpu_runner(
+    graph: Graph, header: str, results: tuple[str, ...], updates: tuple[tuple[str, str], ...], accumulate: str | None, threads: int | None
+) -> CpuRunner:
     """Schedule a canonical graph for the CPU and emit its module.
 
     Args:
         graph: canonical.
         header: docstring of the generated module.
+        results: tensors that the caller gets, in arrays of their own.
         updates: (input, tensor with its new value): written in place where every read of the input happens before.
         accumulate: type of the accumulators of float sums.
         threads: of the team.
@@ -64,7 +68,7 @@ def cpu_runner(graph: Graph, header: str, updates: tuple[tuple[str, str], ...], 
     for step in FOR_CPU:
         graph = step(graph)
     gathers = certain_gathers(graph, statement)
-    in_place = _in_place(graph, updates)
+    in_place = _in_place(graph, tuple((old, new) for old, new in updates if new not in results))
     scheduled, module = _emitted(graph, in_place, header, accumulate)
     known = {(g.tensor, g.target, g.dimension) for g in gathers}
     if in_place and any(isinstance(c, EmptyRange) or (c.tensor, c.target, c.dimension) not in known for c in module.checks):
@@ -75,9 +79,11 @@ def cpu_runner(graph: Graph, header: str, updates: tuple[tuple[str, str], ...], 
     arrays = tuple(
         (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary") for name in module.arrays
     )
-    checks = tuple(_message(check) for check in module.checks)
+    places = {statement(s): f"\n  at {s.location}" for s in graph.statements if s.location is not None}
+    checks = tuple(_message(check, places.get(check.loop, "")) for check in module.checks)
+    tests = tuple(_tested(g, places.get(g.loop, "")) for g in gathers)
     engines = tuple(sorted({tensors[c.writes].dtype for c in module.contractions}))
-    runner = CpuRunner(module.text, module.kernels, arrays, in_place, _layout(scheduled, module), checks, threads, engines, tuple(map(_tested, gathers)))
+    runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout_of(scheduled, module), checks, threads, engines, tests)
     runner.program = CpuProgram(scheduled, module, in_place, threads)
     return runner
 
@@ -144,83 +150,39 @@ def _elementwise(s: Statement, old: str) -> bool:
     return all(a.subscripts == s.subscripts for a in accesses(s.value) if isinstance(a, Access) and a.tensor == old)
 
 
-# ------------------------------------------------------------------------------------------------------------------- sizes
-
-
-def _layout(graph: Graph, module: CpuModule) -> Callable[[Mapping[sp.Basic, int]], Layout]:
-    tensors = graph.by_name()
-
-    def layout(sizes: Mapping[sp.Basic, int]) -> Layout:
-        shapes = {name: tuple(size_value(e, sizes) for e in tensors[name].shape) for name in module.arrays}
-        tables: list[NDArray[Any]] = []
-        for step in module.contractions:
-            tables += _tables(step, shapes, sizes)
-        operations = sum(float(size_value(k.cost, sizes)) for k in module.kernels)
-        return Layout(shapes, tuple(tables), tuple(sizes[s] for s in module.sizes), operations)
-
-    return layout
-
-
-def _tables(step: Contract, shapes: Mapping[str, tuple[int, ...]], sizes: Mapping[sp.Basic, int]) -> list[NDArray[Any]]:
-    """Element offsets of batch, rows, columns and depth in the operands that contain them."""
-    strides = [_strides(shapes[name]) for name in step.operands]
-    start = [sum(size_value(c, sizes) * s for c, s in zip(constant, stride, strict=True)) for constant, stride in zip(step.constants, strides, strict=True)]
-    tables = []
-    for group, operands in ((step.batch, (0, 1, 2)), (step.rows, (0, 1)), (step.columns, (0, 2)), (step.depth, (1, 2))):
-        rows = [_offsets(group, k, strides[k], sizes) for k in operands]
-        if group is step.batch:
-            rows = [row + start[k] for row, k in zip(rows, operands, strict=True)]
-        tables.append(np.ascontiguousarray(np.stack(rows), dtype=np.int64))
-    return tables
-
-
-def _offsets(group: Group, operand: int, strides: tuple[int, ...], sizes: Mapping[sp.Basic, int]) -> NDArray[Any]:
-    total = np.zeros(1, np.int64)
-    for extent, lower, coefficients in zip(group.extents, group.lowers, group.coefficients[operand], strict=True):
-        step = sum(c * s for c, s in zip(coefficients, strides, strict=True))
-        first = size_value(lower, sizes)
-        total = (total[:, None] + step * np.arange(first, first + max(size_value(extent, sizes), 0), dtype=np.int64)[None, :]).reshape(-1)
-    return total
-
-
-def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    strides = [1] * len(shape)
-    for d in range(len(shape) - 2, -1, -1):
-        strides[d] = strides[d + 1] * shape[d + 1]
-    return tuple(strides)
-
-
 # ---------------------------------------------------------------------------------------------------------------- messages
 
 
-def _tested(gather: Gather) -> Callable[[Mapping[str, NDArray[Any]], Mapping[str, tuple[int, ...]]], str]:
-    """The complaint about values of an integer input that lie outside of what they are subscripts of; "" if there are none."""
+def _tested(gather: Gather, place: str) -> Callable[[Mapping[str, NDArray[Any]], Mapping[str, tuple[int, ...]]], GraphcError | None]:
+    """The complaint about values of an integer input that lie outside of what they are subscripts of."""
 
-    def test(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    def test(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> GraphcError | None:
         array, shape = arrays[gather.tensor], shapes[gather.target]
         if not array.size or (array.min() >= 0 and array.max() < shape[gather.dimension]):
-            return ""
+            return None
         check = GatherCheck(gather.tensor, gather.target, gather.dimension, gather.loop)
-        return _complaint(check, 0, array, shape[gather.dimension])
+        return _complaint(check, 0, array, shape[gather.dimension], place)
 
     return test
 
 
-def _complaint(check: GatherCheck, value: int, array: NDArray[Any] | None, extent: int) -> str:
+def _complaint(check: GatherCheck, value: int, array: NDArray[Any] | None, extent: int, place: str) -> GraphcError:
     found = np.argwhere((array < 0) | (array >= extent)) if array is not None else np.empty((0, 0))
-    place, shown = (list(map(int, found[0])), int(array[tuple(found[0])])) if array is not None and len(found) else ("", value)
-    limits = f"0 … {extent - 1}" if extent else "none"
-    return (f"{check.tensor}{place} is {shown}, but it is a subscript of dimension {check.dimension} of {check.target}, "
-            f"which has {extent} elements ({limits}).\n\n    {check.loop}")
+    where, shown = (list(map(int, found[0])), int(array[tuple(found[0])])) if array is not None and len(found) else ("", value)
+    return ArgumentError(
+        f"{check.tensor}{where} is {shown}, but it is a subscript of dimension {check.dimension} of {check.target}, which has {extent} elements "
+        f"(0 … {extent - 1}).\n\n    {check.loop}{place}",
+        fix=f"pass an array {check.tensor} whose values lie in that range.",
+    )
 
 
-def _message(check: GatherCheck | EmptyRange) -> Callable[[int, Mapping[str, NDArray[Any]]], str]:
+def _message(check: GatherCheck | EmptyRange, place: str) -> Callable[[int, Mapping[str, NDArray[Any]]], GraphcError]:
     if isinstance(check, EmptyRange):
-        return lambda value, arrays: f"A reduction over an empty range has no value.\n    {check.loop}"
+        return lambda value, arrays: ArgumentError(
+            f"An extremum over an empty range has no value.\n\n    {check.loop}{place}", fix="give every window at least one element, or use where."
+        )
 
-    def message(value: int, arrays: Mapping[str, NDArray[Any]]) -> str:
-        return _complaint(check, value, arrays.get(check.tensor), arrays[check.target].shape[check.dimension])
+    def message(value: int, arrays: Mapping[str, NDArray[Any]]) -> GraphcError:
+        return _complaint(check, value, arrays.get(check.tensor), arrays[check.target].shape[check.dimension], place)
 
     return message
-
-

@@ -42,7 +42,7 @@ def certain_gathers(graph: Graph, show: Callable[[Statement], str]) -> tuple[Gat
             for dimension, subscript in enumerate(access.subscripts):
                 if isinstance(subscript, Access) and infos[subscript.tensor].is_input and _whole(subscript, statement, infos[subscript.tensor]):
                     key = (subscript.tensor, access.tensor, dimension)
-                    found.setdefault(key, Gather(*key, show(statement)))  # type: ignore[operator]
+                    found.setdefault(key, Gather(*key, show(statement)))
     return tuple(found.values())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.errors import ArgumentError
+from graphc.errors import GraphcError
 from graphc.kernels.contraction import load as load_engine
 from graphc.runtime.cache import load
 from graphc.runtime.pool import Team, default_team
@@ -18,6 +18,9 @@ from graphc.runtime.pool import Team, default_team
 __all__ = ["Binding", "CpuRunner", "Layout"]
 
 Array = NDArray[Any]
+
+REMEMBERED = 8
+"""Sets of sizes whose temporaries are kept for the next call."""
 
 SMALL = 40_000
 """Scalar operations below which a program runs on one thread: the work of about 20 µs."""
@@ -58,16 +61,16 @@ class CpuRunner:
         arrays: tensors in the order of the arguments: (name, dtype, role), role "input", "output" or "temporary".
         in_place: outputs that are written into the array of an input.
         layout: the arrays for given sizes.
-        checks: messages for the codes of the status array: (tensor, message with {value} and {position}).
+        checks: errors for the codes of the status array, from the value found and the arrays.
         threads: of the team; None for the default.
         engines: element types for which the contraction engine is needed.
-        tests: complaints about integer arguments ("" for none), made before anything runs.
+        tests: complaints about integer arguments (None for none), made before anything runs.
     """
 
     def __init__(
         self, source: str, kernels: tuple[Any, ...], arrays: tuple[tuple[str, str, str], ...], in_place: Mapping[str, str],
-        layout: Callable[[Mapping[Any, int]], Layout], checks: tuple[Callable[[int, Mapping[str, Array]], str], ...], threads: int | None,
-        engines: tuple[str, ...] = (), tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]]], str], ...] = (),
+        layout: Callable[[Mapping[Any, int]], Layout], checks: tuple[Callable[[int, Mapping[str, Array]], GraphcError], ...], threads: int | None,
+        engines: tuple[str, ...] = (), tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]]], GraphcError | None], ...] = (),
     ) -> None:
         self.source, self.kernels = source, kernels
         self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
@@ -91,11 +94,13 @@ class CpuRunner:
         module = self.compiled()
         binding = self._bindings.get(id(sizes))
         if binding is None:
+            if len(self._bindings) >= REMEMBERED:
+                self._bindings.pop(next(iter(self._bindings)))
             binding = self._bindings[id(sizes)] = Binding(self._layout(sizes))
         layout = binding.layout
         for test in self._tests:
             if complaint := test(arrays, layout.shapes):
-                raise ArgumentError(complaint)
+                raise complaint
         with binding.lock:
             temporaries = binding.free.pop() if binding.free else self._temporaries(layout)
         status = np.zeros(2, np.int64)
@@ -114,7 +119,7 @@ class CpuRunner:
         team.run(module.start, status, *arguments, *layout.tables, *layout.sizes)
         if status[0]:
             everything = {**arrays, **temporaries, **results}
-            raise ArgumentError(self._checks[int(status[0]) - 1](int(status[1]), everything))
+            raise self._checks[int(status[0]) - 1](int(status[1]), everything)
         with binding.lock:
             binding.free.append(temporaries)
         return results
