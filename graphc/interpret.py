@@ -136,9 +136,9 @@ def size_value(node: sp.Basic, sizes: Mapping[sp.Basic, int]) -> int:
     if isinstance(node, sp.Add):
         return sum(size_value(a, sizes) for a in node.args)
     if isinstance(node, sp.Mul):
-        return math.prod(size_value(a, sizes) for a in node.args)
+        return int(math.prod(size_value(a, sizes) for a in node.args))
     if isinstance(node, sp.Pow) and isinstance(node.exp, sp.Integer) and node.exp > 0:
-        return size_value(node.base, sizes) ** int(node.exp)
+        return int(size_value(node.base, sizes) ** int(node.exp))
     raise InternalError(f"{node} is not an integer expression in sizes.")
 
 

@@ -200,6 +200,8 @@ def parameters(*tensors: Tensor) -> list[Tensor]:
     >>> gc.parameters(L)
     [W(3)]
     """
+    for tensor in tensors:
+        _check_tensor(tensor, "parameters")
     found = [t for t in _reachable(tensors) if t.kind == "parameter" and not t.statements]
     return sorted(found, key=lambda t: t.serial)
 
