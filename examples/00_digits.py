@@ -7,21 +7,22 @@ Writes pictures/digits_network.{svg,png}, pictures/digits_loss.png and pictures/
 import time
 from pathlib import Path
 
-import graphc as gc
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 from tqdm import trange
 
+import graphc as gc
+
 PICTURES, BATCH, EPOCHS = Path("pictures"), 64, 8
 N = gc.dim("N")
-n, f, c, i, j, k, l, m, y, x, r, s = gc.indices("n f c i j k l m y x r s")
+n, f, c, i, j, y, x, r, s = gc.indices("n f c i j y x r s")
 
 
 def conv(name, image, size, kernels, channels):
     """A 5×5 convolution that keeps the size, and relu."""
-    w, b, out = gc.parameter(f"{name}.weight", kernels, channels, 5, 5, init="he_uniform"), gc.parameter(f"{name}.bias", kernels, init="zeros"), gc.tensor(name)
-    p, q = gc.index("p", size), gc.index("q", size)
+    w, b = gc.parameter(f"{name}.weight", kernels, channels, 5, 5, init="he_uniform"), gc.parameter(f"{name}.bias", kernels, init="zeros")
+    p, q, out = gc.index("p", size), gc.index("q", size), gc.tensor(name)
     out[n, f, p, q] = gc.relu(gc.sum(gc.pad(image, 0)[n, c, p + r - 2, q + s - 2] * w[f, c, r, s], over=(c, r, s)) + b[f])
     return out, [w, b]
 
@@ -34,7 +35,9 @@ def pool(name, image, size):
 
 
 def linear(name, vector, outputs, inputs, function=lambda u: u):
-    w, b, out = gc.parameter(f"{name}.weight", outputs, inputs, init="he_uniform"), gc.parameter(f"{name}.bias", outputs, init="zeros"), gc.tensor(name)
+    """A matrix product, a bias and a function."""
+    w, b = gc.parameter(f"{name}.weight", outputs, inputs, init="he_uniform"), gc.parameter(f"{name}.bias", outputs, init="zeros")
+    out = gc.tensor(name)
     out[n, i] = function(gc.sum(vector[n, j] * w[i, j], over=j) + b[i])
     return out, [w, b]
 
@@ -71,7 +74,7 @@ def momentum(parameters, gradients, rate=0.02, friction=0.9):
     updates = {}
     for w, g in zip(parameters, gradients, strict=True):
         v, v_new, w_new = gc.parameter(f"{w.name}.v", *w.shape, init="zeros"), gc.tensor(f"{w.name}.v_new"), gc.tensor(f"{w.name}.new")
-        at = (k, l, y, x)[: w.ndim]
+        at = (i, j, y, x)[: w.ndim]
         v_new[at] = friction * v[at] + g[at]
         w_new[at] = w[at] - rate * v_new[at]
         updates |= {v: v_new, w: w_new}

@@ -4,19 +4,21 @@ The loss is quadratic in the weights, so its gradient is linear: a handful of ca
 equations, and the best fit is one small linear system. Writes pictures/regression.png.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
-import graphc as gc
 import matplotlib.pyplot as plt
 import numpy as np
+
+import graphc as gc
 
 PICTURES = Path("pictures")
 POINTS = np.array([(10, 6), (15, 9), (20, 11), (25, 12), (29, 13), (40, 11), (50, 10), (60, 9)], float)
 
 N, K = gc.dims("N K")
 n, k = gc.indices("n k")
-features, t, w, penalty = gc.tensor("features", N, K, dtype="float64"), gc.tensor("t", N, dtype="float64"), gc.tensor("w", K, dtype="float64"), gc.tensor(
-    "penalty", (), dtype="float64")
+features, t = gc.tensor("features", N, K, dtype="float64"), gc.tensor("t", N, dtype="float64")
+w, penalty = gc.tensor("w", K, dtype="float64"), gc.tensor("penalty", (), dtype="float64")
 y, loss = gc.tensors("y loss")
 y[n] += features[n, k] * w[k]
 loss[()] += (y[n] - t[n]) ** 2
@@ -63,7 +65,7 @@ def main() -> None:
     random = np.random.default_rng(0)
     difference = gc.check_grad(loss, w, features=powers(POINTS[:, 0], 3), t=POINTS[:, 1], w=random.normal(size=4), penalty=0.1)
     print(f"numeric check: {difference:.1e} relative difference")
-    assert all(a > b for a, b in zip(losses, losses[1:], strict=False)), "a higher degree fits better"
+    assert all(a > b for a, b in pairwise(losses)), "a higher degree fits better"
     assert bends[0] > 5 * bends[1] > 5 * bends[2] / 2, "the penalty tames the weights"
 
 

@@ -5,9 +5,10 @@ Writes pictures/svm_and_softmax.png.
 
 from pathlib import Path
 
-import graphc as gc
 import matplotlib.pyplot as plt
 import numpy as np
+
+import graphc as gc
 
 PICTURES = Path("pictures")
 PICTURES.mkdir(exist_ok=True)
@@ -26,7 +27,7 @@ examples = np.array([[10, -2, 3], [10, 9, 9], [10, -100, -100]], float)
 hinge, entropy = losses(scores=examples, label=np.zeros(3, "int64"))
 print("\nscores             SVM    softmax")
 for row, a, b in zip(examples, hinge, entropy, strict=True):
-    print(f"{str(row.astype(int).tolist()):18} {a:4.0f}    {b:.7f}")
+    print(f"{row.astype(int).tolist()!s:18} {a:4.0f}    {b:.7f}")
 
 zero = {classes: float(losses(scores=np.zeros((1, classes)), label=np.zeros(1, "int64"))[1][0]) for classes in (2, 3, 10)}
 print("softmax loss at zero weights:", ", ".join(f"{value:.6f} = ln {classes}" for classes, value in zero.items()))

@@ -5,8 +5,9 @@
 
 from pathlib import Path
 
-import graphc as gc
 import numpy as np
+
+import graphc as gc
 
 PICTURES = Path("pictures")
 PICTURES.mkdir(exist_ok=True)

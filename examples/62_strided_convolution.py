@@ -5,8 +5,9 @@ Writes pictures/strided_convolution.svg.
 
 from pathlib import Path
 
-import graphc as gc
 import numpy as np
+
+import graphc as gc
 
 PICTURES = Path("pictures")
 PICTURES.mkdir(exist_ok=True)
@@ -51,5 +52,6 @@ print(f"numeric check: {difference:.1e} relative difference")
 singles = {name: a.astype("float32") for name, a in arrays.items()}
 result = gc.compile(out)(**singles)
 windows = np.lib.stride_tricks.sliding_window_view(arrays["image"], (3, 3), axis=(2, 3))[:, :, ::2, ::2]
-np.testing.assert_allclose(result, np.einsum("ncpqrs,fcrs->nfpq", windows, arrays["weight"]) + arrays["bias"][:, None, None], rtol=1e-4, atol=1e-5)
+expected = np.einsum("ncpqrs,fcrs->nfpq", windows, arrays["weight"]) + arrays["bias"][:, None, None]
+np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
 assert result.shape == (2, 2, 3, 3) and out.shape[2:] == (3, 3)

@@ -30,7 +30,7 @@ from graphc.targets import CpuProgram
 
 __all__ = ["save"]
 
-_RESERVED = {"BUFFERS", "buffers", "generator", "init", "np", "seed", "sizes", "state", "status", "tables", "temporaries", "waiting"}
+_RESERVED = {"BUFFERS", "buffers", "generator", "init", "np", "seed", "sizes", "state", "status", "tables", "temporaries"}
 """Names that the text uses beside those of tensors, sizes and kernels."""
 
 
@@ -75,6 +75,10 @@ class _Saved:
         self.graph, self.signature, self.results = graph, signature, program.graph.outputs
         self.tensors: dict[str, Tensor] = {**program.graph.by_name(), **{t.name: t for t in signature.inputs}}
         self.updated = dict(signature.updates)
+        self.gathers, known = program.gathers, {(g.tensor, g.target, g.dimension) for g in program.gathers}
+        # Codes in the status array; a certain gather never leaves one, because its values were tested before.
+        self.checks = self.module.checks
+        self.judged = any(isinstance(c, EmptyRange) or (c.tensor, c.target, c.dimension) not in known for c in self.checks)
         self.held = [t for t in signature.inputs if t.kind == "parameter" or t.name in self.updated]
         self.has_init = bool(self.held) and not any(callable(t.init) for t in self.held)
         self.temporaries = [n for n in self.module.arrays if not self.tensors[n].is_input and n not in self.results]
@@ -94,7 +98,8 @@ class _Saved:
         needed = {
             "team_for": True, "argument": self.signature.inputs, "fit": self.signature.inputs, "refusal": self.signature.inputs,
             "updated": self.updated, "separate": self.updated, "unshared": self.updated, "write_back": self.updated,
-            "judge": self.module.checks, "offsets": self.module.contractions, "borrowed": self.temporaries,
+            "within": self.gathers, "judge": self.judged, "offsets": self.module.contractions, "remembered": self.module.contractions,
+            "borrowed": self.temporaries, "give_back": self.temporaries,
         }
         yield from (("graphc.runtime.saved", name) for name, reason in needed.items() if reason)
         if self.temporaries:
@@ -117,6 +122,8 @@ class _Saved:
         inputs = [t.name for t in self.signature.inputs]
         sizes = {s for t in self.tensors.values() for e in t.shape for s in sizes_of(e)} | set(self.module.sizes)
         names = {name: free(name) for name in dict.fromkeys((*inputs, *self.module.arrays, *self.results))}
+        given = dict.fromkeys((*self.signature.outputs, *self.updated.values()))
+        self.copied = {name: free(f"{name}_given") for name in given if self.tensors[name].is_input}
         return names, {size: free(str(size)) for size in sorted(sizes, key=str)}
 
     # -------------------------------------------------------------------------------------------------------- text
@@ -163,7 +170,7 @@ class _Saved:
         if not self.module.contractions:
             return []
         described = "Offsets of the elements that contractions meet: batch, rows, columns and depth of each."
-        lines = ["@cache", f"def tables({self._arguments()}):", f'    """{described}"""']
+        lines = ["@remembered", f"def tables({self._arguments()}):", f'    """{described}"""']
         lines += [f'    load("{dtype}")' for dtype in sorted({self.tensors[c.writes].dtype for c in self.module.contractions})]
         lines.append("    return (")
         for step in self.module.contractions:
@@ -212,43 +219,55 @@ class _Saved:
         return [*(["state"] if held else []), *(self.names[t.name] for t in self.signature.inputs if t.name not in held)]
 
     def _function(self) -> list[str]:
-        body = [*self._described(), *self._received(), *self._bound()]
-        body += [line for check in self.graph.checks for line in self._check(check)]
-        body += [*self._separated(), *self._allocated(), "status = np.zeros(2, np.int64)", *self._run()]
+        body = [*self._received(), *self._bound(), *(line for check in self.graph.checks for line in self._check(check))]
+        body += [*self._tested(), *self._separated(), *self._allocated(), "status = np.zeros(2, np.int64)", *self._run()]
+        results = {**self.names, **self.copied}
         if self.updated:
-            body.append(f"write_back(state, {self._dictionary(self.updated)})")
-        body.append(f"return {structured(self.signature.structure([self.names[n] for n in self.signature.outputs]))}")
-        return [f"def {self.function}({', '.join(self._parameters())}):", *(part for line in body for part in wrapped_call(line))]
+            body.append(f"write_back(state, {self._dictionary({name: results[new] for name, new in self.updated.items()})})")
+        body.append(f"return {structured(self.signature.structure([results[n] for n in self.signature.outputs]))}")
+        described = [f"    {line}".rstrip() for line in self._described()]
+        head = f"def {self.function}({', '.join(self._parameters())}):"
+        return [head, *described, *(part for line in body for part in wrapped_call(line))]
+
+    def _tested(self) -> Iterator[str]:
+        """Subscripts in integer arguments lie inside of what they point into."""
+        for gather in self.gathers:
+            extent = self._size(self.tensors[gather.target].shape[gather.dimension])
+            subscripts = f"{quoted(gather.tensor)}, {self.names[gather.tensor]}"
+            yield f"within({subscripts}, {quoted(gather.target)}, {gather.dimension}, {extent}, {quoted(gather.loop)})"
 
     def _separated(self) -> Iterator[str]:
         """What is updated in place shares no memory with anything else."""
         if not self.updated:
             return
         if len(self.updated) > 1:
-            yield f"separate({self._dictionary({name: name for name in self.updated})})"
+            yield f"separate({self._dictionary({name: self.names[name] for name in self.updated})})"
         changed = ", ".join(self.names[n] for n in self.updated)
         others = [self.names[t.name] for t in self.signature.inputs if t.name not in self.updated]
         yield from (f"{name} = unshared({name}, {changed})" for name in others)
 
     def _allocated(self) -> Iterator[str]:
+        yield from (f"{copy} = {self.names[name]}.copy()" for name, copy in self.copied.items())
         sizes = self._arguments()
         if self.temporaries:
-            yield f"waiting = BUFFERS.setdefault(({sizes}{',' * (len(self.sizes) == 1)}), [])"
             names = ", ".join(self.names[n] for n in self.temporaries)
-            yield f"[{names}] = buffers = borrowed(waiting, {', '.join(['temporaries', *self.sizes.values()])})"
+            yield f"sizes = ({sizes}{',' * (len(self.sizes) == 1)})"
+            yield f"[{names}] = buffers = borrowed(BUFFERS, sizes, temporaries)"
         for name in self.results:
-            tensor, other = self.tensors[name], self.in_place.get(name)
-            if not tensor.is_input:
-                made = self.names[other] if other else f'np.empty({self._shape(name)}, "{tensor.dtype}")'
+            other = self.in_place.get(name)
+            if not self.tensors[name].is_input:
+                made = self.names[other] if other else f'np.empty({self._shape(name)}, "{self.tensors[name].dtype}")'
                 yield f"{self.names[name]} = {made}"
 
-    def _dictionary(self, names: Mapping[str, str]) -> str:
-        return "{" + ", ".join(f"{quoted(name)}: {self.names[value]}" for name, value in names.items()) + "}"
+    @staticmethod
+    def _dictionary(names: Mapping[str, str]) -> str:
+        return "{" + ", ".join(f"{quoted(name)}: {variable}" for name, variable in names.items()) + "}"
 
     def _described(self) -> list[str]:
         shapes = {t.name: f"{t.dtype} ({', '.join(map(expression, t.shape))})" for t in self.signature.inputs}
         held = {t.name for t in self.held}
-        lines = [f'"""Compute {", ".join(self.signature.outputs) or "the updates"}.', "", "Args:"]
+        computed = ", ".join(self.signature.outputs) or "the updates"
+        lines = [*textwrap.wrap(f'"""Compute {computed}.', 120), "", "Args:"]
         if held:
             lines.append("    state: a dictionary with the arrays")
             lines += [f"        {name}: {shapes[name]}{', updated' if name in self.updated else ''}" for name in shapes if name in held]
@@ -314,14 +333,14 @@ class _Saved:
         values = [self.sizes[s] for s in self.module.sizes]
         threads = f", {self.threads}" if self.threads else ""
         yield f"team_for({cost}{threads}).run(start, {', '.join(['status', *arrays, *tables, *values])})"
-        if self.module.checks:
-            yield f"judge(status, {', '.join(map(self._verdict, self.module.checks))})"
+        if self.judged:
+            yield f"judge(status, {', '.join(map(self._verdict, self.checks))})"
         if self.temporaries:
-            yield "waiting.append(buffers)"
+            yield "give_back(BUFFERS, sizes, buffers)"
 
     def _verdict(self, check: GatherCheck | EmptyRange) -> str:
         if isinstance(check, EmptyRange):
-            return quoted(f"A reduction over an empty range has no value.\n  {check.loop}")
+            return quoted(f"An extremum over an empty range has no value.\n  {check.loop}")
         held = self.names[check.tensor] if check.tensor in self.module.arrays else "None"
         subscripts = f"{quoted(check.tensor)}, {held}"
         return f"({subscripts}, {quoted(check.target)}, {self.names[check.target]}, {check.dimension}, {quoted(check.loop)})"

@@ -21,9 +21,10 @@ import sympy as sp
 from sympy.core.symbol import Str
 
 from graphc.errors import ArgumentError, InternalError
+from graphc.ir.affine import Linear, linear
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import (
-    INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where, indices_of,
+    INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where, indices_of,
 )
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph
@@ -32,7 +33,8 @@ from graphc.ir.statement import Range, Statement
 
 __all__ = ["interpret", "size_value"]
 
-Environment = dict[sp.Basic, Any]
+Environment = dict[str, Any]
+"""Values of indices by name; sizes are constants."""
 
 
 class _Dropped(Exception):
@@ -105,10 +107,12 @@ def _smallest(a: Any, b: Any) -> Any:
 
 _SCALAR: dict[str, Callable[..., Any]] = {
     "exp": _either(_guarded(math.exp), cmath.exp),
-    "expm1": _either(_guarded(math.expm1), lambda x: cmath.exp(x) - 1 if abs(x) > 1e-4 else complex(math.expm1(x.real), math.exp(x.real) * x.imag)),
+    "expm1": _either(
+        _guarded(math.expm1), lambda x: cmath.exp(x) - 1 if abs(x) > 1e-4 else complex(math.expm1(x.real), math.exp(x.real) * x.imag)),
     "log": _either(_guarded(math.log, -math.inf), cmath.log),
     "log1p": _either(_guarded(math.log1p, -math.inf), lambda x: complex(math.log1p(x.real), x.imag / (1 + x.real))),
-    "sin": _either(_guarded(math.sin), cmath.sin), "cos": _either(_guarded(math.cos), cmath.cos), "tan": _either(_guarded(math.tan), cmath.tan),
+    "sin": _either(_guarded(math.sin), cmath.sin), "cos": _either(_guarded(math.cos), cmath.cos),
+    "tan": _either(_guarded(math.tan), cmath.tan),
     "tanh": _either(math.tanh, cmath.tanh), "sigmoid": _sigmoid, "softplus": _softplus, "erf": _erf,
     "abs": lambda x: x if _real(x) >= 0 else -x, "sign": _sign,
     "floor": _rounded(math.floor), "ceil": _rounded(math.ceil), "round": _rounded(round),
@@ -162,7 +166,7 @@ def _quotient(top: Any, value: Any) -> Any:
 
 
 Code = Callable[[Environment], Any]
-"""An expression as a Python function of the values of indices and sizes."""
+"""An expression as a Python function of the values of indices."""
 
 
 @dataclass
@@ -172,8 +176,8 @@ class _Loops:
     statement: Statement
     subscripts: list[Code]
     value: Code
-    free: dict[sp.Basic, range]
-    reduced: dict[sp.Basic, range]
+    free: dict[str, range]
+    reduced: dict[str, range]
     outer: list[Code]
     domain: list[Code]
 
@@ -188,22 +192,24 @@ class _Machine:
     sizes: dict[sp.Basic, int]
     arrays: dict[str, np.ndarray[Any, Any]]
     complex_step: bool = False
-    done: dict[tuple[str, tuple[int, ...]], Any] = field(default_factory=dict)
     active: set[tuple[str, tuple[int, ...]]] = field(default_factory=set)
     scatters: dict[int, dict[tuple[int, ...], Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tensors = self.graph.by_name()
         self.shapes = {t.name: tuple(size_value(e, self.sizes) for e in t.shape) for t in self.graph.tensors}
+        self.done: dict[str, dict[tuple[int, ...], Any]] = {
+            t.name: dict(np.ndenumerate(self.arrays[t.name].astype(object))) if t.name in self.arrays else {} for t in self.graph.tensors
+        }
         self.definitions = {name: [self._loops(s) for s in found] for name, found in self.graph.definitions().items()}
 
     def _loops(self, statement: Statement) -> _Loops:
-        spans = {r.index: self._span(r) for r in statement.ranges}
+        spans = {r.index.name: self._span(r) for r in statement.ranges}
         coder, free = _Coder(self, statement), set(statement.free)
         domain = [(coder.code(d), set(indices_of(d)) <= free) for d in statement.domain]
         return _Loops(
             statement, coder._pointing(statement.target, statement.subscripts), coder.code(statement.value),
-            {i: spans[i] for i in statement.free}, {i: spans[i] for i in statement.reduced},
+            {i.name: spans[i.name] for i in statement.free}, {i.name: spans[i.name] for i in statement.reduced},
             [code for code, outside in domain if outside], [code for code, _ in domain],
         )
 
@@ -212,19 +218,20 @@ class _Machine:
 
     # ------------------------------------------------------------------------------------------------- elements
     def element(self, name: str, where: tuple[int, ...]) -> Any:
+        known = self.done[name]
+        value = known.get(where)
+        if value is not None:
+            return value
         if name in self.arrays:
             self._bounds(name, where)
-            return self.arrays[name][where].item()
-        key = (name, where)
-        if key not in self.done:
-            if key in self.active:
-                raise InternalError(f"{name}[{','.join(map(str, where))}] depends on itself.")
-            self.active.add(key)
-            try:
-                self.done[key] = self._computed(name, where)
-            finally:
-                self.active.discard(key)
-        return self.done[key]
+        if (name, where) in self.active:
+            raise InternalError(f"{name}[{','.join(map(str, where))}] depends on itself.")
+        self.active.add((name, where))
+        try:
+            known[where] = self._computed(name, where)
+        finally:
+            self.active.discard((name, where))
+        return known[where]
 
     def _bounds(self, name: str, where: tuple[int, ...]) -> None:
         for dimension, (position, extent) in enumerate(zip(where, self.shapes[name], strict=True)):
@@ -266,10 +273,10 @@ class _Machine:
 
     def _matching(self, loops: _Loops, where: tuple[int, ...]) -> Iterator[Environment]:
         """Values of the free indices with which the left side is `where`."""
-        fixed: Environment = dict(self.sizes)
+        fixed: Environment = {}
         for subscript, position in zip(loops.statement.subscripts, where, strict=True):
             if isinstance(subscript, Index):
-                if fixed.setdefault(subscript, position) != position or position not in loops.free[subscript]:
+                if fixed.setdefault(subscript.name, position) != position or position not in loops.free[subscript.name]:
                     return
         for environment in _points({i: span for i, span in loops.free.items() if i not in fixed}, fixed):
             if all(s(environment) == p for s, p in zip(loops.subscripts, where, strict=True)):
@@ -279,7 +286,7 @@ class _Machine:
         key = id(loops)
         if key not in self.scatters:
             sums: dict[tuple[int, ...], Any] = {}
-            for environment in _points({**loops.free, **loops.reduced}, dict(self.sizes)):
+            for environment in _points({**loops.free, **loops.reduced}, {}):
                 if all(test(environment) >= 0 for test in loops.domain):
                     try:
                         value = loops.value(environment)
@@ -292,12 +299,12 @@ class _Machine:
         return self.scatters[key]
 
 
-def _points(spans: dict[sp.Basic, range], environment: Environment) -> Iterator[Environment]:
+def _points(spans: dict[str, range], environment: Environment) -> Iterator[Environment]:
     for values in itertools.product(*spans.values()):
         yield {**environment, **dict(zip(spans, values, strict=True))}
 
 
-def _reduced(op: str, body: Code, spans: dict[sp.Basic, range], domain: list[Code], environment: Environment, statement: Statement) -> Any:
+def _reduced(op: str, body: Code, spans: dict[str, range], domain: list[Code], environment: Environment, statement: Statement) -> Any:
     terms, positions = [], []
     for point in _points(spans, environment):
         if all(test(point) >= 0 for test in domain):
@@ -328,19 +335,33 @@ class _Coder:
         if isinstance(node, sp.Integer | sp.Number) or node in (INFINITY, NAN, sp.true, sp.false):
             value = _constant(node)
             return lambda env: value
-        if node.is_Symbol:
-            return lambda env: env[node]
+        if node in self.machine.sizes:
+            size = self.machine.sizes[node]
+            return lambda env: size
+        if isinstance(node, sp.Symbol):
+            name = node.name
+            return lambda env: env[name]
+        if isinstance(node, sp.Add) and (form := linear(node)) is not None and all(isinstance(a, Index | Size) for a, _ in form.terms):
+            return self._affine(form)
         if isinstance(node, BoundaryAccess):
             return self._boundary(node)
         if isinstance(node, Reduce):
             body, domain = self.code(node.body), [self.code(d) for d in node.domain]
-            spans: dict[sp.Basic, range] = {i: self.machine._span(self.statement.range_of(i)) for i in node.indices}
+            spans = {i.name: self.machine._span(self.statement.range_of(i)) for i in node.indices}
             return lambda env: _reduced(node.op, body, spans, domain, env, self.statement)
         if isinstance(node, Access):
             element, name = self.machine.element, node.tensor
             subscripts = self._pointing(name, node.subscripts)
             return lambda env: element(name, tuple(int(_real(s(env))) for s in subscripts))
         return self._operation(node)
+
+    def _affine(self, form: Linear) -> Code:
+        constant = form.constant + sum(c * self.machine.sizes[a] for a, c in form.terms if a in self.machine.sizes)
+        terms = [(a.name, c) for a, c in form.terms if a not in self.machine.sizes]
+        if len(terms) == 1 and terms[0][1] == 1:
+            name = terms[0][0]
+            return lambda env: env[name] + constant
+        return lambda env: sum([c * env[i] for i, c in terms], constant)
 
     def _pointing(self, target: str, subscripts: tuple[sp.Expr, ...], dimensions: Sequence[int] | None = None) -> list[Code]:
         """The subscripts as functions; elements of integer tensors must point into `target` (in `dimensions`, by default all)."""
@@ -359,9 +380,10 @@ class _Coder:
             position = int(_real(value(env)))
             if not 0 <= position < extent:
                 where = [int(_real(s(env))) for s in place]
+                line = f"\n  at {statement.location}" if statement.location else ""
                 raise ArgumentError(
-                    f"{subscript.tensor}{where} is {position}, but it is a subscript of dimension {dimension} of {target}, which has {extent} elements "
-                    f"(0 … {extent - 1}).\n\n    {statement_body(statement)}" + (f"\n  at {statement.location}" if statement.location else ""),
+                    f"{subscript.tensor}{where} is {position}, but it is a subscript of dimension {dimension} of {target}, "
+                    f"which has {extent} elements (0 … {extent - 1}).\n\n    {statement_body(statement)}{line}",
                     fix=f"pass an array {subscript.tensor} whose values lie in that range.",
                 )
             return position
@@ -392,9 +414,9 @@ class _Coder:
         row = FUNCTIONS[node.function]
         if row.expansion is None:
             raise InternalError(f"The interpreter does not know the function {node.function}.")
-        symbols = [sp.Symbol(f"argument_{k}") for k in range(len(node.arguments))]
+        symbols = [sp.Symbol(f"argument {k}") for k in range(len(node.arguments))]
         body, arguments = self.code(sp.sympify(row.expansion(*symbols))), [self.code(a) for a in node.arguments]
-        return lambda env: body({**env, **{s: a(env) for s, a in zip(symbols, arguments, strict=True)}})
+        return lambda env: body({**env, **{s.name: a(env) for s, a in zip(symbols, arguments, strict=True)}})
 
     def _boundary(self, node: BoundaryAccess) -> Code:
         element, shape = self.machine.element, self.machine.shapes[node.tensor]

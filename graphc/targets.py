@@ -28,7 +28,8 @@ from graphc.runtime.cuda import CudaRunner
 from graphc.schedule.lower import schedule
 from graphc.schedule.target import CPU, CUDA
 
-__all__ = ["cpu_runner", "cuda_module", "cuda_runner"]
+__all__ = ["CpuProgram", "cpu_runner", "cuda_module", "cuda_runner"]
+
 
 @dataclass(frozen=True, slots=True)
 class CpuProgram:
@@ -39,12 +40,14 @@ class CpuProgram:
         module: its text.
         in_place: outputs that are written into the array of an input.
         threads: of the team; None for the default.
+        gathers: integer arguments whose values are tested before anything runs.
     """
 
     graph: Graph
     module: CpuModule
     in_place: Mapping[str, str]
     threads: int | None
+    gathers: tuple[Gather, ...]
 
 
 FOR_CPU = (expand_functions, expand_logsumexp, copy_padded, merge)
@@ -84,7 +87,7 @@ def cpu_runner(
     tests = tuple(_tested(g, places.get(g.loop, "")) for g in gathers)
     engines = tuple(sorted({tensors[c.writes].dtype for c in module.contractions}))
     runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout_of(scheduled, module), checks, threads, engines, tests)
-    runner.program = CpuProgram(scheduled, module, in_place, threads)
+    runner.program = CpuProgram(scheduled, module, in_place, threads, gathers)
     return runner
 
 

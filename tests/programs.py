@@ -190,7 +190,7 @@ class _Writer:
     def __init__(self, seed: int) -> None:
         self.seed, self.random = seed, Random(seed)
         r = self.random
-        self.sizes = {name: r.randint(2, 4) for name in r.sample(("N", "M", "K"), r.randint(1, 2))} if r.random() < 0.75 else {}
+        self.sizes = {name: r.choice((2, 2, 3, 3, 4)) for name in r.sample(("N", "M", "K"), r.randint(1, 2))} if r.random() < 0.75 else {}
         self.inputs: dict[str, str] = {}
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
         self.known: list[Known] = []
@@ -217,7 +217,7 @@ class _Writer:
     def extent(self) -> Extent:
         if self.sizes and self.chance(0.6):
             return Extent(((self.pick(*self.sizes), 1),), 0)
-        return literal(self.random.randint(2, 4))
+        return literal(self.pick(2, 2, 3, 3, 4))
 
     def loop(self, upper: Extent | None = None, declared: bool | None = None) -> Loop:
         name = next(n for n in _NAMES if n not in {x.name for x in self.loops})
@@ -753,7 +753,17 @@ class _Writer:
             unread = self.known[-1:]
         for tensor in unread:
             self.total(tensor)
+        for name in self.sizes:
+            self.bind(Extent(((name, 1),), 0))
         return RandomProgram(self.seed, self.sizes, self.inputs, tuple(self.blocks), self.arrays)
+
+    def bind(self, size: Extent) -> None:
+        """A contribution to L of an input that gives a size its value, whatever the rest of the program reads."""
+        self.begin()
+        loop, vector = self.loop(size, False), self.input((size,))
+        self.lines = []
+        self.emit("L[()]", "+=", f"{self.number()}*{vector.name}[{loop.name}]")
+        self.blocks.append(tuple(self.lines))
 
     def total(self, tensor: Known) -> None:
         """A contribution to L that depends on every element of a tensor."""

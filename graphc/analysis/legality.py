@@ -22,6 +22,10 @@ from graphc.ir.tensor import Tensor
 __all__ = ["Touch", "check_program", "ensured", "in_range", "touches"]
 
 
+_Seen = set[tuple[sp.Expr, ...]]
+"""Violations that a check tests already: derived statements repeat the accesses of the program they come from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Touch:
     """An access together with the inequalities that hold wherever it is evaluated."""
@@ -104,7 +108,7 @@ def ensured(checks: Iterable[Check]) -> tuple[sp.Expr, ...]:
     return tuple(sp.expand(-c.violation[0] - 1) for c in checks if len(c.violation) == 1)
 
 
-def _check_touch(touch: Touch, statement: Statement, tensors: Mapping[str, Tensor]) -> Iterator[Check]:
+def _check_touch(touch: Touch, statement: Statement, tensors: Mapping[str, Tensor], seen: _Seen) -> Iterator[Check]:
     access = touch.access
     shape = tensors[access.tensor].shape
     modes = access.modes if isinstance(access, BoundaryAccess) else ("",) * len(shape)
@@ -115,7 +119,7 @@ def _check_touch(touch: Touch, statement: Statement, tensors: Mapping[str, Tenso
             continue
         if linear(subscript) is None:
             how = "is empty although it is read through an integer tensor"
-            yield from _limit(sp.expand(extent - 1), touch, statement, dimension, how, tensors)
+            yield from _limit(sp.expand(extent - 1), touch, statement, dimension, how, tensors, seen)
             continue
         low, high = subscript, sp.expand(extent - 1 - subscript)
         if mode == "clamp":
@@ -123,8 +127,8 @@ def _check_touch(touch: Touch, statement: Statement, tensors: Mapping[str, Tenso
         elif mode in ("wrap", "reflect"):
             reach = 0 if mode == "wrap" else -1
             low, high = sp.expand(subscript + extent + reach), sp.expand(2 * extent - 1 + reach - subscript)
-        yield from _limit(low, touch, statement, dimension, "may be negative" if not mode else _REACH[mode], tensors)
-        yield from _limit(high, touch, statement, dimension, "may lie behind the last element" if not mode else _REACH[mode], tensors)
+        yield from _limit(low, touch, statement, dimension, "may be negative" if not mode else _REACH[mode], tensors, seen)
+        yield from _limit(high, touch, statement, dimension, "may lie behind the last element" if not mode else _REACH[mode], tensors, seen)
 
 
 _REACH = {
@@ -149,11 +153,13 @@ def _marked(statement: Statement, culprit: sp.Basic | None = None) -> tuple[str,
 
 
 def _limit(
-    expression_: sp.Expr, touch: Touch, statement: Statement, dimension: int, how: str, tensors: Mapping[str, Tensor]
+    expression_: sp.Expr, touch: Touch, statement: Statement, dimension: int, how: str, tensors: Mapping[str, Tensor], seen: _Seen
 ) -> Iterator[Check]:
+    """The check that the expression is ≥ 0, unless it is proved or another access needs the same."""
     violation = _violation(expression_, touch.facts)
-    if violation is None:
+    if violation is None or violation in seen:
         return
+    seen.add(violation)
     access, tensor = touch.access, tensors[touch.access.tensor]
     order = Order.of(statement)
     shape = ", ".join(expression(e) for e in tensor.shape)
@@ -191,6 +197,7 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
     tensors = graph.by_name()
     definitions = graph.definitions()
     checks: dict[Check, None] = {}
+    seen: _Seen = set()
     for tensor in graph.tensors:
         for dimension, extent in enumerate(tensor.shape):
             if not (extent.is_Integer or extent.is_Symbol):
@@ -199,7 +206,7 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
                     text = f"Dimension {dimension} of {tensor.name} would have {expression(extent)} elements, a negative number."
                     checks.setdefault(Check(violation, text + "".join(map(_whence, definitions[tensor.name][:1])), "shape"))
     for statement in graph.statements:
-        found = [check for touch in touches(statement) for check in _check_touch(touch, statement, tensors)]
+        found = [check for touch in touches(statement) for check in _check_touch(touch, statement, tensors, seen)]
         checks.update(dict.fromkeys((*found, *_extrema(statement))))
         if statement.op == "=":
             _check_skips(statement.value, statement)

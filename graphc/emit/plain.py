@@ -23,8 +23,8 @@ def size_text(node: sp.Basic, names: Mapping[sp.Basic, str], strength: int = _SU
     """An integer expression in sizes; `strength` 1 puts it in parentheses where a term stands, 2 where a factor stands.
 
     >>> N, M = Size("N"), Size("M")
-    >>> size_text(1 - 2 * (N + 1) * M**2, {N: "N", M: "M"})
-    '-2 * M**2 * (N + 1) + 1'
+    >>> size_text(3 * N * M**2 - N + 1, {N: "N", M: "M"})
+    '3 * M**2 * N - N + 1'
     """
 
     def text(part: sp.Basic, at: int) -> str:
@@ -36,7 +36,7 @@ def size_text(node: sp.Basic, names: Mapping[sp.Basic, str], strength: int = _SU
         case Size():
             shown, own = names[node], _ATOM
         case sp.Add():
-            terms = sorted(node.args, key=lambda term: (bool(term.is_Integer), str(term)))
+            terms = sorted(node.args, key=lambda term: (bool(term.is_Integer), bool(term.as_coeff_Mul()[0] < 0), str(term)))
             shown, own = " + ".join(text(term, _PRODUCT) for term in terms).replace("+ -", "- "), _SUM
         case sp.Mul():
             number, rest = node.as_coeff_Mul()

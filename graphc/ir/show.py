@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import sympy as sp
 
@@ -26,6 +27,12 @@ def number(value: sp.Expr) -> str:
     return repr(float(value))
 
 
+@lru_cache(maxsize=100_000)
+def _key(node: sp.Basic) -> str:
+    """A text that decides between what is read at the same place."""
+    return str(node) if node.is_Symbol else sp.srepr(node)
+
+
 @dataclass(frozen=True)
 class Order:
     """The order in which factors and terms are written: by first read in the source, then by loop order of their indices."""
@@ -45,7 +52,7 @@ class Order:
         best_read = min((self.reads.get(a, 5000) for a in accesses(node)), default=9000)
         symbols = [part for part in postorder(node) if isinstance(part, Index)]
         best_index = min((self.indices.get(s, 500) for s in symbols), default=900)
-        return best_read, 0 if isinstance(node, Access) else 1, best_index, sp.srepr(node) if not node.is_Symbol else str(node)
+        return best_read, 0 if isinstance(node, Access) else 1, best_index, _key(node)
 
     def factors(self, args: Iterable[sp.Basic]) -> list[sp.Basic]:
         return sorted(args, key=lambda a: (not a.is_number, *self.rank(a)))

@@ -9,7 +9,7 @@ import sympy as sp
 from graphc.errors import Location
 from graphc.ir.expr import Access, Index, Reduce, contains, indices_of, postorder, substitute
 
-__all__ = ["Range", "Statement", "rename"]
+__all__ = ["Range", "Statement", "plain_ranges", "rename", "zeros"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,17 @@ class Statement:
     def constraints(self) -> tuple[sp.Expr, ...]:
         """Ranges and domain as expressions that are ≥ 0 at every point of the loops."""
         return tuple(c for r in self.loops for c in r.constraints()) + self.domain
+
+
+def plain_ranges(shape: tuple[sp.Expr, ...]) -> tuple[Range, ...]:
+    """One index per dimension, over all of it."""
+    return tuple(Range(Index("ijklmnpq"[d] if d < 8 else f"i{d}"), sp.Integer(0), extent) for d, extent in enumerate(shape))
+
+
+def zeros(target: str, shape: tuple[sp.Expr, ...], origin: tuple[str, ...] = ()) -> Statement:
+    """``for i,j: T[i,j] = 0``: what defines a tensor to which nothing contributes."""
+    ranges = plain_ranges(shape)
+    return Statement(target, tuple(r.index for r in ranges), "=", sp.Integer(0), ranges, origin=origin)
 
 
 def rename(statement: Statement, mapping: dict[sp.Basic, sp.Expr]) -> Statement:

@@ -18,7 +18,7 @@ from graphc.ir.expr import Access, Call, Compare, Index, Logical, Where, accesse
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph, fresh_names, reads
 from graphc.ir.show import expression, statement_body
-from graphc.ir.statement import Range, Statement
+from graphc.ir.statement import Range, Statement, plain_ranges, zeros
 from graphc.ir.tensor import Tensor
 
 __all__ = ["differentiate", "partials"]
@@ -109,20 +109,14 @@ class _Reverse:
     def _start(self) -> None:
         if self.seed is None and self.output not in self.wrt:
             return
-        ranges = self._plain_ranges(self.tensors[self.output].shape)
+        ranges = plain_ranges(self.tensors[self.output].shape)
         subscripts = tuple(r.index for r in ranges)
         value: sp.Expr = _ONE if self.seed is None else Access(self.seed, *subscripts)
         self.statements.append(Statement(self.adjoint_name(self.output), subscripts, "+=" if ranges else "=", value, ranges, (),
                                          (value,) if isinstance(value, Access) else (), None, ("seed",)))
 
     def _zero(self, name: str) -> None:
-        ranges = self._plain_ranges(self.tensors[name].shape)
-        self.statements.append(Statement(self.adjoint_name(name), tuple(r.index for r in ranges), "=", _ZERO, ranges, (), (), None,
-                                         (f"{self.output} does not depend on {name}",)))
-
-    @staticmethod
-    def _plain_ranges(shape: tuple[sp.Expr, ...]) -> tuple[Range, ...]:
-        return tuple(Range(Index("ijklmnpq"[d] if d < 8 else f"i{d}"), _ZERO, extent) for d, extent in enumerate(shape))
+        self.statements.append(zeros(self.adjoint_name(name), self.tensors[name].shape, (f"{self.output} does not depend on {name}",)))
 
     def _statement(self, statement: Statement) -> None:
         targets = [a for a in accesses(statement.value) if isinstance(a, Access) and a.tensor in self.active]

@@ -10,7 +10,7 @@ from graphc.analysis.conditions import Conjunction, pieces
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Where, build, contains
 from graphc.ir.graph import Graph
-from graphc.ir.statement import Statement
+from graphc.ir.statement import Statement, zeros
 
 __all__ = ["narrow"]
 
@@ -21,6 +21,11 @@ def narrow(graph: Graph) -> Graph:
     Only sums and assignments are split (into pieces with disjoint domains); conditions that hold on the whole domain disappear.
     """
     statements = [piece for statement in graph.statements for piece in _split(statement)]
+    infos, defined = graph.by_name(), {s.target for s in statements}
+    for s in graph.statements:
+        if s.target not in defined:
+            statements.append(zeros(s.target, infos[s.target].shape, s.origin))
+            defined.add(s.target)
     return replace(graph, statements=tuple(statements))
 
 

@@ -10,13 +10,14 @@ from graphc.analysis.conditions import pieces
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Where, build, contains, indices_of, rewrite
 from graphc.ir.graph import Graph
-from graphc.ir.statement import Statement
+from graphc.ir.statement import Statement, zeros
 
 __all__ = ["simplify"]
 
 
 def simplify(graph: Graph) -> Graph:
     """Drop zero contributions, multiply by the extent of a summed index that occurs nowhere, decide conditions that are certain."""
+    infos = graph.by_name()
     statements = []
     defined: set[str] = set()
     for s in graph.statements:
@@ -27,8 +28,7 @@ def simplify(graph: Graph) -> Graph:
         defined.add(s.target)
     for s in graph.statements:
         if s.target not in defined:
-            statements.append(replace(s, op="=", value=sp.Integer(0), ranges=tuple(s.range_of(i) for i in s.free), domain=(), order=())
-                              if not s.scatters else s)
+            statements.append(zeros(s.target, infos[s.target].shape, s.origin))
             defined.add(s.target)
     return replace(graph, statements=tuple(statements))
 

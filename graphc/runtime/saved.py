@@ -6,17 +6,20 @@ A saved program contains a copy of the parts that it needs, so they use NumPy an
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphc.runtime.cpu import SMALL
+from graphc.runtime.cpu import REMEMBERED, SMALL
 from graphc.runtime.pool import Team, default_team
 
-__all__ = ["argument", "borrowed", "fit", "judge", "offsets", "refusal", "separate", "team_for", "unshared", "updated", "write_back"]
+__all__ = [
+    "argument", "borrowed", "fit", "give_back", "judge", "offsets", "refusal", "remembered", "separate", "team_for", "unshared", "updated",
+    "within", "write_back",
+]
 
 Array = NDArray[Any]
 
@@ -82,6 +85,12 @@ def refusal(message: str, **sizes: int) -> ValueError:
     return ValueError(f"{message}\n  In this call {values}." if values else message)
 
 
+def within(name: str, subscripts: Array, target: str, dimension: int, extent: int, loop: str) -> None:
+    """Raise ValueError unless all values are subscripts of that dimension of `target`; nothing has been computed yet."""
+    if subscripts.size and (subscripts.min() < 0 or subscripts.max() >= extent):
+        raise _stray(name, subscripts, 0, target, dimension, extent, loop)
+
+
 def judge(status: Array, *checks: str | tuple[str, Array | None, str, Array, int, str]) -> None:
     """Raise ValueError if a member of the team has met a subscript out of range or an empty reduction.
 
@@ -94,12 +103,17 @@ def judge(status: Array, *checks: str | tuple[str, Array | None, str, Array, int
     if isinstance(check, str):
         raise ValueError(check)
     name, subscripts, target, array, dimension, loop = check
-    extent, value, place = array.shape[dimension], int(status[1]), ""
+    raise _stray(name, subscripts, int(status[1]), target, dimension, array.shape[dimension], loop)
+
+
+def _stray(name: str, subscripts: Array | None, value: int, target: str, dimension: int, extent: int, loop: str) -> ValueError:
+    """The error for a subscript out of range: the first in the array, or `value`."""
+    place = ""
     if subscripts is not None:
         wrong = np.argwhere((subscripts < 0) | (subscripts >= extent))
         if len(wrong):
             value, place = int(subscripts[tuple(wrong[0])]), str(wrong[0].tolist()) if subscripts.ndim else ""
-    raise ValueError(
+    return ValueError(
         f"{name}{place} is {value}, but it is a subscript of dimension {dimension} of {target}, which has {extent} elements\n  {loop}"
     )
 
@@ -121,12 +135,23 @@ def offsets(*operands: tuple[int, tuple[tuple[int, int], ...]]) -> NDArray[np.in
     return np.array(rows, np.int64)
 
 
-def borrowed(waiting: list[list[Array]], make: Callable[..., list[Array]], *sizes: int) -> list[Array]:
-    """Temporaries that an earlier call has returned to `waiting`, or new ones."""
+remembered = lru_cache(REMEMBERED)
+"""Decorator of functions of the sizes: the latest results are kept."""
+
+
+def borrowed(buffers: dict[tuple[int, ...], list[list[Array]]], sizes: tuple[int, ...], make: Callable[..., list[Array]]) -> list[Array]:
+    """Temporaries that an earlier call with these sizes has given back, or new ones."""
     try:
-        return waiting.pop()
-    except IndexError:
+        return buffers[sizes].pop()
+    except (KeyError, IndexError):
         return make(*sizes)
+
+
+def give_back(buffers: dict[tuple[int, ...], list[list[Array]]], sizes: tuple[int, ...], temporaries: list[Array]) -> None:
+    """Keep temporaries for the next call; those of the oldest sizes are forgotten."""
+    buffers.setdefault(sizes, []).append(temporaries)
+    if len(buffers) > REMEMBERED:
+        buffers.pop(next(iter(buffers)), None)
 
 
 def team_for(operations: float, threads: int = 0) -> Team:

@@ -1,0 +1,152 @@
+"""Random programs against the interpreter and the complex step (`tests.checks` says what is compared).
+
+``GRAPHC_PROGRAMS`` and ``GRAPHC_CPU_PROGRAMS`` set how many programs are drawn, ``GRAPHC_SEED`` the first one.
+``python -m tests.soak`` runs many more, with every check on every program.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from tests import checks
+from tests.programs import RandomProgram, generate
+
+PROGRAMS = int(os.environ.get("GRAPHC_PROGRAMS", "300"))
+CPU_PROGRAMS = int(os.environ.get("GRAPHC_CPU_PROGRAMS", "40"))
+SEED = int(os.environ.get("GRAPHC_SEED", "0"))
+BATCH = 10
+CPU_BATCH = 5
+
+ROOT = Path(__file__).parents[2]
+
+
+def batches(count: int, size: int) -> list[range]:
+    return [range(first, min(first + size, SEED + count)) for first in range(SEED, SEED + count, size)]
+
+
+def kinds(seed: int) -> list[str]:
+    """The cheap checks always, the expensive ones in turn."""
+    return ["values", "gradient", *["second order"] * (seed % 8 == 0), *["passes"] * (seed % 5 == 1)]
+
+
+def run(program: RandomProgram, kind: str) -> None:
+    case = checks.prepare(program)
+    if kind == "passes":
+        checks.check_passes(case, checks.OPTIONAL[program.seed // 5 % len(checks.OPTIONAL) :][:1])
+    else:
+        checks.CHECKS[kind](case)
+
+
+@pytest.mark.parametrize("seeds", batches(PROGRAMS, BATCH), ids=lambda r: f"{r.start}-{r.stop - 1}")
+def test_interpreter_and_complex_step(seeds: range) -> None:
+    outcome: Counter[str] = Counter()
+    for seed in seeds:
+        program = generate(seed)
+        try:
+            for kind in kinds(seed):
+                run(program, kind)
+            outcome["ok"] += 1
+        except (checks.Refused, checks.Unsuitable):
+            outcome["skipped"] += 1
+        except Exception as error:
+            raise AssertionError(f"{error}\n\n{program}\n\npython -m tests.soak --programs 1 --seed {seed} shrinks it.") from error
+    assert outcome["ok"] > 0.7 * len(seeds), "the generator makes too many programs that are refused"
+
+
+def test_a_seed_gives_one_program() -> None:
+    assert str(generate(7)) == str(generate(7)) != str(generate(8))
+
+
+def test_the_printed_program_is_the_program() -> None:
+    program = generate(11)
+    names: dict[str, object] = {}
+    exec(str(program), names)
+    assert gc.loops(names["L"]) == gc.loops(program.build()["L"])
+    arrays = {n: a for n, a in names["arrays"].items()}  # type: ignore[attr-defined]
+    assert all(np.array_equal(a, program.arrays[n]) and a.dtype == program.arrays[n].dtype for n, a in arrays.items())
+
+
+# ------------------------------------------------------------------------------------------------------------- target "cpu"
+
+cpu = pytest.mark.skipif(importlib.util.find_spec("graphc.runtime.cpu") is None, reason="this version has no target cpu")
+
+
+@cpu
+@pytest.mark.parametrize("seeds", batches(CPU_PROGRAMS, CPU_BATCH), ids=lambda r: f"{r.start}-{r.stop - 1}")
+def test_cpu(seeds: range) -> None:
+    """Several programs and their gradients as the outputs of one compilation, in float32."""
+    together, arrays = [], {}
+    for seed in seeds:
+        program = generate(seed, statements=2)
+        prefix = f"p{seed}_"
+        try:
+            case = checks.prepare(program)
+            names = program.build(prefix)
+            made = gc.grad(names["L"], [names[n] for n in case.wrt]) if case.wrt else []
+            gc.compile([names["L"], *made], target="interpret")
+        except (checks.Refused, checks.Unsuitable, gc.CompileError):
+            continue
+        together.append((program, [names["L"], *made], ["L", *(f"{n}.grad" for n in case.wrt)]))
+        arrays.update({prefix + n: a for n, a in program.arrays.items()})
+    assert together
+    outputs = {f"{k} {label}": t for k, (_, tensors, labels) in enumerate(together) for t, label in zip(tensors, labels, strict=True)}
+    single = {n: a.astype("float32") if a.dtype.kind == "f" else a for n, a in arrays.items()}
+    got = called(gc.compile(outputs, target="cpu"), single)
+    rounded = called(gc.compile(outputs, target="interpret"), single)
+    exact = called(gc.compile(outputs, target="interpret", precision="float64"), arrays)
+    for label in outputs:
+        program = together[int(label.split()[0])][0]
+        assert close(got[label], rounded[label], exact[label]), (
+            f"{label.split()[1]}: cpu gives\n{got[label]}\ninstead of\n{exact[label]}\n\n{program}")
+
+
+def called(function: gc.Program, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return function(**{n: a for n, a in arrays.items() if n in function.inputs})
+
+
+def close(got: np.ndarray, rounded: np.ndarray, exact: np.ndarray) -> bool:
+    """Up to 2⁻¹⁵ of the largest element, or 30 times what rounding inputs and temporaries to float32 does.
+
+    The first term covers a few hundred roundings of 2⁻²⁴ that are added up in another order; the second one covers ill-conditioned
+    programs, whose error the interpreted float32 program shows without any of the target's rewriting.
+    """
+    scale = max(1.0, float(np.abs(exact).max(initial=0)))
+    allowed = 2.0**-15 * scale + 30 * float(np.abs(rounded - exact).max(initial=0))
+    return got.shape == exact.shape and bool((np.abs(got.astype("float64") - exact) <= allowed).all())
+
+
+# -------------------------------------------------------------------------------------------------------------- determinism
+
+DETERMINISM = """
+import graphc as gc
+from tests.checks import prepare, gradients
+from tests.programs import generate
+for seed in range({first}, {first} + 12):
+    case = prepare(generate(seed))
+    print(gc.loops(case.names["L"], *gradients(case)))
+    print(gc.compile([case.names["L"], *gradients(case)], target={target!r}).source)
+"""
+
+
+def printed(hash_seed: str, target: str) -> str:
+    text = DETERMINISM.format(first=SEED, target=target)
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", text], env=environment, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_text_does_not_depend_on_the_hash_seed() -> None:
+    target = "cpu" if importlib.util.find_spec("graphc.runtime.cpu") else "interpret"
+    texts = [printed(seed, target) for seed in ("0", "1", "4711")]
+    assert texts[0]
+    assert texts[0] == texts[1] == texts[2]
