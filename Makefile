@@ -2,7 +2,8 @@
 
 VENV ?= .venv
 PEERS ?=
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do command -v $$p && break; done)
+RECENT := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do $$p $(RECENT) 2>/dev/null && echo $$p && break; done)
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 TESTS ?=
 BIN := $(VENV)/bin
@@ -46,8 +47,7 @@ distclean: clean  ## remove the virtual environment as well
 
 # A virtual environment whose interpreter does not start (moved, or half made) is made again from scratch.
 $(VENV)/.made:
-	@test -n "$(PYTHON)" || { echo "There is no python3 on the path; graphc needs Python 3.11 or newer." >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "graphc needs Python 3.11 or newer: make PYTHON=..." >&2; exit 1; }
+	@test -n "$(PYTHON)" && $(PYTHON) $(RECENT) || { echo "graphc needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 

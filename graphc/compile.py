@@ -16,6 +16,7 @@ from graphc.ir.dtypes import is_float
 from graphc.ir.expr import undistributing
 from graphc.ir.graph import Graph
 from graphc.ir.show import statement
+from graphc.passes.align import align_recurrences
 from graphc.passes.boundary import lower_boundary
 from graphc.passes.differentiate import differentiate
 from graphc.passes.factor import factor_contractions
@@ -30,7 +31,7 @@ from graphc.signature import Signature, argument_order, check_options, check_siz
 
 __all__ = ["canonical", "compile_program", "derived", "optimised"]
 
-BEFORE_GRADIENT = (lower_boundary, lift_reductions, stabilise, narrow, factor_contractions, simplify)
+BEFORE_GRADIENT = (align_recurrences, lower_boundary, lift_reductions, stabilise, narrow, factor_contractions, simplify)
 AFTER_GRADIENT = (narrow, gather, simplify, prune)
 
 

@@ -10,6 +10,7 @@ import sympy as sp
 
 from graphc.analysis.conditions import implied
 from graphc.analysis.injectivity import disjoint, injective
+from graphc.analysis.recurrence import margins
 from graphc.errors import DtypeError, Location, NotationError, RangeError
 from graphc.ir.affine import Linear, eliminate, infeasible, linear, quotient_facts, relevant, to_expr
 from graphc.ir.dtypes import is_integer
@@ -108,7 +109,9 @@ def ensured(checks: Iterable[Check]) -> tuple[sp.Expr, ...]:
     return tuple(sp.expand(-c.violation[0] - 1) for c in checks if len(c.violation) == 1)
 
 
-def _check_touch(touch: Touch, statement: Statement, tensors: Mapping[str, Tensor], seen: _Seen) -> Iterator[Check]:
+def _check_touch(
+    touch: Touch, statement: Statement, tensors: Mapping[str, Tensor], seen: _Seen, rows: Mapping[tuple[str, int], tuple[int, int]]
+) -> Iterator[Check]:
     access = touch.access
     shape = tensors[access.tensor].shape
     modes = access.modes if isinstance(access, BoundaryAccess) else ("",) * len(shape)
@@ -121,7 +124,8 @@ def _check_touch(touch: Touch, statement: Statement, tensors: Mapping[str, Tenso
             how = "is empty although it is read through an integer tensor"
             yield from _limit(sp.expand(extent - 1), touch, statement, dimension, how, tensors, seen)
             continue
-        low, high = subscript, sp.expand(extent - 1 - subscript)
+        below, above = rows.get((access.tensor, dimension), (0, 0))
+        low, high = sp.expand(subscript + below), sp.expand(extent + above - 1 - subscript)
         if mode == "clamp":
             low, high = extent - 1, extent - 1
         elif mode in ("wrap", "reflect"):
@@ -198,6 +202,7 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
     definitions = graph.definitions()
     checks: dict[Check, None] = {}
     seen: _Seen = set()
+    rows = margins(graph)
     for tensor in graph.tensors:
         for dimension, extent in enumerate(tensor.shape):
             if not (extent.is_Integer or extent.is_Symbol):
@@ -206,7 +211,7 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
                     text = f"Dimension {dimension} of {tensor.name} would have {expression(extent)} elements, a negative number."
                     checks.setdefault(Check(violation, text + "".join(map(_whence, definitions[tensor.name][:1])), "shape"))
     for statement in graph.statements:
-        found = [check for touch in touches(statement) for check in _check_touch(touch, statement, tensors, seen)]
+        found = [check for touch in touches(statement) for check in _check_touch(touch, statement, tensors, seen, rows)]
         checks.update(dict.fromkeys((*found, *_extrema(statement))))
         if statement.op == "=":
             _check_skips(statement.value, statement)

@@ -71,7 +71,7 @@ class _Function:
 class _Emitter:
     def __init__(self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str]) -> None:
         self.tensors, self.orders, self.steps, self.in_place = tensors, orders, steps, in_place
-        touched = dict.fromkeys(n for s in steps for n in (s.writes, *s.reads))
+        touched = dict.fromkeys(n for s in steps for n in (s.writes, *(s.also if isinstance(s, Nest) else ()), *s.reads))
         taken = generated_names(steps)
         self.variables = variable_names(list(touched), taken)
         sizes = sorted({z for s in steps for e in self._size_sources(s) for z in e.free_symbols if isinstance(z, Size)}, key=str)
@@ -152,12 +152,12 @@ class _Emitter:
         read: set[str] = set()
         contractions = 0
         for step in self.steps:
-            target = self.in_place.get(step.writes, step.writes)
+            targets = {self.in_place.get(n, n) for n in (step.writes, *(step.also if isinstance(step, Nest) else ()))}
             reads = {self.in_place.get(r, r) for r in step.reads}
-            if (reads | {target}) & written or target in read:
+            if (reads | targets) & written or targets & read:
                 lines.append("    wait(sync, team)")
                 written, read = set(), set()
-            written.add(target)
+            written |= targets
             read |= reads
             if isinstance(step, Contract):
                 lines += self._contract(step, contractions)

@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.emit.expression import Writer, safe
 from graphc.ir.expr import Access, Size, postorder
-from graphc.ir.nest import Assign, Contract, For, If, Local, Nest, Node, Report, Step, Store
+from graphc.ir.nest import Assign, Contract, For, If, Local, Moment, Nest, Node, Report, Step, Store
 
 __all__ = ["Walker", "generated_names", "locals_of", "sizes_of_kernel"]
 
@@ -66,6 +66,8 @@ class Walker:
             lower, upper = [start, *lower[1:]], [end, *upper[1:]]
             return self.open_shared(name, _joined("max", lower), _joined("min", upper))
         low, high = _joined("max", lower), _joined("min", upper)
+        if node.descending:
+            return f"for {name} in range({high} - 1, {low} - 1, -1):"
         return f"for {name} in range({high}):" if low == "0" else f"for {name} in range({low}, {high}):"
 
     def _bound(self, node: For, bound: sp.Expr) -> str:
@@ -103,7 +105,7 @@ def _expressions(body: Sequence[Node]) -> Iterator[sp.Basic]:
 
 def sizes_of_kernel(body: Sequence[Node]) -> tuple[Size, ...]:
     """Size symbols in a body, by name."""
-    found = {part for e in _expressions(body) for part in postorder(e) if isinstance(part, Size)}
+    found = {part for e in _expressions(body) for part in postorder(e) if isinstance(part, Size) and not isinstance(part, Moment)}
     return tuple(sorted(found, key=str))
 
 

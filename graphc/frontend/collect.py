@@ -63,7 +63,6 @@ def shape_and_dtype(tensor: Tensor) -> tuple[tuple[sp.Expr, ...], str]:
     if tensor.inferred is not None and tensor.inferred[0] == len(tensor.statements):
         return tensor.inferred[1:]
     members = _reachable([tensor])
-    _check_acyclic(members)
     found = Inference({member.key: member for member in members})
     for member in members:
         if member is not tensor and member.inferred is not None and member.inferred[0] == len(member.statements):
@@ -72,48 +71,6 @@ def shape_and_dtype(tensor: Tensor) -> tuple[tuple[sp.Expr, ...], str]:
         found.settle(member)
         member.inferred = (len(member.statements), found.shapes[member.key], found.dtypes[member.key])
     return found.shapes[tensor.key], found.dtypes[tensor.key]
-
-
-def _check_acyclic(members: Sequence[Tensor]) -> None:
-    """Refuse recurrences; `members` are in the order of `_reachable`, where every source that does not come before its reader closes
-    a cycle."""
-    position = {tensor: k for k, tensor in enumerate(members)}
-    for tensor in members:
-        for statement in tensor.statements:
-            for _, source in statement.reads:
-                if position[source] >= position[tensor]:
-                    _refuse_cycle([tensor, *_path(source, tensor)])
-
-
-def _path(start: Tensor, end: Tensor) -> list[Tensor]:
-    """Tensors from `start` to `end`, each read by the one before."""
-    before: dict[Tensor, Tensor | None] = {start: None}
-    waiting = [start]
-    while end not in before:
-        tensor = waiting.pop(0)
-        for source in _sources(tensor):
-            if source not in before:
-                before[source] = tensor
-                waiting.append(source)
-    found: list[Tensor] = []
-    step: Tensor | None = end
-    while step is not None:
-        found.append(step)
-        step = before[step]
-    return found[::-1]
-
-
-def _refuse_cycle(cycle: list[Tensor]) -> None:
-    at = []
-    for reader, source in itertools.pairwise(cycle):
-        statement, access = next((s, a) for s in reader.statements for a, owner in s.reads if owner is source)
-        at.append((statement.text, statement.shown(access), statement.location))
-    names = " → ".join(t.name for t in cycle)
-    raise NotationError(
-        f"{cycle[0].name} depends on itself{f' ({names})' if len(cycle) > 2 else ''}: recurrences are not supported in this version.",
-        at=tuple(at),
-        fix="give each step a tensor of its own, made by a Python loop over the steps, or use another name if no recurrence is meant.",
-    )
 
 
 def _check_pending(tensors: Sequence[Tensor]) -> None:
@@ -169,7 +126,6 @@ def collect(outputs: Sequence[Tensor], verb: str) -> Program:
         _check_tensor(output, verb)
     members = _reachable(outputs)
     _check_pending(members)
-    _check_acyclic(members)
     found = Inference({t.key: t for t in members})
     for tensor in members:
         found.settle(tensor)

@@ -352,21 +352,30 @@ def sizes_of(node: sp.Basic) -> tuple[Size, ...]:
 
 
 def rewrite(node: sp.Expr, rule: Callable[[sp.Basic], sp.Basic | None]) -> sp.Expr:
-    """Rebuild `node` bottom-up, replacing every part for which `rule` returns something else than None."""
+    """Rebuild `node` bottom-up, replacing every rebuilt part for which `rule` returns something else than None."""
     done: dict[sp.Basic, sp.Basic] = {}
     for part in postorder(node):
-        new = part
-        if part.args:
-            arguments = [done[argument] for argument in part.args]
-            if any(a is not b for a, b in zip(arguments, part.args, strict=True)):
-                new = undistributed(lambda: part.func(*arguments))  # noqa: B023
+        new = _rebuilt(part, done)
         replaced = rule(new)
         done[part] = new if replaced is None else replaced
     return done[node]
 
 
 def substitute(node: sp.Expr, mapping: dict[Any, Any]) -> sp.Expr:
-    """Simultaneous replacement of sub-expressions."""
+    """Simultaneous replacement of sub-expressions: what has been put in is not replaced again."""
     if not mapping:
         return node
-    return rewrite(node, lambda part: mapping.get(part))
+    done: dict[sp.Basic, sp.Basic] = {}
+    for part in postorder(node):
+        done[part] = mapping[part] if part in mapping else _rebuilt(part, done)
+    return done[node]
+
+
+def _rebuilt(part: sp.Basic, done: dict[sp.Basic, sp.Basic]) -> sp.Basic:
+    """The part with its arguments as they are in `done`."""
+    if not part.args:
+        return part
+    arguments = [done[argument] for argument in part.args]
+    if all(a is b for a, b in zip(arguments, part.args, strict=True)):
+        return part
+    return undistributed(lambda: part.func(*arguments))

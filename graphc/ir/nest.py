@@ -7,9 +7,9 @@ from typing import Any
 
 import sympy as sp
 
-from graphc.ir.expr import Index
+from graphc.ir.expr import Index, Size
 
-__all__ = ["Assign", "Contract", "Fill", "For", "Group", "If", "Kernel", "KernelRecord", "KernelTable", "Local", "LoopPlan", "Node", "Nest", "Report", "Step", "Store"]
+__all__ = ["Assign", "Contract", "Fill", "For", "Group", "If", "Kernel", "KernelRecord", "KernelTable", "Local", "LoopPlan", "Moment", "Node", "Nest", "Report", "Step", "Store"]
 
 
 class Local(sp.Symbol):  # type: ignore[misc]
@@ -21,15 +21,22 @@ class Local(sp.Symbol):  # type: ignore[misc]
         return sp.Symbol.__new__(cls, name, commutative=True)
 
 
+class Moment(Size):  # type: ignore[misc]
+    """The variable of a sequential loop, seen from the loops inside of it: a number that is known there."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class For:
-    """``for index in range(max(lower), min(upper)): body``; a shared loop runs over this member's part."""
+    """``for index in range(max(lower), min(upper)): body``; a shared loop runs over this member's part, a descending one backwards."""
 
     index: Index
     lower: tuple[sp.Expr, ...]
     upper: tuple[sp.Expr, ...]
     body: tuple[Node, ...]
     shared: bool = False
+    descending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,7 @@ class Nest:
     reads: tuple[str, ...]
     writes: str
     cost: sp.Expr
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,10 +98,17 @@ class _Reverse:
     # ---------------------------------------------------------------------------------------------------- sweep
     def run(self) -> None:
         self._start()
-        for name in reversed(self.graph.order()):
-            if name in self.active and name in self.tensors_reached:
-                for statement in self.definitions[name]:
-                    self._statement(statement)
+        waiting = [name for name in reversed(self.graph.order()) if name in self.active]
+        progress = True
+        while progress:
+            # Outside of a recurrence one round suffices; inside, a tensor may be reached by one that is treated after it.
+            progress = False
+            for name in tuple(waiting):
+                if name in self.tensors_reached:
+                    for statement in self.definitions[name]:
+                        self._statement(statement)
+                    waiting.remove(name)
+                    progress = True
         for name in self.wrt:
             if name not in self.tensors_reached:
                 self._zero(name)

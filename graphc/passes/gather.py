@@ -8,9 +8,11 @@ import sympy as sp
 
 from graphc.analysis.injectivity import injective
 from graphc.analysis.legality import ensured, in_range
+from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Index, accesses, indices_of
 from graphc.ir.graph import Graph
+from graphc.ir.shift import shifted
 from graphc.ir.show import expression
 from graphc.ir.statement import Range, Statement, rename
 from graphc.ir.tensor import Tensor
@@ -27,9 +29,10 @@ def gather(graph: Graph) -> Graph:
     coefficient and the largest extent is solved for: ``p = x - r`` with ``0 ≤ x - r < P``; where there is none, the scatter stays
     and its loops are run one after the other.
     """
-    infos, known = graph.by_name(), ensured(graph.checks)
+    infos, known, recurrent = graph.by_name(), ensured(graph.checks), cyclic(graph)
+    aligned = (shifted(s, infos[s.target]) if s.op == "+=" and s.target in recurrent else s for s in graph.statements)
     return replace(graph, statements=tuple(
-        _gathered(_confined(s, infos[s.target], known), infos[s.target]) if s.op == "+=" else s for s in graph.statements))
+        _gathered(_confined(s, infos[s.target], known), infos[s.target]) if s.op == "+=" else s for s in aligned))
 
 
 def _confined(statement: Statement, target: Tensor, known: tuple[sp.Expr, ...]) -> Statement:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Access, Index, accesses, build
 from graphc.ir.graph import Graph, fresh_names
@@ -29,11 +30,14 @@ def copy_padded(graph: Graph) -> Graph:
 class _Padder:
     def __init__(self, graph: Graph) -> None:
         self.tensors = dict(graph.by_name())
+        self.recurrent = cyclic(graph)
         self.copies: dict[tuple[object, ...], str] = {}
 
     def treat(self, statement: Statement) -> list[Statement]:
         factors = [f for f in sp.Mul.make_args(statement.value) if isinstance(f, Access)]
         if statement.op != "+=" or not statement.domain or len(factors) != 2 or len(accesses(statement.value)) != 2 or statement.scatters:
+            return [statement]
+        if statement.target in self.recurrent and any(f.tensor in self.recurrent for f in factors):
             return [statement]
         conditions = set(map(sp.expand, statement.domain))
         for position, factor in enumerate(factors):

@@ -71,7 +71,6 @@ def bundle(roots: Iterable[tuple[str, str]], taken: Iterable[str]) -> Bundle:
         taken: names that nothing else may have at top level.
     """
     kept: dict[str, set[_Part]] = {}
-    order: list[str] = []
     external: dict[str, tuple[str, str]] = {}
 
     def reach(module: _Module, part: _Part) -> None:
@@ -100,8 +99,7 @@ def bundle(roots: Iterable[tuple[str, str]], taken: Iterable[str]) -> Bundle:
         if not any(name in part.defines for part in _module(source).parts):
             raise InternalError(f"{source} does not define {name}.")
         demand(_module(source), name)
-    for source in kept:
-        _after_needs(source, kept, order)
+    order = _ordered(kept)
     renamed, names = _names(order, kept, {*taken, *external})
     sections = tuple((source, _local(_module(source).docstring), _text(_module(source), kept[source], renamed)) for source in order)
     return Bundle(tuple(_import_lines(external)), sections, frozenset(names), renamed)
@@ -178,15 +176,21 @@ def _always(node: ast.stmt) -> bool:
 # ----------------------------------------------------------------------------------------------------------------- writing
 
 
-def _after_needs(source: str, kept: Mapping[str, set[_Part]], order: list[str]) -> None:
-    """Append the modules that a module imports from, then the module itself."""
-    if source in order:
-        return
-    module = _module(source)
-    mentioned = {name for part in kept[source] for name in part.mentions}
-    for needed in dict.fromkeys(where for name, (where, _) in module.imports.items() if name in mentioned and where in kept):
-        _after_needs(needed, kept, order)
-    order.append(source)
+def _ordered(kept: Mapping[str, set[_Part]]) -> list[str]:
+    """The modules, each after those that it imports from."""
+    order: list[str] = []
+
+    def append(source: str) -> None:
+        if source not in order:
+            mentioned = {name for part in kept[source] for name in part.mentions}
+            for name, (where, _) in _module(source).imports.items():
+                if name in mentioned and where in kept:
+                    append(where)
+            order.append(source)
+
+    for source in kept:
+        append(source)
+    return order
 
 
 def _names(order: Iterable[str], kept: Mapping[str, set[_Part]], taken: set[str]) -> tuple[dict[tuple[str, str], str], set[str]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from graphc.analysis.recurrence import Scan, components, ordered
 from graphc.ir.affine import linear
 from graphc.ir.dtypes import dtype_of, is_float, settle
 from graphc.ir.expr import (
@@ -20,6 +21,7 @@ from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
 from graphc.schedule.classify import Contraction, Order, contraction_roles, is_flat, loop_order, shared_index
 from graphc.schedule.hoist import hoisted
+from graphc.schedule.recurrence import at_moment, length, moment_of, shared_indices
 from graphc.schedule.selection import never_empty, selection
 from graphc.schedule.target import Target
 
@@ -45,9 +47,12 @@ def schedule(graph: Graph, target: Target, last: Sequence[str] = (), accumulate:
     """
     worker = _Scheduler(graph, target, accumulate)
     definitions = graph.definitions()
-    names = [n for n in graph.order() if definitions[n]]
-    for name in [n for n in names if n not in last] + [n for n in names if n in last]:
-        worker.define(name, definitions[name])
+    groups = [g for g in components(graph) if any(definitions[n] for n in g)]
+    for group in sorted(groups, key=lambda g: g[0] in last):
+        if len(group) > 1 or any(group[0] in reads(s) for s in definitions[group[0]]):
+            worker.recur(group, [s for n in group for s in definitions[n]])
+        else:
+            worker.define(group[0], definitions[group[0]])
     return replace(graph, tensors=tuple(worker.tensors.values())), tuple(worker.steps)
 
 
@@ -68,6 +73,51 @@ class _Scheduler:
             self.steps.append(Fill(name, LoopPlan(f"{name} = 0", "fill", (), "elements", "set to 0 before it is added to")))
         for position, statement in enumerate(ordered):
             self._statement(statement, adding=statement.op == "+=" and (position > 0 or not complete))
+
+    def recur(self, group: Sequence[str], statements: Sequence[Statement]) -> None:
+        """A recurrence: what does not depend on it first, then one kernel with sequential loops around the rest."""
+        moving = [s for s in statements if set(reads(s)) & set(group)]
+        for name in group:
+            self.steps.append(Fill(name, LoopPlan(f"{name} = 0", "fill", (), "elements", "set to 0 before it is added to")))
+        for s in sorted((s for s in statements if not any(s is m for m in moving)), key=lambda s: s.op == "+="):
+            self._statement(s, adding=s.op == "+=")
+        shared = shared_indices(moving, group, self.tensors)
+        names = {str(r.index) for s in moving for r in s.ranges} | {str(z) for t in self.tensors.values() for e in t.shape for z in e.free_symbols}
+        body = self._sequence(ordered(moving, group), names, {str(i): i for i in (shared or {}).values()})
+        one = next(iter(shared.values())) if shared else None
+        extent = next(s.range_of(shared[id(s)]).extent for s in moving) if shared else None
+        touched = tuple(dict.fromkeys((*group, *(r for s in moving for r in reads(s)))))
+        loop = "; ".join(show(s) for s in moving)
+        how = "step by step" + (f", each thread its own {one}" if one is not None else "")
+        plan = LoopPlan(loop, "scan", (), str(one or ""), how, "every read is of an earlier step")
+        external = tuple(n for n in touched if n not in group)
+        self.steps.append(Nest(Kernel("scan", loop, touched, body, extent), plan, external, group[0], sp.Add(*map(_cost, moving)), tuple(group[1:])))
+
+    def _sequence(self, items: Sequence[Statement | Scan], names: set[str], shared: dict[str, Index]) -> tuple[Node, ...]:
+        nodes: list[Node] = []
+        for item in items:
+            if isinstance(item, Scan):
+                moment = moment_of(item, {str(z) for t in self.tensors.values() for e in t.shape for z in e.free_symbols})
+                extent = length(item, self.tensors)
+                inner = tuple(at_moment(i, dict(item.dimensions), moment, extent) for i in item.body)
+                body = self._sequence(inner, names, shared)
+                nodes.append(For(Index(moment.name), (_ZERO,), (extent,), body, descending=item.descending))
+            else:
+                index = next((i for i in item.free if str(i) in shared), None)
+                body = self._inside(item)
+                nodes += _mark(body, index) if index is not None else body
+        return tuple(nodes)
+
+    def _inside(self, statement: Statement) -> tuple[Node, ...]:
+        """The loops of one statement in a step of a recurrence; its target has been set to 0."""
+        order = loop_order(statement, self.target.vector_innermost)
+        if statement.op not in ("=", "+="):
+            return self._selected(statement, order)
+        if statement.reduced and not order.inner_left:
+            return self._summed(statement, order, True)
+        if statement.reduced and not statement.scatters:
+            return self._rows(statement, order, True)
+        return self._mapped(statement, order, True)
 
     def _covers(self, statement: Statement) -> bool:
         """Whether the statement sets every element of its target."""
@@ -167,7 +217,7 @@ class _Scheduler:
     # ------------------------------------------------------------------------------------------------- loop bodies
     def _mapped(self, statement: Statement, order: Order, adding: bool) -> tuple[Node, ...]:
         store = Store(statement.target, statement.subscripts, statement.value, adding or statement.scatters)
-        return self._loops(statement, order.indices, (store,))
+        return self._loops(statement, order.indices, (store,), guard=True)
 
     def _rows(self, statement: Statement, order: Order, adding: bool) -> tuple[Node, ...]:
         """Reduced loops around a loop along the left side; the row is set to 0 first."""
@@ -196,14 +246,15 @@ class _Scheduler:
         )
         return self._wrap(statement, left, body)
 
-    def _summing(self, statement: Statement, rest: Sequence[Index], total: Local, dtype: str, outer: Sequence[Index]) -> tuple[Node, ...]:
+    def _summing(self, statement: Statement, rest: Sequence[Index], total: Local, dtype: str, outer: Sequence[Index],
+                 guard: bool = False) -> tuple[Node, ...]:
         """Loops that add to `total`; with several loops every innermost one has a sum of its own, so that rounding errors stay small."""
         if len(rest) < 2:
-            return self._loops(statement, rest, (Assign(total, _plus(total, statement.value), dtype),), outer)
+            return self._loops(statement, rest, (Assign(total, _plus(total, statement.value), dtype),), outer, guard=guard)
         row = Local("row")
         inner = self._loops(statement, rest[-1:], (Assign(row, _plus(row, statement.value), dtype),), (*outer, *rest[:-1]))
         body = (Assign(row, _ZERO, dtype), *inner, Assign(total, _plus(total, row), dtype))
-        return self._loops(statement, rest[:-1], body, outer, hoist=False, also=rest[-1:])
+        return self._loops(statement, rest[:-1], body, outer, hoist=False, guard=guard)
 
     def _total(self, statement: Statement, order: Order, adding: bool) -> None:
         """A sum to a single element: partial sums of blocks of the outermost loop, always the same number of them."""
@@ -222,7 +273,7 @@ class _Scheduler:
         restricted = replace(statement, ranges=tuple(Range(outer, low, high) if x.index == outer else x for x in statement.ranges))
         self.facts = r.constraints()
         body: tuple[Node, ...] = (
-            Assign(total, _ZERO, dtype), *self._summing(restricted, order.indices, total, dtype, ()), Store(name, (block,), total),
+            Assign(total, _ZERO, dtype), *self._summing(restricted, order.indices, total, dtype, (), True), Store(name, (block,), total),
         )
         self.facts = ()
         nest = (For(block, (_ZERO,), (blocks,), body, True),)
@@ -254,13 +305,13 @@ class _Scheduler:
 
     # ---------------------------------------------------------------------------------------------------- loops
     def _wrap(self, statement: Statement, left: Sequence[Index], body: tuple[Node, ...]) -> tuple[Node, ...]:
-        return self._loops(statement, left, body, hoist=False, also=[r.index for r in statement.loops if r.index not in left])
+        return self._loops(statement, left, body, hoist=False, guard=True)
 
     def _loops(self, statement: Statement, order: Sequence[Index], body: tuple[Node, ...], outer: Sequence[Index] = (), hoist: bool = True,
-               also: Sequence[Index] = ()) -> tuple[Node, ...]:
-        """Loops over `order` inside loops over `outer` that exist already and around loops over `also` that `body` contains.
+               guard: bool = False) -> tuple[Node, ...]:
+        """Loops over `order` inside loops over `outer` that exist already.
 
-        Every condition of the domain bounds the innermost loop whose index it contains.
+        Every condition of the domain bounds the innermost loop whose index it contains; `guard` tests those without any.
         """
         if hoist and order:
             body, lets = hoisted(statement, order, body, outer, self.tensors, self.facts)
@@ -281,10 +332,9 @@ class _Scheduler:
             body = (For(index, tuple(dict.fromkeys(lower)), tuple(dict.fromkeys(upper)), body),)
             if lets and position == len(order) - 1:
                 body = (*lets, *body)
-        if not outer:
-            everywhere = [c for c in statement.domain if not indices_of(c)]
-            for condition in everywhere:
-                body = (If(Compare(">=", condition, _ZERO), body),)
+        everywhere = [Compare(">=", c, _ZERO) for c in statement.domain if guard and not indices_of(c)]
+        if everywhere:
+            body = (If(everywhere[0] if len(everywhere) == 1 else Logical("and", *everywhere), body),)
         return body
 
 

@@ -1,0 +1,87 @@
+"""Recurrences in the form that is differentiated and scheduled: plain left sides, initial slices as tensors of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy as sp
+
+from graphc.analysis.recurrence import components, cyclic, initial_dimension, ordered
+from graphc.ir.affine import nonnegative
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Where, rewrite
+from graphc.ir.graph import Graph, fresh_names, reads
+from graphc.ir.shift import shifted
+from graphc.ir.statement import Statement
+from graphc.ir.tensor import Tensor
+
+__all__ = ["align_recurrences"]
+
+
+def align_recurrences(graph: Graph) -> Graph:
+    """``h[t+1,i] = f(h[t,i])`` becomes ``h[t,i] = f(h[t-1,i])``; the slice ``h[-1,i] = e`` becomes ``h.first[i] = e``, which is read
+    where the subscript is -1.
+
+    Raises:
+        NotationError: a recurrence has no order.
+    """
+    names = cyclic(graph)
+    if not names:
+        return graph
+    graph = _separate_slices(graph, names)
+    names = cyclic(graph)
+    graph = replace(graph, statements=tuple(shifted(s, graph.tensor(s.target)) if s.target in names else s for s in graph.statements))
+    definitions = graph.definitions()
+    for group in components(graph):
+        moving = [s for n in group for s in definitions[n] if set(reads(s)) & set(group)]
+        if moving:
+            ordered(moving, group)
+    return graph
+
+
+def _separate_slices(graph: Graph, names: set[str]) -> Graph:
+    tensors = dict(graph.by_name())
+    slices: dict[str, list[tuple[int, sp.Expr, str]]] = {}
+    statements: list[Statement] = []
+    for s in graph.statements:
+        dimension = initial_dimension(s, graph) if s.target in names else None
+        if dimension is None:
+            statements.append(s)
+            continue
+        info = tensors[s.target]
+        name = fresh_names([f"{s.target}.first"], tensors)[f"{s.target}.first"]
+        shape = (*info.shape[:dimension], *info.shape[dimension + 1 :])
+        tensors[name] = Tensor(name, shape, info.dtype, "defined", info.group)
+        slices.setdefault(s.target, []).append((dimension, s.subscripts[dimension], name))
+        rest = (*s.subscripts[:dimension], *s.subscripts[dimension + 1 :])
+        statements.append(replace(s, target=name, subscripts=rest, origin=(*s.origin, f"initial slice of {s.target}")))
+    if not slices:
+        return graph
+    return replace(graph, tensors=tuple(tensors.values()), statements=tuple(_with_slices(s, slices) for s in statements))
+
+
+def _slice_of(read: Access | BoundaryAccess, name: str, dimension: int) -> sp.Expr:
+    """The same read of a slice, which lacks one dimension."""
+    rest = (*read.subscripts[:dimension], *read.subscripts[dimension + 1 :])
+    if isinstance(read, Access):
+        return Access(name, *rest)
+    modes = (*read.modes[:dimension], *read.modes[dimension + 1 :])
+    return BoundaryAccess(name, ",".join(modes), read.fill, *rest)
+
+
+def _with_slices(statement: Statement, slices: dict[str, list[tuple[int, sp.Expr, str]]]) -> Statement:
+    facts = tuple(c for r in statement.ranges for c in r.constraints()) + statement.domain
+
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        if not (isinstance(part, Access | BoundaryAccess) and part.tensor in slices):
+            return None
+        value: sp.Expr = part
+        for dimension, row, name in slices[part.tensor]:
+            subscript = part.subscripts[dimension]
+            if nonnegative(subscript - row - 1, facts) or nonnegative(row - subscript - 1, facts):
+                continue
+            if isinstance(part, BoundaryAccess) and part.modes[dimension]:
+                continue
+            value = Where(Compare("==", subscript, row), _slice_of(part, name, dimension), value)
+        return value
+
+    return replace(statement, value=rewrite(statement.value, rule))
