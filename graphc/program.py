@@ -99,10 +99,12 @@ class Program:
         self._unshare(prepared, state)
         targets = self._out(out, sizes) if out is not None else {}
         overlapping = {name for name, target in targets.items() if any(np.may_share_memory(target, a) for a in prepared.values())}
-        results = self._runner.run(prepared, sizes, {name: target for name, target in targets.items() if name not in overlapping})
+        wanted = (*self._signature.outputs, *(new for _, new in self._signature.updates))
+        before = {name: prepared[name].copy() for name in wanted if name in prepared}
+        results = before | self._runner.run(prepared, sizes, {name: target for name, target in targets.items() if name not in overlapping})
         ordered = []
         for name in self._signature.outputs:
-            value = results[name] if name in results else prepared[name].copy()
+            value = results[name]
             target = targets.get(name)
             if target is not None and value is not target:
                 target[...] = value

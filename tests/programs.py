@@ -22,8 +22,8 @@ from graphc.ir.expr import Size
 
 __all__ = ["RandomProgram", "generate", "programs"]
 
-RECURRENCES = False
-"""Whether tensors that refer to themselves are drawn; this version of graphc refuses them."""
+RECURRENCES = True
+"""Whether tensors that refer to themselves are drawn."""
 
 _NAMES = "ijkpqrsbcdefghlmnuvwxyz"
 

@@ -15,7 +15,8 @@ from graphc.ir.show import Order, split_fraction
 
 __all__ = ["Typed", "Writer"]
 
-_OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4, 10, 20, 25, 40
+_OR, _AND, _NOT, _COMPARE, _SUM, _QUOTIENT, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4, 10, 19, 20, 25, 40
+"""How strongly operators bind; // and % stand in parentheses wherever another factor or a sign is next to them."""
 
 FLOAT_CALLS = {"abs": "absolute", "round": "round_"}
 """Names that differ from the notation's."""
@@ -72,10 +73,10 @@ class Writer:
         if isinstance(node, FloorDiv | Modulo):
             inner = self._integer(node.numerator)
             sign = "//" if isinstance(node, FloorDiv) else "%"
-            return f"{_wrap(inner, _PRODUCT)} {sign} {node.divisor}", _PRODUCT
+            return f"{_wrap(inner, _PRODUCT)} {sign} {node.divisor}", _QUOTIENT
         if isinstance(node, Call) and node.function == "split":
             block, extent, blocks = (_wrap(self._integer(a), _PRODUCT + 1) for a in node.arguments)
-            return f"{block} * {extent} // {blocks}", _PRODUCT
+            return f"{block} * {extent} // {blocks}", _QUOTIENT
         if isinstance(node, Access):
             return self.read(node), _ATOM
         if isinstance(node, sp.Add):
@@ -83,9 +84,12 @@ class Writer:
             for term in self.order.terms(node.args):
                 coefficient, rest = term.as_coeff_Mul()
                 negative = coefficient < 0
-                shown = _wrap(self._integer(-term if negative else term), _SUM + 1)
+                inner = self._integer(-term if negative else term)
+                shown = _wrap(inner, _SUM + 1 if text or not negative else _PRODUCT)
                 text = (f"{text} - {shown}" if negative else f"{text} + {shown}") if text else (f"-{shown}" if negative else shown)
             return text, _SUM
+        if isinstance(node, sp.Mul) and node.args[0] == -1:
+            return f"-{_wrap(self._integer(-node), _PRODUCT)}", _UNARY - 10
         if isinstance(node, sp.Mul):
             return " * ".join(_wrap(self._integer(f), _PRODUCT) for f in self.order.factors(node.args)), _PRODUCT
         if isinstance(node, sp.Pow) and isinstance(node.exp, sp.Integer) and node.exp > 0:

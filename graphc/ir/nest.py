@@ -21,7 +21,7 @@ class Local(sp.Symbol):  # type: ignore[misc]
         return sp.Symbol.__new__(cls, name, commutative=True)
 
 
-class Moment(Size):  # type: ignore[misc]
+class Moment(Size):
     """The variable of a sequential loop, seen from the loops inside of it: a number that is known there."""
 
     __slots__ = ()

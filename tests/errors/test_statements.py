@@ -270,16 +270,16 @@ def test_shape_of_an_undefined_tensor(rejects):
         U.shape
 
 
-def test_recurrence(rejects):
+def test_recurrence_without_a_first_row(rejects):
     h = gc.tensor("h")
     h[i, j] = gc.tanh(h[i - 1, j] + X[i, j])
-    with rejects(gc.NotationError):
+    with rejects(gc.RangeError):
         gc.loops(h)
 
 
 def test_element_defined_by_itself(rejects):
     Y = gc.tensor("Y", N)
-    Y[i] += 2 * Y[i]
+    Y[i] += v[i] * Y[i]
     with rejects(gc.NotationError):
         gc.compile(Y)
 
@@ -290,14 +290,21 @@ def test_cycle_of_three_tensors(rejects):
     U[i] = Z[i] * v[i]
     Z[i] = gc.exp(Y[i])
     with rejects(gc.NotationError):
-        gc.grad(Z, v)
+        gc.compile(Z)
+
+
+def test_recurrence_in_both_directions(rejects):
+    z = gc.tensor("z")
+    z[i] = v[i] + gc.pad(z, 0)[i + 1] + gc.pad(z, 0)[i - 1]
+    with rejects(gc.NotationError):
+        gc.compile(z)
 
 
 def test_shape_of_a_cycle(rejects):
     Y, U = gc.tensors("Y U")
     Y[i] = U[i]
     U[i] = Y[i]
-    with rejects(gc.NotationError):
+    with rejects(gc.ShapeError):
         Y.shape
 
 
