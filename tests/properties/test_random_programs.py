@@ -83,7 +83,7 @@ cpu = pytest.mark.skipif(importlib.util.find_spec("graphc.runtime.cpu") is None,
 @cpu
 @pytest.mark.parametrize("seeds", batches(CPU_PROGRAMS, CPU_BATCH), ids=lambda r: f"{r.start}-{r.stop - 1}")
 def test_cpu(seeds: range) -> None:
-    """Several programs and their gradients as the outputs of one compilation, in float32."""
+    """Several programs and some of their gradients as the outputs of one compilation, in float32."""
     together, arrays = [], {}
     for seed in seeds:
         program = generate(seed, statements=2)
@@ -91,11 +91,12 @@ def test_cpu(seeds: range) -> None:
         try:
             case = checks.prepare(program)
             names = program.build(prefix)
-            made = gc.grad(names["L"], [names[n] for n in case.wrt]) if case.wrt else []
+            wrt = case.random.permutation(case.wrt)[:4]
+            made = gc.grad(names["L"], [names[n] for n in wrt]) if len(wrt) else []
             gc.compile([names["L"], *made], target="interpret")
         except (checks.Refused, checks.Unsuitable, gc.CompileError):
             continue
-        together.append((program, [names["L"], *made], ["L", *(f"{n}.grad" for n in case.wrt)]))
+        together.append((program, [names["L"], *made], ["L", *(f"{n}.grad" for n in wrt)]))
         arrays.update({prefix + n: a for n, a in program.arrays.items()})
     assert together
     outputs = {f"{k} {label}": t for k, (_, tensors, labels) in enumerate(together) for t, label in zip(tensors, labels, strict=True)}

@@ -1,0 +1,137 @@
+"""Recurrences: an order is found or refused, gradients run backwards in time, and kernels agree with the interpreter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphc as gc
+
+T, B, H, N = gc.dims("T B H N")
+t, b, i, j, k = gc.indices("t b i j k")
+
+
+def rnn():
+    x, W, h0 = gc.tensor("x", T, B, H), gc.tensor("W", H, H), gc.tensor("h0", B, H)
+    h, L = gc.tensors("h L")
+    h[t, b, i] = gc.tanh(gc.sum(W[i, j] * h[t - 1, b, j], over=j) + x[t, b, i])
+    h[-1, b, i] = h0[b, i]
+    L[()] += h[t, b, i] ** 2
+    return L, [W, h0, x], {"x": (4, 2, 3), "W": (3, 3), "h0": (2, 3)}
+
+
+def lstm():
+    x, Wf, Wg = gc.tensor("x", T, H), gc.tensor("Wf", H, H), gc.tensor("Wg", H, H)
+    h, c, f, g, L = gc.tensors("h c f g L")
+    f[t, i] = gc.sigmoid(gc.sum(Wf[i, j] * h[t - 1, j], over=j) + x[t, i])
+    g[t, i] = gc.tanh(gc.sum(Wg[i, j] * h[t - 1, j], over=j) + x[t, i])
+    c[t, i] = f[t, i] * c[t - 1, i] + (1 - f[t, i]) * g[t, i]
+    h[t, i] = gc.tanh(c[t, i]) * f[t, i]
+    h[-1, i] = 0 * x[0, i]
+    c[-1, i] = 0 * x[0, i]
+    L[()] += h[t, i] * c[t, i]
+    return L, [Wf, Wg, x], {"x": (4, 3), "Wf": (3, 3), "Wg": (3, 3)}
+
+
+def cumulative_sum():
+    x, s, L = gc.tensor("x", N), *gc.tensors("s L")
+    s[i] = gc.where(i > 0, s[i - 1], 0) + x[i]
+    L[()] += s[i] ** 2
+    return L, [x], {"x": (6,)}
+
+
+def window():
+    x, a = gc.tensor("x", N), gc.tensor("a", 3)
+    y, L = gc.tensors("y L")
+    y[t] = x[t] + gc.sum(0.3 * a[k] * gc.pad(y, 0)[t - 1 - k], over=k)
+    L[()] += y[t] ** 2
+    return L, [x, a], {"x": (6,), "a": (3,)}
+
+
+def descending():
+    x, p = gc.tensor("x", N), gc.tensor("p", ())
+    r, L = gc.tensors("r L")
+    r[t] = x[t] + p[()] * gc.pad(r, 0)[t + 1]
+    L[()] += r[t] ** 2
+    return L, [x, p], {"x": (6,), "p": ()}
+
+
+def soft_dtw():
+    D, R, L = gc.tensor("D", N, T), *gc.tensors("R L")
+    far = gc.pad(R, 50)
+    soft = -gc.log(gc.exp(-far[i - 1, t]) + gc.exp(-far[i, t - 1]) + gc.exp(-far[i - 1, t - 1]))
+    R[i, t] = D[i, t] + gc.where((i == 0) & (t == 0), 0, soft)
+    L[()] += R[N - 1, T - 1]
+    return L, [D], {"D": (3, 4)}
+
+
+def wave():
+    u0, c, q = gc.tensor("u0", N), gc.tensor("c", N), gc.index("q", 4)
+    u, L = gc.tensors("u L")
+    left, right = gc.clamp(u, dims=[1])[q - 1, i - 1], gc.clamp(u, dims=[1])[q - 1, i + 1]
+    u[q, i] = 2 * u[q - 1, i] - u[q - 2, i] + 0.1 * c[i] * (left - 2 * u[q - 1, i] + right)
+    u[-1, i] = u0[i]
+    u[-2, i] = u0[i]
+    L[()] += u[q, i] ** 2
+    return L, [u0, c], {"u0": (5,), "c": (5,)}
+
+
+def shifted_left_side():
+    p, q = gc.tensor("p", ()), gc.index("q", 4)
+    h, L = gc.tensors("h L")
+    h[q + 1] = gc.sin(h[q]) * 0.9
+    h[0] = p[()]
+    L[()] += h[i] ** 2
+    return L, [p], {"p": ()}
+
+
+PROGRAMS = [rnn, lstm, cumulative_sum, window, descending, soft_dtw, wave, shifted_left_side]
+
+
+def arrays_of(shapes):
+    random = np.random.default_rng(3)
+    return {name: np.asarray(random.uniform(0.2, 1.0, shape)) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
+def test_gradient(program):
+    L, wrt, shapes = program()
+    gc.check_grad(L, wrt, **arrays_of(shapes))
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
+def test_kernels_agree_with_the_interpreter(program):
+    L, wrt, shapes = program()
+    outputs = [L, *gc.grad(L, wrt)]
+    arrays = {name: array.astype("float32") for name, array in arrays_of(shapes).items()}
+    for got, want in zip(gc.compile(outputs)(**arrays), gc.compile(outputs, target="interpret")(**arrays), strict=True):
+        # a few hundred float32 operations in another order
+        np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
+
+
+def test_recurrent_sum_in_numpy():
+    L, _, shapes = rnn()
+    arrays = arrays_of(shapes)
+    h, total = arrays["h0"], 0.0
+    for x in arrays["x"]:
+        h = np.tanh(h @ arrays["W"].T + x)
+        total += (h**2).sum()
+    assert float(gc.compile(L, target="interpret", precision="float64")(**arrays)) == pytest.approx(total, rel=1e-12)
+
+
+def test_another_length_needs_no_other_kernel():
+    L, _, _ = cumulative_sum()
+    f = gc.compile(L)
+    for length in (1, 2, 9, 0):
+        x = np.arange(1.0, length + 1, dtype="float32")
+        assert float(f(x=x)) == pytest.approx(float((np.cumsum(x) ** 2).sum()), rel=1e-6)
+
+
+def test_backward_runs_backwards_and_weights_leave_the_loop():
+    L, (W, *_), _ = rnn()
+    text = str(gc.loops(gc.grad(L, W)))
+    assert "h.grad[t,b,j] += h.sum.grad[t+1,b,i]*W[i,j]" in text
+    f = gc.compile([L, gc.grad(L, W)])
+    kinds = [k.plan.kind for k in f.kernels]
+    assert kinds.count("scan") == 2
+    assert "contraction" in kinds[kinds.index("scan") + 1 :]
