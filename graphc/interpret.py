@@ -24,7 +24,20 @@ from graphc.errors import ArgumentError, InternalError
 from graphc.ir.affine import Linear, linear
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import (
-    INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where, indices_of,
+    INFINITY,
+    NAN,
+    Access,
+    BoundaryAccess,
+    Call,
+    Compare,
+    FloorDiv,
+    Index,
+    Logical,
+    Modulo,
+    Reduce,
+    Size,
+    Where,
+    indices_of,
 )
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph
@@ -108,22 +121,40 @@ def _smallest(a: Any, b: Any) -> Any:
 _SCALAR: dict[str, Callable[..., Any]] = {
     "exp": _either(_guarded(math.exp), cmath.exp),
     "expm1": _either(
-        _guarded(math.expm1), lambda x: cmath.exp(x) - 1 if abs(x) > 1e-4 else complex(math.expm1(x.real), math.exp(x.real) * x.imag)),
+        _guarded(math.expm1), lambda x: cmath.exp(x) - 1 if abs(x) > 1e-4 else complex(math.expm1(x.real), math.exp(x.real) * x.imag)
+    ),
     "log": _either(_guarded(math.log, -math.inf), cmath.log),
     "log1p": _either(_guarded(math.log1p, -math.inf), lambda x: complex(math.log1p(x.real), x.imag / (1 + x.real))),
-    "sin": _either(_guarded(math.sin), cmath.sin), "cos": _either(_guarded(math.cos), cmath.cos),
+    "sin": _either(_guarded(math.sin), cmath.sin),
+    "cos": _either(_guarded(math.cos), cmath.cos),
     "tan": _either(_guarded(math.tan), cmath.tan),
-    "tanh": _either(math.tanh, cmath.tanh), "sigmoid": _sigmoid, "softplus": _softplus, "erf": _erf,
-    "abs": lambda x: x if _real(x) >= 0 else -x, "sign": _sign,
-    "floor": _rounded(math.floor), "ceil": _rounded(math.ceil), "round": _rounded(round),
-    "maximum": _largest, "minimum": _smallest,
+    "tanh": _either(math.tanh, cmath.tanh),
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
+    "erf": _erf,
+    "abs": lambda x: x if _real(x) >= 0 else -x,
+    "sign": _sign,
+    "floor": _rounded(math.floor),
+    "ceil": _rounded(math.ceil),
+    "round": _rounded(round),
+    "maximum": _largest,
+    "minimum": _smallest,
     "hypot": _either(math.hypot, lambda a, b: cmath.sqrt(a * a + b * b)),
-    "atan2": _either(math.atan2, lambda a, b: complex(math.atan2(_real(a), _real(b)), 0) + 1j * (
-        (_real(b) * complex(a).imag - _real(a) * complex(b).imag) / (_real(a) ** 2 + _real(b) ** 2))),
+    "atan2": _either(
+        math.atan2,
+        lambda a, b: (
+            complex(math.atan2(_real(a), _real(b)), 0)
+            + 1j * ((_real(b) * complex(a).imag - _real(a) * complex(b).imag) / (_real(a) ** 2 + _real(b) ** 2))
+        ),
+    ),
 }
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "<": lambda a, b: _real(a) < _real(b), "<=": lambda a, b: _real(a) <= _real(b), ">": lambda a, b: _real(a) > _real(b),
-    ">=": lambda a, b: _real(a) >= _real(b), "==": lambda a, b: _real(a) == _real(b), "!=": lambda a, b: _real(a) != _real(b),
+    "<": lambda a, b: _real(a) < _real(b),
+    "<=": lambda a, b: _real(a) <= _real(b),
+    ">": lambda a, b: _real(a) > _real(b),
+    ">=": lambda a, b: _real(a) >= _real(b),
+    "==": lambda a, b: _real(a) == _real(b),
+    "!=": lambda a, b: _real(a) != _real(b),
 }
 
 
@@ -208,9 +239,13 @@ class _Machine:
         coder, free = _Coder(self, statement), set(statement.free)
         domain = [(coder.code(d), set(indices_of(d)) <= free) for d in statement.domain]
         return _Loops(
-            statement, coder._pointing(statement.target, statement.subscripts), coder.code(statement.value),
-            {i.name: spans[i.name] for i in statement.free}, {i.name: spans[i.name] for i in statement.reduced},
-            [code for code, outside in domain if outside], [code for code, _ in domain],
+            statement,
+            coder._pointing(statement.target, statement.subscripts),
+            coder.code(statement.value),
+            {i.name: spans[i.name] for i in statement.free},
+            {i.name: spans[i.name] for i in statement.reduced},
+            [code for code, outside in domain if outside],
+            [code for code, _ in domain],
         )
 
     def _span(self, r: Range) -> range:
@@ -486,8 +521,10 @@ def _combine(op: str, terms: list[Any], positions: list[int], statement: Stateme
     if op == "logsumexp":
         return _logsumexp(terms)
     if not terms:
-        raise _Empty(f"{op.removesuffix('_split')} over an empty range has no value.\n\n    {statement_body(statement)}\n  at {statement.location}",
-                     fix="pass arrays that are not empty.")
+        raise _Empty(
+            f"{op.removesuffix('_split')} over an empty range has no value.\n\n    {statement_body(statement)}\n  at {statement.location}",
+            fix="pass arrays that are not empty.",
+        )
     sign = -1 if "min" in op else 1
     best = 0
     for k in range(1, len(terms)):
@@ -543,5 +580,3 @@ def interpret(
         if name not in results:
             results[name] = np.array(machine.arrays[name])
     return results
-
-

@@ -36,7 +36,10 @@ def layout_of(graph: Graph, module: CpuModule) -> Callable[[Mapping[sp.Basic, in
 def _tables(step: Contract, shapes: Mapping[str, tuple[int, ...]], sizes: Mapping[sp.Basic, int]) -> list[NDArray[Any]]:
     """Element offsets of batch, rows, columns and depth in the operands that contain them."""
     strides = [_strides(shapes[name]) for name in step.operands]
-    start = [sum(size_value(c, sizes) * s for c, s in zip(constant, stride, strict=True)) for constant, stride in zip(step.constants, strides, strict=True)]
+    start = [
+        sum(size_value(c, sizes) * s for c, s in zip(constant, stride, strict=True))
+        for constant, stride in zip(step.constants, strides, strict=True)
+    ]
     tables = []
     for group, operands in ((step.batch, (0, 1, 2)), (step.rows, (0, 1)), (step.columns, (0, 2)), (step.depth, (1, 2))):
         rows = [_offsets(group, k, strides[k], sizes) for k in operands]

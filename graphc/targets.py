@@ -80,7 +80,8 @@ def cpu_runner(
         scheduled, module = _emitted(graph, in_place, header, accumulate)
     tensors = scheduled.by_name()
     arrays = tuple(
-        (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary") for name in module.arrays
+        (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary")
+        for name in module.arrays
     )
     places = {statement(s): f"\n  at {s.location}" for s in graph.statements if s.location is not None}
     checks = tuple(_message(check, places.get(check.loop, "")) for check in module.checks)
@@ -106,7 +107,8 @@ def cuda_runner(graph: Graph, header: str, accumulate: str | None) -> CudaRunner
     scheduled, module = cuda_module(graph, header, accumulate)
     tensors = scheduled.by_name()
     arrays = tuple(
-        (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary") for name in module.arrays
+        (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary")
+        for name in module.arrays
     )
 
     def layout(sizes: Mapping[sp.Basic, int]) -> tuple[Mapping[str, tuple[int, ...]], tuple[int, ...]]:
@@ -134,7 +136,11 @@ def _in_place(graph: Graph, updates: tuple[tuple[str, str], ...]) -> dict[str, s
         if len(statements) == 1 and _elementwise(statements[0], old) and new not in chosen:
             chosen[new] = old
     while True:
-        bad = {new for new, old in chosen.items() if any(old in reads(s) for s in graph.statements if s.target not in chosen and _reads_late(s, chosen, graph))}
+        bad = {
+            new
+            for new, old in chosen.items()
+            if any(old in reads(s) for s in graph.statements if s.target not in chosen and _reads_late(s, chosen, graph))
+        }
         bad |= {new for new, old in chosen.items() for s in graph.statements if s.target != new and s.target in chosen and old in reads(s)}
         bad |= {new for new in chosen if any(new in reads(s) for s in graph.statements)}
         if not bad:
@@ -173,8 +179,8 @@ def _complaint(check: GatherCheck, value: int, array: NDArray[Any] | None, exten
     found = np.argwhere((array < 0) | (array >= extent)) if array is not None else np.empty((0, 0))
     where, shown = (list(map(int, found[0])), int(array[tuple(found[0])])) if array is not None and len(found) else ("", value)
     return ArgumentError(
-        f"{check.tensor}{where} is {shown}, but it is a subscript of dimension {check.dimension} of {check.target}, which has {extent} elements "
-        f"(0 … {extent - 1}).\n\n    {check.loop}{place}",
+        f"{check.tensor}{where} is {shown}, but it is a subscript of dimension {check.dimension} of {check.target}, "
+        f"which has {extent} elements (0 … {extent - 1}).\n\n    {check.loop}{place}",
         fix=f"pass an array {check.tensor} whose values lie in that range.",
     )
 
@@ -182,7 +188,8 @@ def _complaint(check: GatherCheck, value: int, array: NDArray[Any] | None, exten
 def _message(check: GatherCheck | EmptyRange, place: str) -> Callable[[int, Mapping[str, NDArray[Any]]], GraphcError]:
     if isinstance(check, EmptyRange):
         return lambda value, arrays: ArgumentError(
-            f"An extremum over an empty range has no value.\n\n    {check.loop}{place}", fix="give every window at least one element, or use where."
+            f"An extremum over an empty range has no value.\n\n    {check.loop}{place}",
+            fix="give every window at least one element, or use where.",
         )
 
     def message(value: int, arrays: Mapping[str, NDArray[Any]]) -> GraphcError:

@@ -50,7 +50,9 @@ def double(graph: Graph) -> Graph:
     return replace(graph, tensors=tuple(replace(t, dtype="float64") if is_float(t.dtype) else t for t in graph.tensors))
 
 
-def evaluate(graph: Graph, program: RandomProgram, arrays: Arrays | None = None, complex_step: bool = False) -> dict[str, np.ndarray[Any, Any]]:
+def evaluate(
+    graph: Graph, program: RandomProgram, arrays: Arrays | None = None, complex_step: bool = False
+) -> dict[str, np.ndarray[Any, Any]]:
     """The outputs of a graph on the data of a program, in float64."""
     return interpret(double(graph), arrays or program.arrays, program.size_values(), complex_step)
 
@@ -252,7 +254,10 @@ def check_passes(case: Case, without: Sequence[str] = OPTIONAL) -> None:
 
 
 CHECKS: dict[str, Callable[[Case], None]] = {
-    "values": check_values, "gradient": check_gradient, "second order": check_second_order, "passes": check_passes,
+    "values": check_values,
+    "gradient": check_gradient,
+    "second order": check_second_order,
+    "passes": check_passes,
 }
 
 

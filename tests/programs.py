@@ -241,7 +241,11 @@ class _Writer:
     # ------------------------------------------------------------------------------------------------ subscripts
     def subscript(self, scope: list[Loop]) -> Subscript:
         """An affine subscript whose values are not negative."""
-        kinds = ["plain"] * 8 + ["shift", "back", "twice", "half", "mod", "constant"] + ["stride", "dilate", "sum", "difference", "halfsum"] * (len(scope) > 1)
+        kinds = (
+            ["plain"] * 8
+            + ["shift", "back", "twice", "half", "mod", "constant"]
+            + ["stride", "dilate", "sum", "difference", "halfsum"] * (len(scope) > 1)
+        )
         kind = self.pick(*kinds) if scope else "constant"
         if kind == "constant":
             value = self.random.randint(0, 1)
@@ -357,7 +361,9 @@ class _Writer:
     def viewed(self, scope: list[Loop], reducing: bool) -> str:
         """A boundary view; subscripts reach outside by up to one extent."""
         candidates = [t for t in self.known if t.shape and all(e.at(self.sizes) >= 2 for e in t.shape)]
-        tensor = self.pick(*candidates) if candidates and self.chance(0.7) else self.input((self.extent(), self.extent())[: self.pick(1, 2)])
+        tensor = (
+            self.pick(*candidates) if candidates and self.chance(0.7) else self.input((self.extent(), self.extent())[: self.pick(1, 2)])
+        )
         mode = self.pick("pad", "pad", "clamp", "wrap", "reflect", *(["skip"] if reducing else []))
         rank = len(tensor.shape)
         dims = list(range(rank)) if self.chance(0.6) else [self.random.randrange(rank)]
@@ -395,9 +401,18 @@ class _Writer:
             return self.unary(scope, depth, reducing)
         if choice < 0.62:
             a, b = self.expression(scope, depth - 1, reducing), self.expression(scope, depth - 1, reducing)
-            return self.pick(f"({a} + {b})", f"({a} - {b})", f"{_factor(a)}*{_factor(b)}", f"{_factor(a)}*{_factor(b)}", f"{_factor(a)}/(1.3 + {_factor(b)}**2)",
-                             f"gc.maximum({a}, {b} + {self.offset()})", f"gc.minimum({a}, {b} - {self.offset()})",
-                             f"gc.hypot({a}, 0.9 + {_factor(b)}**2)", f"gc.atan2({a}, 1.4 + {_factor(b)}**2)", f"(1.2 + {_factor(a)}**2)**gc.tanh({b})")
+            return self.pick(
+                f"({a} + {b})",
+                f"({a} - {b})",
+                f"{_factor(a)}*{_factor(b)}",
+                f"{_factor(a)}*{_factor(b)}",
+                f"{_factor(a)}/(1.3 + {_factor(b)}**2)",
+                f"gc.maximum({a}, {b} + {self.offset()})",
+                f"gc.minimum({a}, {b} - {self.offset()})",
+                f"gc.hypot({a}, 0.9 + {_factor(b)}**2)",
+                f"gc.atan2({a}, 1.4 + {_factor(b)}**2)",
+                f"(1.2 + {_factor(a)}**2)**gc.tanh({b})",
+            )
         if choice < 0.76:
             return self.conditional(scope, depth, reducing)
         return self.reduction(scope, depth)
@@ -416,11 +431,38 @@ class _Writer:
         e = self.expression(scope, depth - 1, reducing)
         f, c = _factor(e), self.offset()
         return self.pick(
-            f"gc.tanh({e})", f"gc.tanh({e})", f"gc.sigmoid({e})", f"gc.sin({e})", f"gc.cos({e})", f"gc.softplus({e})", f"gc.erf({e})", f"gc.gelu({e})",
-            f"gc.silu({e})", f"gc.exp(0.3*{f})", f"gc.expm1(gc.sin({e}))", f"gc.log(1.5 + {f}**2)", f"gc.log1p({f}**2)", f"gc.sqrt(0.6 + {f}**2)",
-            f"gc.rsqrt(0.8 + {f}**2)", f"1/(1.1 + {f}**2)", f"{f}**2", f"gc.tanh({e})**3", f"gc.power(1.1 + {f}**2, 0.7)", f"(-{f})", f"gc.tan(0.4*gc.tanh({e}))",
-            f"gc.relu({e} - {c})", f"gc.abs({e} + {c})", f"gc.leaky_relu({e} + {c}, 0.1)", f"gc.elu({e} - {c})", f"gc.clip({e}, -0.7{c[2:]}, 0.8{c[2:]})",
-            f"gc.floor({e} + {c})", f"gc.sign({e} - {c})", f"gc.round({e} + {c})", f"1/(1 + gc.exp(-{f}))", f"gc.log(1 + gc.exp({e}))", f"(gc.exp(0.2*{f}) - 1)",
+            f"gc.tanh({e})",
+            f"gc.tanh({e})",
+            f"gc.sigmoid({e})",
+            f"gc.sin({e})",
+            f"gc.cos({e})",
+            f"gc.softplus({e})",
+            f"gc.erf({e})",
+            f"gc.gelu({e})",
+            f"gc.silu({e})",
+            f"gc.exp(0.3*{f})",
+            f"gc.expm1(gc.sin({e}))",
+            f"gc.log(1.5 + {f}**2)",
+            f"gc.log1p({f}**2)",
+            f"gc.sqrt(0.6 + {f}**2)",
+            f"gc.rsqrt(0.8 + {f}**2)",
+            f"1/(1.1 + {f}**2)",
+            f"{f}**2",
+            f"gc.tanh({e})**3",
+            f"gc.power(1.1 + {f}**2, 0.7)",
+            f"(-{f})",
+            f"gc.tan(0.4*gc.tanh({e}))",
+            f"gc.relu({e} - {c})",
+            f"gc.abs({e} + {c})",
+            f"gc.leaky_relu({e} + {c}, 0.1)",
+            f"gc.elu({e} - {c})",
+            f"gc.clip({e}, -0.7{c[2:]}, 0.8{c[2:]})",
+            f"gc.floor({e} + {c})",
+            f"gc.sign({e} - {c})",
+            f"gc.round({e} + {c})",
+            f"1/(1 + gc.exp(-{f}))",
+            f"gc.log(1 + gc.exp({e}))",
+            f"(gc.exp(0.2*{f}) - 1)",
         )
 
     def conditional(self, scope: list[Loop], depth: int, reducing: bool) -> str:
@@ -455,8 +497,14 @@ class _Writer:
             b = self.pick(*scope)
             a.used = b.used = True
             sign = self.pick("<", "<=", ">", ">=", "==", "!=")
-            return self.pick(f"{a.name} {sign} {self.random.randint(0, 2)}", f"{a.name} {sign} {b.name}" if a is not b else f"{a.name} > 0",
-                             f"{a.name}%2 {self.pick('==', '!=')} 0", f"{a.name} + {b.name} {sign} {a.upper} - 1", f"{b.name} - {a.name} {sign} 1", f"2*{a.name} {sign} {b.upper}")
+            return self.pick(
+                f"{a.name} {sign} {self.random.randint(0, 2)}",
+                f"{a.name} {sign} {b.name}" if a is not b else f"{a.name} > 0",
+                f"{a.name}%2 {self.pick('==', '!=')} 0",
+                f"{a.name} + {b.name} {sign} {a.upper} - 1",
+                f"{b.name} - {a.name} {sign} 1",
+                f"2*{a.name} {sign} {b.upper}",
+            )
         if choice < 0.72:
             inner = self.loop()
             return self.close(f"gc.{self.pick('any', 'all')}({self.access([*scope, inner])} > {self.offset()}, over=", [inner], ")")
@@ -662,7 +710,12 @@ class _Writer:
         for x in (b, c):
             if x:
                 x.used = x.plain = True
-        name = data.name if mode == "valid" else f"gc.{mode}({data.name}{', 0' if mode == 'pad' else ''}{f', dims={list(range(len(head), len(head) + spatial))}' if head else ''})"
+        name = (
+            data.name
+            if mode == "valid"
+            else f"gc.{mode}({data.name}{', 0' if mode == 'pad' else ''}"
+            f"{f', dims={list(range(len(head), len(head) + spatial))}' if head else ''})"
+        )
         value = f"{name}[{', '.join([*head, *subscripts])}]"
         data.reads += 1
         free = [x for x in (b, k) if x]
@@ -732,18 +785,30 @@ class _Writer:
             before = f"gc.where({t} > 0, {name}[{t} - 1, {j}], {start.name}[{j}])"
             lines.append(f"{name}[{t}, {i}] = gc.tanh(gc.sum({w.name}[{i}, {j}]*{before}, over={j}) + {x.name}[{t}, {i}])")
         elif kind == "prefix":
-            lines.append(f"{name}[{t}, {i}] = gc.where({t} > 0, {name}[{t} - 1, {i}]*{self.number(0.3, 0.9)}, {self.number()}) + {x.name}[{t}, {i}]")
+            lines.append(
+                f"{name}[{t}, {i}] = gc.where({t} > 0, {name}[{t} - 1, {i}]*{self.number(0.3, 0.9)}, {self.number()}) + {x.name}[{t}, {i}]"
+            )
         elif kind == "suffix":
             lines.append(f"{name}[{t}, {i}] = gc.where({t} + 1 < {steps.upper}, gc.sin({name}[{t} + 1, {i}]), 0) + {x.name}[{t}, {i}]")
         else:
-            lines.append(f"{name}[{t}, {i}] = {x.name}[{t}, {i}] + gc.where(({t} > 0) & ({i} > 0), 0.6*{name}[{t} - 1, {i} - 1] + 0.3*gc.tanh({name}[{t}, {i} - 1]), "
-                         f"{self.number()})")
+            lines.append(
+                f"{name}[{t}, {i}] = {x.name}[{t}, {i}] + gc.where(({t} > 0) & ({i} > 0), "
+                f"0.6*{name}[{t} - 1, {i} - 1] + 0.3*gc.tanh({name}[{t}, {i} - 1]), "
+                f"{self.number()})"
+            )
         self.lines += lines
         self.finish(made)
 
     # --------------------------------------------------------------------------------------------------- program
     def write(self, statements: int | None = None) -> RandomProgram:
-        kinds = [self.map] * 5 + [self.contraction] * 5 + [self.accumulated] * 3 + [self.pieces] * 2 + [self.window] * 3 + [self.chosen, self.softmax, *[self.recurrence] * RECURRENCES]
+        kinds = (
+            [self.map] * 5
+            + [self.contraction] * 5
+            + [self.accumulated] * 3
+            + [self.pieces] * 2
+            + [self.window] * 3
+            + [self.chosen, self.softmax, *[self.recurrence] * RECURRENCES]
+        )
         for _ in range(statements or self.random.randint(1, 5)):
             self.pick(*kinds)()
         results = [t for t in self.known if t.name[0] in "TH"]
@@ -772,7 +837,11 @@ class _Writer:
         read = self.shown(tensor, [Subscript(x.name, literal(0), x.upper - 1, (x,), x) for x in loops])
         weight = self.input(tuple(x.upper for x in loops)).name + read[len(tensor.name) :]
         self.lines = []
-        self.emit("L[()]", "+=", self.pick(f"{weight}*{read}", f"{weight}*gc.sin({read})", f"({read} - {weight})**2", f"{weight}*{read}**2/(1 + {read}**2)"))
+        self.emit(
+            "L[()]",
+            "+=",
+            self.pick(f"{weight}*{read}", f"{weight}*gc.sin({read})", f"({read} - {weight})**2", f"{weight}*{read}**2/(1 + {read}**2)"),
+        )
         self.blocks.append(tuple(self.lines))
 
 
@@ -796,7 +865,7 @@ def _factor(text: str) -> str:
     """The text in parentheses unless it binds tightly already."""
     depth = 0
     for position, letter in enumerate(text):
-        depth += letter in "([" 
+        depth += letter in "(["
         depth -= letter in ")]"
         if depth == 0 and (letter in " */+-" or (position == 0 and letter == "-")):
             return f"({text})"

@@ -40,7 +40,11 @@ def certain_gathers(graph: Graph, show: Callable[[Statement], str]) -> tuple[Gat
         left = Access(statement.target, *statement.subscripts)
         for access in (left, *(p for p in postorder(_unguarded(statement.value)) if isinstance(p, Access))):
             for dimension, subscript in enumerate(access.subscripts):
-                if isinstance(subscript, Access) and infos[subscript.tensor].is_input and _whole(subscript, statement, infos[subscript.tensor]):
+                if (
+                    isinstance(subscript, Access)
+                    and infos[subscript.tensor].is_input
+                    and _whole(subscript, statement, infos[subscript.tensor])
+                ):
                     key = (subscript.tensor, access.tensor, dimension)
                     found.setdefault(key, Gather(*key, show(statement)))
     return tuple(found.values())

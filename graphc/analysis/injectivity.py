@@ -28,8 +28,8 @@ def injective(subscripts: Sequence[sp.Expr], ranges: Sequence[Range], domain: Se
     Index by index: equal subscripts force one index to be equal, then with that knowledge the next (mixed radix).
 
     >>> i, j = Index("i"), Index("j")
-    >>> four = Range(j, sp.Integer(0), sp.Integer(4))
-    >>> injective([4 * i + j], [Range(i, sp.Integer(0), sp.Integer(9)), four]), injective([3 * i + j], [four, Range(i, sp.Integer(0), sp.Integer(9))])
+    >>> ranges = [Range(i, sp.Integer(0), sp.Integer(9)), Range(j, sp.Integer(0), sp.Integer(4))]
+    >>> injective([4 * i + j], ranges), injective([3 * i + j], ranges)
     (True, False)
     """
     indices = [r.index for r in ranges]

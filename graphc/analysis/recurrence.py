@@ -99,7 +99,8 @@ def margins(graph: Graph) -> dict[tuple[str, int], tuple[int, int]]:
     """How many rows below 0 and behind the last one of a dimension are given by initial slices such as ``h[-1,i] = …``."""
     found: dict[tuple[str, int], set[sp.Expr]] = {}
     own = {name for name, statements in graph.definitions().items() if any(name in reads(s) for s in statements)} | (
-        cyclic(graph) if any(initial_dimension(s, graph) is not None for s in graph.statements) else set())
+        cyclic(graph) if any(initial_dimension(s, graph) is not None for s in graph.statements) else set()
+    )
     for statement in graph.statements:
         dimension = initial_dimension(statement, graph)
         if dimension is not None and statement.target in own:
@@ -126,9 +127,6 @@ def initial_dimension(statement: Statement, graph: Graph) -> int | None:
         if (subscript.is_Integer and subscript < 0) or (beyond.is_Integer and beyond >= 0):
             outside.append(dimension)
     return outside[0] if len(outside) == 1 else None
-
-
-
 
 
 # ------------------------------------------------------------------------------------------------------------------- order
@@ -258,7 +256,8 @@ def _no_order(statements: list[Statement], edges: list[_Edge]) -> NotationError:
         at.append((statement_body(edge.reader), expression(edge.access, Order.of(edge.reader)), edge.reader.location))
     cycle = " → ".join([*names, names[0]])
     return NotationError(
-        f"There is no order in which the elements of {', '.join(names)} can be computed ({cycle}): no loop along which every read is of an element "
-        "that comes before.", at=tuple(at),
+        f"There is no order in which the elements of {', '.join(names)} can be computed ({cycle}): no loop along which every read "
+        "is of an element that comes before.",
+        at=tuple(at),
         fix="read earlier elements only (h[t-1]) or later ones only (h[t+1]), or use another tensor if no recurrence is meant.",
     )

@@ -69,7 +69,9 @@ class _Function:
 
 
 class _Emitter:
-    def __init__(self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str]) -> None:
+    def __init__(
+        self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str]
+    ) -> None:
         self.tensors, self.orders, self.steps, self.in_place = tensors, orders, steps, in_place
         touched = dict.fromkeys(n for s in steps for n in (s.writes, *(s.also if isinstance(s, Nest) else ()), *s.reads))
         taken = generated_names(steps)
@@ -101,7 +103,9 @@ class _Emitter:
             names = {n: self.variables[n] for n in kernel.arrays}
             written = self._lines(kernel, names, order, {str(z): self.size_names[str(z)] for z in sizes})
             number = self.counters[kernel.kind] = self.counters.get(kernel.kind, -1) + 1
-            self.functions[key] = _Function(f"{kernel.kind}_{number}", written.lines, kernel.arrays, sizes, written.literals, [], kernel.flat, kernel.extent is not None)
+            self.functions[key] = _Function(
+                f"{kernel.kind}_{number}", written.lines, kernel.arrays, sizes, written.literals, [], kernel.flat, kernel.extent is not None
+            )
         function = self.functions[key]
         function.statements.append(kernel.comment)
         function.literals = neutral.literals
@@ -120,7 +124,9 @@ class _Emitter:
 
         writer = Writer(lambda n: self.tensors[n].dtype, lambda n: names.get(n) or own_sizes.get(n) or safe(n), check, order)
         walker = Walker(
-            writer, lambda name, low, high: f"for {name} in range({low}, {high}):", lambda report: f"status[0] = {self._code(EmptyRange(report.loop))}"
+            writer,
+            lambda name, low, high: f"for {name} in range({low}, {high}):",
+            lambda report: f"status[0] = {self._code(EmptyRange(report.loop))}",
         )
         lines = list(walker.lines(kernel.body, 1))
         self.used |= writer.used
@@ -133,7 +139,13 @@ class _Emitter:
 
     def definition(self, function: _Function) -> str:
         arrays = [self.variables[n] for n in function.arrays]
-        parameters = [*(["first", "last"] if function.shared else []), "status", *arrays, *(self.size_names[str(z)] for z in function.sizes), *function.literals]
+        parameters = [
+            *(["first", "last"] if function.shared else []),
+            "status",
+            *arrays,
+            *(self.size_names[str(z)] for z in function.sizes),
+            *function.literals,
+        ]
         uses_status = any("status" in line for line in function.lines)
         if not uses_status:
             parameters.remove("status")
@@ -173,7 +185,11 @@ class _Emitter:
     def _launch(self, step: Nest) -> list[str]:
         function, _ = self.kernel(step.kernel)
         sizes = sizes_of_kernel(step.kernel.body)
-        arguments = [*(self.variables[n] for n in step.kernel.arrays), *(self.size_names[str(z)] for z in sizes), *map(str, function.literals.values())]
+        arguments = [
+            *(self.variables[n] for n in step.kernel.arrays),
+            *(self.size_names[str(z)] for z in sizes),
+            *map(str, function.literals.values()),
+        ]
         if any("status" in line for line in function.lines):
             arguments.insert(0, "status")
         self.records.append(KernelRecord(function.name, step.plan.loop, step.plan, step.cost))
@@ -188,10 +204,15 @@ class _Emitter:
         scale = self._writer().value(step.scale, self.tensors[step.writes].dtype)
         tables = f"batch{number}, rows{number}, columns{number}, depth{number}"
         self.records.append(KernelRecord("contract", step.plan.loop, step.plan, step.cost))
-        return [*(f"    # {line}" for line in textwrap.wrap(step.plan.loop, 130)), f"    contract(me, team, {c}, {a}, {b}, {tables}, {step.accumulate}, {scale})"]
+        return [
+            *(f"    # {line}" for line in textwrap.wrap(step.plan.loop, 130)),
+            f"    contract(me, team, {c}, {a}, {b}, {tables}, {step.accumulate}, {scale})",
+        ]
 
     def _writer(self) -> Writer:
-        return Writer(lambda n: self.tensors[n].dtype, lambda n: self.size_names.get(n) or self.variables.get(n) or safe(n), lambda t, *_: t)
+        return Writer(
+            lambda n: self.tensors[n].dtype, lambda n: self.size_names.get(n) or self.variables.get(n) or safe(n), lambda t, *_: t
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +222,15 @@ class _Written:
     size_order: tuple[str, ...]
 
 
-_FLAGS = '''FLAGS = dict(nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp", "afn"}, error_model="numpy", no_cfunc_wrapper=True)
+_FLAGS = """FLAGS = dict(nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp", "afn"}, error_model="numpy", no_cfunc_wrapper=True)
 INNER = FLAGS | dict(no_cpython_wrapper=True)
 f32, f64, i64 = np.float32, np.float64, np.int64
-INFINITY, NAN = f32(np.inf), f32(np.nan)'''
+INFINITY, NAN = f32(np.inf), f32(np.nan)"""
 
 
-def emit_cpu(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str], header: str) -> CpuModule:
+def emit_cpu(
+    steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str], header: str
+) -> CpuModule:
     """The module of a program.
 
     Args:
@@ -222,7 +245,8 @@ def emit_cpu(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mappi
     contractions = tuple(s for s in steps if isinstance(s, Contract))
     arrays = tuple(emitter.variables)
     arguments = [
-        "status", *emitter.variables.values(),
+        "status",
+        *emitter.variables.values(),
         *(f"{role}{k}" for k in range(len(contractions)) for role in ("batch", "rows", "columns", "depth")),
         *emitter.size_names.values(),
     ]
@@ -238,10 +262,29 @@ def emit_cpu(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mappi
     blocks = sorted(emitter.used & {"checked", "fill"})
     if blocks:
         imports.append(f"from graphc.kernels.blocks import {', '.join(blocks)}")
-    imports += ["from graphc.kernels.team import launch, share, wait", *([f"from graphc.kernels.view import {', '.join(views)}"] if views else [])]
-    text = "\n".join([
-        f'"""{header}\n"""', "", *imports, "", _FLAGS, "", "", *([definitions, "", ""] if definitions else []),
-        "@njit(**INNER)", f"def program(me, team, sync, {shown}):", *body, "", "",
-        "@njit(cache=True, **FLAGS)", f"def start(sync, {shown}):", f"    launch(program, sync, ({shown},))", "",
-    ])
+    imports += [
+        "from graphc.kernels.team import launch, share, wait",
+        *([f"from graphc.kernels.view import {', '.join(views)}"] if views else []),
+    ]
+    text = "\n".join(
+        [
+            f'"""{header}\n"""',
+            "",
+            *imports,
+            "",
+            _FLAGS,
+            "",
+            "",
+            *([definitions, "", ""] if definitions else []),
+            "@njit(**INNER)",
+            f"def program(me, team, sync, {shown}):",
+            *body,
+            "",
+            "",
+            "@njit(cache=True, **FLAGS)",
+            f"def start(sync, {shown}):",
+            f"    launch(program, sync, ({shown},))",
+            "",
+        ]
+    )
     return CpuModule(text, arrays, contractions, emitter.sizes, tuple(emitter.checks), tuple(emitter.records))

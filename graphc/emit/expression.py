@@ -82,7 +82,7 @@ class Writer:
         if isinstance(node, sp.Add):
             text = ""
             for term in self.order.terms(node.args):
-                coefficient, rest = term.as_coeff_Mul()
+                coefficient, _rest = term.as_coeff_Mul()
                 negative = coefficient < 0
                 inner = self._integer(-term if negative else term)
                 shown = _wrap(inner, _SUM + 1 if text or not negative else _PRODUCT)
@@ -158,7 +158,11 @@ class Writer:
                 return self._sum(node, wanted)
         if node in (INFINITY, NAN):
             kind = _float(wanted)
-            return Typed("INFINITY" if node == INFINITY else "NAN", _ATOM, kind) if kind == "float32" else Typed(f"f64({'INFINITY' if node == INFINITY else 'NAN'})", _ATOM, kind)
+            return (
+                Typed("INFINITY" if node == INFINITY else "NAN", _ATOM, kind)
+                if kind == "float32"
+                else Typed(f"f64({'INFINITY' if node == INFINITY else 'NAN'})", _ATOM, kind)
+            )
         if node in (sp.true, sp.false):
             return Typed(str(bool(node)), _ATOM, "bool")
         raise InternalError(f"There is no text for {type(node).__name__} {node}.")
@@ -274,10 +278,102 @@ def _wide(dtype: str) -> str:
 
 
 _RESERVED = frozenset(
-    "False None True and as assert async await break class continue def del elif else except finally for from global if import in is lambda "
-    "nonlocal not or pass raise return try while with yield range min max abs bool f32 f64 i64 np view share wait launch contract checked fill total "
-    "row best here place unset empty first last me team sync status program start INFINITY NAN exp expm1 log log1p sqrt rsqrt sin cos tan tanh sigmoid "
-    "softplus erf power hypot atan2 floor ceil round_ absolute sign maximum minimum math cuda grid".split()
+    [
+        "False",
+        "None",
+        "True",
+        "and",
+        "as",
+        "assert",
+        "async",
+        "await",
+        "break",
+        "class",
+        "continue",
+        "def",
+        "del",
+        "elif",
+        "else",
+        "except",
+        "finally",
+        "for",
+        "from",
+        "global",
+        "if",
+        "import",
+        "in",
+        "is",
+        "lambda",
+        "nonlocal",
+        "not",
+        "or",
+        "pass",
+        "raise",
+        "return",
+        "try",
+        "while",
+        "with",
+        "yield",
+        "range",
+        "min",
+        "max",
+        "abs",
+        "bool",
+        "f32",
+        "f64",
+        "i64",
+        "np",
+        "view",
+        "share",
+        "wait",
+        "launch",
+        "contract",
+        "checked",
+        "fill",
+        "total",
+        "row",
+        "best",
+        "here",
+        "place",
+        "unset",
+        "empty",
+        "first",
+        "last",
+        "me",
+        "team",
+        "sync",
+        "status",
+        "program",
+        "start",
+        "INFINITY",
+        "NAN",
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "sqrt",
+        "rsqrt",
+        "sin",
+        "cos",
+        "tan",
+        "tanh",
+        "sigmoid",
+        "softplus",
+        "erf",
+        "power",
+        "hypot",
+        "atan2",
+        "floor",
+        "ceil",
+        "round_",
+        "absolute",
+        "sign",
+        "maximum",
+        "minimum",
+        "math",
+        "cuda",
+        "grid",
+    ]
 )
 
 

@@ -8,7 +8,20 @@ import numpy as np
 import sympy as sp
 
 from graphc.ir.expr import (
-    INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where, postorder,
+    INFINITY,
+    NAN,
+    Access,
+    BoundaryAccess,
+    Call,
+    Compare,
+    FloorDiv,
+    Index,
+    Logical,
+    Modulo,
+    Reduce,
+    Size,
+    Where,
+    postorder,
 )
 from graphc.ir.functions import FUNCTIONS
 

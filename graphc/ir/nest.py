@@ -9,7 +9,25 @@ import sympy as sp
 
 from graphc.ir.expr import Index, Size
 
-__all__ = ["Assign", "Contract", "Fill", "For", "Group", "If", "Kernel", "KernelRecord", "KernelTable", "Local", "LoopPlan", "Moment", "Node", "Nest", "Report", "Step", "Store"]
+__all__ = [
+    "Assign",
+    "Contract",
+    "Fill",
+    "For",
+    "Group",
+    "If",
+    "Kernel",
+    "KernelRecord",
+    "KernelTable",
+    "Local",
+    "LoopPlan",
+    "Moment",
+    "Node",
+    "Nest",
+    "Report",
+    "Step",
+    "Store",
+]
 
 
 class Local(sp.Symbol):  # type: ignore[misc]
@@ -98,7 +116,9 @@ class LoopPlan:
 
     def __str__(self) -> str:
         shared = f", {self.shared} shared among threads" if self.shared else ", one thread"
-        return f"{self.loop}\n    {self.kind}: {' '.join(self.order) or 'scalar'}{shared}; {self.strategy}" + (f" ({self.reason})" if self.reason else "")
+        return f"{self.loop}\n    {self.kind}: {' '.join(self.order) or 'scalar'}{shared}; {self.strategy}" + (
+            f" ({self.reason})" if self.reason else ""
+        )
 
 
 @dataclass(frozen=True, slots=True)

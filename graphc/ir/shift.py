@@ -24,7 +24,12 @@ def shifted(statement: Statement, target: Tensor) -> Statement:
             continue
         inside = [a for a, _ in form.terms if isinstance(a, Index)]
         elsewhere = {i for d, s in enumerate(statement.subscripts) if d != dimension for i in indices_of(s)}
-        if len(inside) != 1 or abs(form.coefficient(inside[0])) != 1 or inside[0] in elsewhere or not all(a.is_Symbol for a, _ in form.terms):
+        if (
+            len(inside) != 1
+            or abs(form.coefficient(inside[0])) != 1
+            or inside[0] in elsewhere
+            or not all(a.is_Symbol for a, _ in form.terms)
+        ):
             continue
         statement = _solved(statement, dimension, inside[0], form.coefficient(inside[0]), target.shape[dimension])
     return statement
@@ -41,6 +46,8 @@ def _solved(statement: Statement, dimension: int, index: Index, sign: int, exten
     fresh = Range(index, sp.Integer(0), extent)
     kept = tuple(b for b in bounds if not nonnegative(b, fresh.constraints()))
     return replace(
-        moved, subscripts=(*moved.subscripts[:dimension], index, *moved.subscripts[dimension + 1 :]),
-        ranges=(*others[:position], fresh, *others[position:]), domain=tuple(map(sp.expand, moved.domain)) + kept,
+        moved,
+        subscripts=(*moved.subscripts[:dimension], index, *moved.subscripts[dimension + 1 :]),
+        ranges=(*others[:position], fresh, *others[position:]),
+        domain=tuple(map(sp.expand, moved.domain)) + kept,
     )

@@ -9,7 +9,21 @@ from functools import lru_cache
 import sympy as sp
 
 from graphc.ir.expr import (
-    INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where, accesses, postorder,
+    INFINITY,
+    NAN,
+    Access,
+    BoundaryAccess,
+    Call,
+    Compare,
+    FloorDiv,
+    Index,
+    Logical,
+    Modulo,
+    Reduce,
+    Size,
+    Where,
+    accesses,
+    postorder,
 )
 from graphc.ir.statement import Statement
 

@@ -119,8 +119,19 @@ class _Reverse:
         ranges = plain_ranges(self.tensors[self.output].shape)
         subscripts = tuple(r.index for r in ranges)
         value: sp.Expr = _ONE if self.seed is None else Access(self.seed, *subscripts)
-        self.statements.append(Statement(self.adjoint_name(self.output), subscripts, "+=" if ranges else "=", value, ranges, (),
-                                         (value,) if isinstance(value, Access) else (), None, ("seed",)))
+        self.statements.append(
+            Statement(
+                self.adjoint_name(self.output),
+                subscripts,
+                "+=" if ranges else "=",
+                value,
+                ranges,
+                (),
+                (value,) if isinstance(value, Access) else (),
+                None,
+                ("seed",),
+            )
+        )
 
     def _zero(self, name: str) -> None:
         self.statements.append(zeros(self.adjoint_name(name), self.tensors[name].shape, (f"{self.output} does not depend on {name}",)))
@@ -145,11 +156,21 @@ class _Reverse:
         adjoint = self.adjoint(statement)
         known = self._recovered(statement)
         order = tuple(a for a in (adjoint, *extra_order, *statement.order, *known.values()) if isinstance(a, Access))
-        origin = f"from {statement_body(statement)}: {access.tensor}.grad += {self.output if adjoint == 1 else expression(adjoint)} · ∂/∂{expression(access)}"
-        self.statements.append(Statement(
-            self.adjoint_name(access.tensor), access.subscripts, "+=", value, statement.loops, statement.domain, order, statement.location,
-            (*statement.origin, origin),
-        ))
+        outer = self.output if adjoint == 1 else expression(adjoint)
+        origin = f"from {statement_body(statement)}: {access.tensor}.grad += {outer} · ∂/∂{expression(access)}"
+        self.statements.append(
+            Statement(
+                self.adjoint_name(access.tensor),
+                access.subscripts,
+                "+=",
+                value,
+                statement.loops,
+                statement.domain,
+                order,
+                statement.location,
+                (*statement.origin, origin),
+            )
+        )
 
     # ------------------------------------------------------------------------------------- sharing and recovery
     def _recovered(self, statement: Statement) -> dict[sp.Basic, sp.Expr]:
@@ -168,8 +189,19 @@ class _Reverse:
         if node is None or node is statement.value:
             return None
         loops = tuple(r.index for r in statement.loops)
-        carrier = next((a for a in targets if a in node.args and self.read_count[a.tensor] == 1 and a.tensor not in self.wrt_or_output()
-                        and set(a.subscripts) == set(loops) and len(a.subscripts) == len(loops)), None)
+        carrier = next(
+            (
+                a
+                for a in targets
+                if a in node.args
+                and sum(a in accesses(part) for part in node.args) == 1
+                and self.read_count[a.tensor] == 1
+                and a.tensor not in self.wrt_or_output()
+                and set(a.subscripts) == set(loops)
+                and len(a.subscripts) == len(loops)
+            ),
+            None,
+        )
         if carrier is None:
             return None
         outer = partials(statement.value, [node], known).get(node, _ZERO)
@@ -181,10 +213,19 @@ class _Reverse:
                 continue
             self.tensors_reached.add(access.tensor)
             origin = f"from {statement_body(statement)}: shares {expression(common)} with {expression(carrier)}"
-            self.statements.append(Statement(
-                self.adjoint_name(access.tensor), access.subscripts, "+=", build(lambda p=partial: common * p), statement.loops, statement.domain,  # type: ignore[misc]
-                (common, *statement.order), statement.location, (*statement.origin, origin),
-            ))
+            self.statements.append(
+                Statement(
+                    self.adjoint_name(access.tensor),
+                    access.subscripts,
+                    "+=",
+                    build(lambda p=partial: common * p),
+                    statement.loops,
+                    statement.domain,
+                    (common, *statement.order),
+                    statement.location,
+                    (*statement.origin, origin),
+                )
+            )
         return factor
 
     def wrt_or_output(self) -> tuple[str, ...]:
@@ -214,7 +255,9 @@ class _Reverse:
     def _argument(self, statement: Statement) -> Access:
         target = self.tensors[statement.target]
         name = self.new_tensor(f"{statement.target}.arg", target.shape, "int64", target.group)
-        self.statements.append(replace(statement, target=name, op=f"arg{statement.op}", origin=(*statement.origin, f"which element is the {statement.op}")))
+        self.statements.append(
+            replace(statement, target=name, op=f"arg{statement.op}", origin=(*statement.origin, f"which element is the {statement.op}"))
+        )
         found: Access = Access(name, *statement.subscripts)
         return found
 
@@ -222,7 +265,9 @@ class _Reverse:
         target = self.tensors[statement.target]
         name = self.new_tensor(f"{statement.target}.ties", target.shape, target.dtype, target.group)
         value = Where(Compare("==", statement.value, result), _ONE, _ZERO)
-        self.statements.append(replace(statement, target=name, op="+=", value=value, origin=(*statement.origin, "how many elements share the extremum")))
+        self.statements.append(
+            replace(statement, target=name, op="+=", value=value, origin=(*statement.origin, "how many elements share the extremum"))
+        )
         found: Access = Access(name, *statement.subscripts)
         return found
 
@@ -248,16 +293,28 @@ class _Reverse:
                 shape = tuple(r.upper for r in outer)
                 name = self.new_tensor(f"{statement.target}.{label}", shape, target.dtype, target.group)
                 subscripts = tuple(r.index for r in outer)
-                self.statements.append(Statement(name, subscripts, "prod", value, (*outer, *inside), (*kept_domain, *(sp.expand(d) for d in domain)),
-                                                 tuple(substitute(a, dict(fresh)) for a in statement.order),
-                                                 statement.location, (*statement.origin, f"the factors {label} the current one")))
+                self.statements.append(
+                    Statement(
+                        name,
+                        subscripts,
+                        "prod",
+                        value,
+                        (*outer, *inside),
+                        (*kept_domain, *(sp.expand(d) for d in domain)),
+                        tuple(substitute(a, dict(fresh)) for a in statement.order),
+                        statement.location,
+                        (*statement.origin, f"the factors {label} the current one"),
+                    )
+                )
                 found.append(Access(name, *subscripts))
         return found
 
     # --------------------------------------------------------------------------------------------------- result
     def result(self) -> Graph:
         return replace(
-            self.graph, tensors=(*self.graph.tensors, *self.added.values()), statements=(*self.graph.statements, *self.statements),
+            self.graph,
+            tensors=(*self.graph.tensors, *self.added.values()),
+            statements=(*self.graph.statements, *self.statements),
             outputs=(*self.graph.outputs, *(self.adjoint_name(n) for n in self.wrt)),
         )
 
@@ -415,5 +472,3 @@ def _power_locals(node: sp.Pow, y: sp.Expr) -> list[tuple[sp.Basic, sp.Expr]]:
         grows = build(lambda: y * Call("log", base))
         pairs.append((exponent, Where(Compare("==", base, _ZERO), _ZERO, grows)))
     return pairs
-
-

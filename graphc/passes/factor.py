@@ -39,7 +39,11 @@ class _Factorer:
     def split(self, statement: Statement) -> list[Statement]:
         factors = [f for f in sp.Mul.make_args(statement.value) if contains(f, (Access, Index))]
         suitable = (
-            statement.op == "+=" and len(statement.reduced) >= 1 and 3 <= len(factors) <= 8 and not statement.domain and not statement.scatters
+            statement.op == "+="
+            and len(statement.reduced) >= 1
+            and 3 <= len(factors) <= 8
+            and not statement.domain
+            and not statement.scatters
             and is_float(self.tensors[statement.target].dtype)
         )
         if not suitable:
@@ -77,8 +81,19 @@ class _Factorer:
             dtype = self.tensors[statement.target].dtype
             self.tensors[name] = Tensor(name, tuple(r.upper for r in kept), dtype, "defined", self.tensors[statement.target].group)
             ranges = (*kept, *(r for r in statement.ranges if r.index in own and r not in kept))
-            pieces.append(Statement(name, tuple(r.index for r in kept), "+=", value, ranges, (), statement.order, statement.location,
-                                    (*statement.origin, f"partial product of {statement.target}")))
+            pieces.append(
+                Statement(
+                    name,
+                    tuple(r.index for r in kept),
+                    "+=",
+                    value,
+                    ranges,
+                    (),
+                    statement.order,
+                    statement.location,
+                    (*statement.origin, f"partial product of {statement.target}"),
+                )
+            )
             return Access(name, *(r.index for r in kept))
 
         def product(first: object, second: object, outside: frozenset[Index]) -> sp.Expr:

@@ -111,7 +111,9 @@ class _Lifter:
                 mapping[reduction] = self._temporary(reduction, path, statement, domain)
         return mapping
 
-    def _temporary(self, reduction: Reduce, path: tuple[tuple[sp.Expr, bool], ...], statement: Statement, domain: tuple[sp.Expr, ...]) -> sp.Expr:
+    def _temporary(
+        self, reduction: Reduce, path: tuple[tuple[sp.Expr, bool], ...], statement: Statement, domain: tuple[sp.Expr, ...]
+    ) -> sp.Expr:
         body = reduction.body
         facts = tuple(f for condition, truth in path for f in implied(condition, truth))
         value_path = [(c, t) for c, t in path if contains(c, Access)]
@@ -132,12 +134,23 @@ class _Lifter:
         op = "+=" if reduction.op == "sum" else reduction.op
         subscripts = tuple(r.index for r in free)
         order = tuple(a for a in statement.order if body.has(a))
-        temporary = Statement(name, subscripts, op, body, (*free, *inner), relevant + reduction.domain, order, statement.location,
-                              (*statement.origin, f"nested {reduction.op} of {statement.target}"))
+        temporary = Statement(
+            name,
+            subscripts,
+            op,
+            body,
+            (*free, *inner),
+            relevant + reduction.domain,
+            order,
+            statement.location,
+            (*statement.origin, f"nested {reduction.op} of {statement.target}"),
+        )
         self.counts[name] = 1
         if contains(body, Reduce):
             mapping = self._inner(body, temporary, temporary.domain)
-            temporary = replace(temporary, value=substitute(body, mapping), ranges=tuple(r for r in temporary.ranges if r.index not in nested))
+            temporary = replace(
+                temporary, value=substitute(body, mapping), ranges=tuple(r for r in temporary.ranges if r.index not in nested)
+            )
         self.statements.append(guard(temporary, self.tensors, self.known))
         return Access(name, *subscripts)
 
@@ -152,7 +165,9 @@ def _outermost(node: sp.Basic, path: tuple[tuple[sp.Expr, bool], ...]) -> list[t
     if isinstance(node, Where):
         condition = node.condition
         return [
-            *_outermost(condition, path), *_outermost(node.value, (*path, (condition, True))), *_outermost(node.other, (*path, (condition, False))),
+            *_outermost(condition, path),
+            *_outermost(node.value, (*path, (condition, True))),
+            *_outermost(node.other, (*path, (condition, False))),
         ]
     return [found for argument in node.args for found in _outermost(argument, path)]
 
@@ -184,5 +199,3 @@ def _means(value: sp.Expr, statement: Statement) -> sp.Expr:
             if current is not part:
                 mapping[part] = current
     return substitute(value, mapping) if mapping else value
-
-

@@ -72,5 +72,9 @@ def _hoisted(term: sp.Expr, statement: Statement) -> tuple[list[Conjunction], li
             if positive is not None and negative is not None:
                 rest = [f for f in sp.Mul.make_args(term) if f is not factor]
                 inside, outside = factor.value, factor.other
-                return positive, negative, build(lambda: sp.Mul(*rest, inside)), build(lambda: sp.Mul(*rest, outside))
+                return positive, negative, _product(rest, inside), _product(rest, outside)
     return None
+
+
+def _product(factors: list[sp.Expr], last: sp.Expr) -> sp.Expr:
+    return build(lambda: sp.Mul(*factors, last))

@@ -49,7 +49,11 @@ class _Padder:
                     covered |= pair & conditions
                     dimensions.append(d)
             other = factors[1 - position]
-            if covered == conditions and factor.tensor != statement.target and all(linear(x) is not None for x in (*factor.subscripts, *other.subscripts)):
+            if (
+                covered == conditions
+                and factor.tensor != statement.target
+                and all(linear(x) is not None for x in (*factor.subscripts, *other.subscripts))
+            ):
                 return self._padded(statement, factor, tuple(dimensions))
         return [statement]
 
@@ -58,7 +62,9 @@ class _Padder:
         limits = {r.index: r for r in statement.loops}
         below, shape = [], []
         for d, (subscript, extent) in enumerate(zip(factor.subscripts, source.shape, strict=True)):
-            least, most = (_extreme(subscript, limits, largest) for largest in (False, True)) if d in dimensions else (sp.Integer(0), extent - 1)
+            least, most = (
+                (_extreme(subscript, limits, largest) for largest in (False, True)) if d in dimensions else (sp.Integer(0), extent - 1)
+            )
             if nonnegative(least):
                 least = sp.Integer(0)
             elif not nonnegative(-least):
@@ -75,8 +81,19 @@ class _Padder:
             indices = tuple(Index("ijklmnpq"[d] if d < 8 else f"i{d}") for d in range(len(shape)))
             ranges = tuple(Range(i, sp.Integer(0), e) for i, e in zip(indices, source.shape, strict=True))
             read = Access(factor.tensor, *indices)
-            made.append(Statement(name, tuple(i + b for i, b in zip(indices, below, strict=True)), "=", read, ranges, (), (read,), statement.location,
-                                  (*statement.origin, f"{factor.tensor} with zeros around it")))
+            made.append(
+                Statement(
+                    name,
+                    tuple(i + b for i, b in zip(indices, below, strict=True)),
+                    "=",
+                    read,
+                    ranges,
+                    (),
+                    (read,),
+                    statement.location,
+                    (*statement.origin, f"{factor.tensor} with zeros around it"),
+                )
+            )
         moved = Access(self.copies[key], *(sp.expand(s + b) for s, b in zip(factor.subscripts, below, strict=True)))
         rest = [f for f in sp.Mul.make_args(statement.value) if f is not factor]
         order = tuple(moved if a == factor else a for a in statement.order)

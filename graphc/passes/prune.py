@@ -24,7 +24,9 @@ def prune(graph: Graph) -> Graph:
             needed.add(name)
             waiting.extend(source for s in definitions[name] for source in reads(s))
     return replace(
-        graph, tensors=tuple(t for t in graph.tensors if t.name in needed), statements=tuple(s for s in graph.statements if s.target in needed)
+        graph,
+        tensors=tuple(t for t in graph.tensors if t.name in needed),
+        statements=tuple(s for s in graph.statements if s.target in needed),
     )
 
 
@@ -35,8 +37,12 @@ def rename_tensors(graph: Graph, mapping: dict[str, str]) -> Graph:
         return Access(mapping[part.tensor], *part.subscripts) if isinstance(part, Access) and part.tensor in mapping else None
 
     statements = tuple(
-        replace(s, value=rewrite(s.value, rule), subscripts=tuple(rewrite(x, rule) for x in s.subscripts),
-                order=tuple(rewrite(a, rule) for a in s.order))
+        replace(
+            s,
+            value=rewrite(s.value, rule),
+            subscripts=tuple(rewrite(x, rule) for x in s.subscripts),
+            order=tuple(rewrite(a, rule) for a in s.order),
+        )
         for s in graph.statements
     )
     return replace(graph, statements=statements)
@@ -61,7 +67,9 @@ def merge(graph: Graph) -> Graph:
         statements = definitions[name]
         if not statements or any(name in reads(s) for s in statements):
             continue
-        renamed = [replace(s, value=_renamed(s.value, mapping), subscripts=tuple(_renamed(x, mapping) for x in s.subscripts)) for s in statements]
+        renamed = [
+            replace(s, value=_renamed(s.value, mapping), subscripts=tuple(_renamed(x, mapping) for x in s.subscripts)) for s in statements
+        ]
         key = (infos[name].shape, infos[name].dtype, frozenset(_canonical(s) for s in renamed), len(renamed))
         first = seen.setdefault(key, name)
         if first != name:
@@ -105,7 +113,9 @@ def inline_copies(graph: Graph) -> Graph:
             continue
         if infos[source.tensor].dtype != infos[name].dtype or len(set(copy.subscripts)) != len(copy.subscripts):
             continue
-        if not all(isinstance(s, Index) and _whole(copy.range_of(s), extent) for s, extent in zip(copy.subscripts, infos[name].shape, strict=True)):
+        if not all(
+            isinstance(s, Index) and _whole(copy.range_of(s), extent) for s, extent in zip(copy.subscripts, infos[name].shape, strict=True)
+        ):
             continue
         graph = _read_through(graph, copy, source)
         return inline_copies(prune(graph))
@@ -122,8 +132,16 @@ def _read_through(graph: Graph, copy: Statement, source: Access) -> Graph:
             return substitute(source, dict(zip(copy.subscripts, part.subscripts, strict=True)))
         return None
 
-    return replace(graph, statements=tuple(
-        replace(s, value=rewrite(s.value, rule), subscripts=tuple(rewrite(x, rule) for x in s.subscripts),
-                order=tuple(rewrite(a, rule) for a in s.order))
-        for s in graph.statements if s.target != copy.target
-    ))
+    return replace(
+        graph,
+        statements=tuple(
+            replace(
+                s,
+                value=rewrite(s.value, rule),
+                subscripts=tuple(rewrite(x, rule) for x in s.subscripts),
+                order=tuple(rewrite(a, rule) for a in s.order),
+            )
+            for s in graph.statements
+            if s.target != copy.target
+        ),
+    )

@@ -55,7 +55,13 @@ def _exponent(factor: sp.Basic) -> tuple[sp.Expr | None, int]:
 
 def _sigmoid(node: sp.Basic) -> sp.Expr | None:
     """1/(1 + exp(u)) → sigmoid(-u)."""
-    if isinstance(node, sp.Pow) and node.exp == -1 and isinstance(node.base, sp.Add) and len(node.base.args) == 2 and sp.Integer(1) in node.base.args:
+    if (
+        isinstance(node, sp.Pow)
+        and node.exp == -1
+        and isinstance(node.base, sp.Add)
+        and len(node.base.args) == 2
+        and sp.Integer(1) in node.base.args
+    ):
         other = next(a for a in node.base.args if a != 1)
         inner, sign = _exponent(other)
         if inner is not None:
@@ -158,7 +164,9 @@ def stabilise(graph: Graph) -> Graph:
 
     Takes and returns a graph without nested reductions.
     """
-    if not any(isinstance(part, Call) and part.function in ("exp", "log", "sigmoid") for s in graph.statements for part in postorder(s.value)):
+    if not any(
+        isinstance(part, Call) and part.function in ("exp", "log", "sigmoid") for s in graph.statements for part in postorder(s.value)
+    ):
         return graph
     for _ in range(4):
         before = graph
@@ -187,8 +195,15 @@ def _across(graph: Graph) -> Graph:
                 source = tensors[name]
                 tensors[existing] = Tensor(existing, source.shape, source.dtype, "defined", source.group)
                 s = sums[name]
-                new_statements.append(replace(s, target=existing, op="logsumexp", value=_log_of(Call("log", s.value)),
-                                              origin=(*s.origin, f"log of {name}, without overflow")))
+                new_statements.append(
+                    replace(
+                        s,
+                        target=existing,
+                        op="logsumexp",
+                        value=_log_of(Call("log", s.value)),
+                        origin=(*s.origin, f"log of {name}, without overflow"),
+                    )
+                )
             companions[name] = existing
         return companions[name]
 
@@ -231,7 +246,14 @@ def _exponent_of(statement: Statement, access: Access) -> sp.Expr | None:
 def _existing_companion(name: str, statement: Statement, definitions: dict[str, list[Statement]]) -> str | None:
     wanted = _log_of(Call("log", statement.value))
     for other, found in definitions.items():
-        if other != name and len(found) == 1 and found[0].op == "logsumexp" and found[0].value == wanted and found[0].subscripts == statement.subscripts \
-                and found[0].ranges == statement.ranges and found[0].domain == statement.domain:
+        if (
+            other != name
+            and len(found) == 1
+            and found[0].op == "logsumexp"
+            and found[0].value == wanted
+            and found[0].subscripts == statement.subscripts
+            and found[0].ranges == statement.ranges
+            and found[0].domain == statement.domain
+        ):
             return other
     return None

@@ -68,9 +68,16 @@ class CpuRunner:
     """
 
     def __init__(
-        self, source: str, kernels: tuple[Any, ...], arrays: tuple[tuple[str, str, str], ...], in_place: Mapping[str, str],
-        layout: Callable[[Mapping[Any, int]], Layout], checks: tuple[Callable[[int, Mapping[str, Array]], GraphcError], ...], threads: int | None,
-        engines: tuple[str, ...] = (), tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]]], GraphcError | None], ...] = (),
+        self,
+        source: str,
+        kernels: tuple[Any, ...],
+        arrays: tuple[tuple[str, str, str], ...],
+        in_place: Mapping[str, str],
+        layout: Callable[[Mapping[Any, int]], Layout],
+        checks: tuple[Callable[[int, Mapping[str, Array]], GraphcError], ...],
+        threads: int | None,
+        engines: tuple[str, ...] = (),
+        tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]]], GraphcError | None], ...] = (),
     ) -> None:
         self.source, self.kernels = source, kernels
         self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks

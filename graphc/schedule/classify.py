@@ -57,9 +57,11 @@ def contraction_roles(statement: Statement, tensors: dict[str, Tensor]) -> Contr
         return None
     if any(linear(s) is None or _has_quotient(s) for r in reads for s in (*r.subscripts, *statement.subscripts)):
         return None
-    if any(not s.is_Symbol for s in statement.subscripts) and not injective(statement.subscripts, [statement.range_of(i) for i in statement.free]):
+    if any(not s.is_Symbol for s in statement.subscripts) and not injective(
+        statement.subscripts, [statement.range_of(i) for i in statement.free]
+    ):
         return None
-    in_reads = [set(i for s in r.subscripts for i in indices_of(s)) for r in reads]
+    in_reads = [{i for s in r.subscripts for i in indices_of(s)} for r in reads]
     left, reduced = set(statement.free), set(statement.reduced)
     last = _last_index(statement)
     if last is None or sum(last in found for found in in_reads) != 1:
@@ -104,7 +106,13 @@ def _penalty(access: Access, index: Index) -> float:
 def is_flat(statement: Statement, tensors: dict[str, Tensor]) -> bool:
     """Whether the statement does the same to every element of equally shaped tensors, wherever the element is."""
     subscripts = statement.subscripts
-    if statement.reduced or statement.domain or not subscripts or len(set(subscripts)) < len(subscripts) or not all(isinstance(s, Index) for s in subscripts):
+    if (
+        statement.reduced
+        or statement.domain
+        or not subscripts
+        or len(set(subscripts)) < len(subscripts)
+        or not all(isinstance(s, Index) for s in subscripts)
+    ):
         return False
     shape = tensors[statement.target].shape
     ranges = [statement.range_of(s) for s in subscripts]
@@ -147,7 +155,11 @@ def loop_order(statement: Statement, vector_innermost: bool = True) -> Order:
         outer = [i for i in left if i != inner_index]
         return Order((*outer, *reduced, inner_index), True, f"contiguous along {inner_index}, window loops outside")
     rest = [i for i in reduced if i != inner_index]
-    return Order((*left, *rest, inner_index), False, f"contiguous along {inner_index}, summed in a register" if statement.op == "+=" else "one result at a time")
+    return Order(
+        (*left, *rest, inner_index),
+        False,
+        f"contiguous along {inner_index}, summed in a register" if statement.op == "+=" else "one result at a time",
+    )
 
 
 def shared_index(statement: Statement, order: Order) -> Index | None:

@@ -19,19 +19,28 @@ __all__ = ["hoisted"]
 
 
 def hoisted(
-    statement: Statement, order: Sequence[Index], body: tuple[Node, ...], outer: Sequence[Index], tensors: dict[str, Tensor],
+    statement: Statement,
+    order: Sequence[Index],
+    body: tuple[Node, ...],
+    outer: Sequence[Index],
+    tensors: dict[str, Tensor],
     more: tuple[sp.Expr, ...],
 ) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
     """Move what does not change in the innermost loop in front of it, if it is provably in range there."""
     inner = order[-1]
     known = {*outer, *order[:-1]}
-    facts = (*more, *(c for i in known for c in statement.range_of(i).constraints()), *(d for d in statement.domain if set(indices_of(d)) <= known))
+    facts = (
+        *more,
+        *(c for i in known for c in statement.range_of(i).constraints()),
+        *(d for d in statement.domain if set(indices_of(d)) <= known),
+    )
     found: dict[sp.Expr, Local] = {}
     taken = {str(r.index) for r in statement.ranges}
     for part in _invariants(statement.value, inner):
         safe = all(
             not contains(s, Access) and in_range(s, e, facts)
-            for a in accesses(part) for s, e in zip(a.subscripts, tensors[a.tensor].shape, strict=True)
+            for a in accesses(part)
+            for s, e in zip(a.subscripts, tensors[a.tensor].shape, strict=True)
         )
         if safe and all(a.tensor != statement.target for a in accesses(part)):
             found.setdefault(part, Local(next(n for k in count(len(found)) if (n := f"c{k}") not in taken)))

@@ -11,7 +11,17 @@ from graphc.analysis.recurrence import Scan, components, ordered
 from graphc.ir.affine import linear
 from graphc.ir.dtypes import dtype_of, is_float, settle
 from graphc.ir.expr import (
-    Access, Call, Compare, FloorDiv, Index, Logical, accesses, contains, indices_of, postorder, substitute,
+    Access,
+    Call,
+    Compare,
+    FloorDiv,
+    Index,
+    Logical,
+    accesses,
+    contains,
+    indices_of,
+    postorder,
+    substitute,
 )
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph, reads
@@ -82,7 +92,9 @@ class _Scheduler:
         for s in sorted((s for s in statements if not any(s is m for m in moving)), key=lambda s: s.op == "+="):
             self._statement(s, adding=s.op == "+=")
         shared = shared_indices(moving, group, self.tensors)
-        names = {str(r.index) for s in moving for r in s.ranges} | {str(z) for t in self.tensors.values() for e in t.shape for z in e.free_symbols}
+        names = {str(r.index) for s in moving for r in s.ranges} | {
+            str(z) for t in self.tensors.values() for e in t.shape for z in e.free_symbols
+        }
         body = self._sequence(ordered(moving, group), names, {str(i): i for i in (shared or {}).values()})
         one = next(iter(shared.values())) if shared else None
         extent = next(s.range_of(shared[id(s)]).extent for s in moving) if shared else None
@@ -91,7 +103,9 @@ class _Scheduler:
         how = "step by step" + (f", each thread its own {one}" if one is not None else "")
         plan = LoopPlan(loop, "scan", (), str(one or ""), how, "every read is of an earlier step")
         external = tuple(n for n in touched if n not in group)
-        self.steps.append(Nest(Kernel("scan", loop, touched, body, extent), plan, external, group[0], sp.Add(*map(_cost, moving)), tuple(group[1:])))
+        self.steps.append(
+            Nest(Kernel("scan", loop, touched, body, extent), plan, external, group[0], sp.Add(*map(_cost, moving)), tuple(group[1:]))
+        )
 
     def _sequence(self, items: Sequence[Statement | Scan], names: set[str], shared: dict[str, Index]) -> tuple[Node, ...]:
         nodes: list[Node] = []
@@ -121,7 +135,11 @@ class _Scheduler:
 
     def _covers(self, statement: Statement) -> bool:
         """Whether the statement sets every element of its target."""
-        if statement.scatters or not all(isinstance(s, Index) for s in statement.subscripts) or len(set(statement.subscripts)) < len(statement.subscripts):
+        if (
+            statement.scatters
+            or not all(isinstance(s, Index) for s in statement.subscripts)
+            or len(set(statement.subscripts)) < len(statement.subscripts)
+        ):
             return False
         if any(not set(indices_of(d)) & set(statement.reduced) for d in statement.domain):
             return False
@@ -165,8 +183,16 @@ class _Scheduler:
         return all(e.is_Integer for e in extents) and sp.Mul(*extents) <= 512
 
     # ------------------------------------------------------------------------------------------------------ steps
-    def _nest(self, statement: Statement, order: Order, body: tuple[Node, ...], kind: str, strategy: str, shared: Index | None = None,
-              extent: sp.Expr | None = None) -> None:
+    def _nest(
+        self,
+        statement: Statement,
+        order: Order,
+        body: tuple[Node, ...],
+        kind: str,
+        strategy: str,
+        shared: Index | None = None,
+        extent: sp.Expr | None = None,
+    ) -> None:
         shared = shared if shared is not None else shared_index(statement, order)
         if shared is not None and extent is None:
             extent = statement.range_of(shared).extent
@@ -209,9 +235,7 @@ class _Scheduler:
     @staticmethod
     def _group(statement: Statement, indices: Sequence[Index], operands: Sequence[Access]) -> Group:
         ranges = [statement.range_of(i) for i in indices]
-        coefficients = tuple(
-            tuple(tuple(_coefficient(s, i) for s in operand.subscripts) for i in indices) for operand in operands
-        )
+        coefficients = tuple(tuple(tuple(_coefficient(s, i) for s in operand.subscripts) for i in indices) for operand in operands)
         return Group(tuple(sp.expand(r.extent) for r in ranges), tuple(r.lower for r in ranges), coefficients)
 
     # ------------------------------------------------------------------------------------------------- loop bodies
@@ -246,8 +270,9 @@ class _Scheduler:
         )
         return self._wrap(statement, left, body)
 
-    def _summing(self, statement: Statement, rest: Sequence[Index], total: Local, dtype: str, outer: Sequence[Index],
-                 guard: bool = False) -> tuple[Node, ...]:
+    def _summing(
+        self, statement: Statement, rest: Sequence[Index], total: Local, dtype: str, outer: Sequence[Index], guard: bool = False
+    ) -> tuple[Node, ...]:
         """Loops that add to `total`; with several loops every innermost one has a sum of its own, so that rounding errors stay small."""
         if len(rest) < 2:
             return self._loops(statement, rest, (Assign(total, _plus(total, statement.value), dtype),), outer, guard=guard)
@@ -268,18 +293,25 @@ class _Scheduler:
         outer = order.indices[0]
         block, total = Index(".block"), Local("total")
         r = statement.range_of(outer)
-        low, high = (r.lower + FloorDiv(sp.expand(b * r.extent), int(blocks)) for b in (block, block + 1)) if sp.expand(r.extent).is_Integer else (
-            r.lower + Call("split", block, r.extent, blocks), r.lower + Call("split", block + 1, r.extent, blocks))
+        low, high = (
+            (r.lower + FloorDiv(sp.expand(b * r.extent), int(blocks)) for b in (block, block + 1))
+            if sp.expand(r.extent).is_Integer
+            else (r.lower + Call("split", block, r.extent, blocks), r.lower + Call("split", block + 1, r.extent, blocks))
+        )
         restricted = replace(statement, ranges=tuple(Range(outer, low, high) if x.index == outer else x for x in statement.ranges))
         self.facts = r.constraints()
         body: tuple[Node, ...] = (
-            Assign(total, _ZERO, dtype), *self._summing(restricted, order.indices, total, dtype, (), True), Store(name, (block,), total),
+            Assign(total, _ZERO, dtype),
+            *self._summing(restricted, order.indices, total, dtype, (), True),
+            Store(name, (block,), total),
         )
         self.facts = ()
         nest = (For(block, (_ZERO,), (blocks,), body, True),)
         partial = replace(statement, target=name, subscripts=(block,))
         kernel = Kernel("total", show(statement), tuple(dict.fromkeys((name, *reads(statement)))), nest, blocks)
-        plan = LoopPlan(show(statement), "reduction", tuple(map(str, order.indices)), "blocks", f"{blocks} partial sums, then their sum", order.reason)
+        plan = LoopPlan(
+            show(statement), "reduction", tuple(map(str, order.indices)), "blocks", f"{blocks} partial sums, then their sum", order.reason
+        )
         self.steps.append(Nest(kernel, plan, reads(partial), name, _cost(statement)))
         final = (
             Assign(total, _ZERO, dtype),
@@ -300,15 +332,27 @@ class _Scheduler:
             empty = Local("empty")
             start, update = (*start, Assign(empty, sp.true, "bool")), (*update, Assign(empty, sp.false, "bool"))
             after = (If(empty, (Report(show(statement)),)),)
-        body = (*start, *self._loops(statement, rest, update, left, hoist=False), *after, Store(statement.target, statement.subscripts, result))
+        body = (
+            *start,
+            *self._loops(statement, rest, update, left, hoist=False),
+            *after,
+            Store(statement.target, statement.subscripts, result),
+        )
         return self._wrap(statement, left, body)
 
     # ---------------------------------------------------------------------------------------------------- loops
     def _wrap(self, statement: Statement, left: Sequence[Index], body: tuple[Node, ...]) -> tuple[Node, ...]:
         return self._loops(statement, left, body, hoist=False, guard=True)
 
-    def _loops(self, statement: Statement, order: Sequence[Index], body: tuple[Node, ...], outer: Sequence[Index] = (), hoist: bool = True,
-               guard: bool = False) -> tuple[Node, ...]:
+    def _loops(
+        self,
+        statement: Statement,
+        order: Sequence[Index],
+        body: tuple[Node, ...],
+        outer: Sequence[Index] = (),
+        hoist: bool = True,
+        guard: bool = False,
+    ) -> tuple[Node, ...]:
         """Loops over `order` inside loops over `outer` that exist already.
 
         Every condition of the domain bounds the innermost loop whose index it contains; `guard` tests those without any.
@@ -336,7 +380,6 @@ class _Scheduler:
         if everywhere:
             body = (If(everywhere[0] if len(everywhere) == 1 else Logical("and", *everywhere), body),)
         return body
-
 
 
 def _plus(total: Local, value: sp.Expr) -> sp.Expr:
@@ -394,5 +437,3 @@ def _cost(statement: Statement) -> sp.Expr:
         elif isinstance(node, sp.Pow):
             operations += 4
     return sp.Mul(*(r.extent for r in statement.loops)) * (operations + 1)
-
-

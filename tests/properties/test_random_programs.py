@@ -71,7 +71,7 @@ def test_the_printed_program_is_the_program() -> None:
     names: dict[str, object] = {}
     exec(str(program), names)
     assert gc.loops(names["L"]) == gc.loops(program.build()["L"])
-    arrays = {n: a for n, a in names["arrays"].items()}  # type: ignore[attr-defined]
+    arrays = dict(names["arrays"].items())  # type: ignore[attr-defined]
     assert all(np.array_equal(a, program.arrays[n]) and a.dtype == program.arrays[n].dtype for n, a in arrays.items())
 
 
@@ -107,7 +107,8 @@ def test_cpu(seeds: range) -> None:
     for label in outputs:
         program = together[int(label.split()[0])][0]
         assert close(got[label], rounded[label], exact[label]), (
-            f"{label.split()[1]}: cpu gives\n{got[label]}\ninstead of\n{exact[label]}\n\n{program}")
+            f"{label.split()[1]}: cpu gives\n{got[label]}\ninstead of\n{exact[label]}\n\n{program}"
+        )
 
 
 def called(function: gc.Program, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -141,7 +142,9 @@ for seed in range({first}, {first} + 12):
 def printed(hash_seed: str, target: str) -> str:
     text = DETERMINISM.format(first=SEED, target=target)
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", text], env=environment, capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", text], env=environment, capture_output=True, text=True, cwd=ROOT, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
