@@ -137,6 +137,7 @@ _SCALAR: dict[str, Callable[..., Any]] = {
     "floor": _rounded(math.floor),
     "ceil": _rounded(math.ceil),
     "round": _rounded(round),
+    "difference": lambda a, b: a - b,
     "maximum": _largest,
     "minimum": _smallest,
     "hypot": _either(math.hypot, lambda a, b: cmath.sqrt(a * a + b * b)),

@@ -22,7 +22,7 @@ from graphc.ir.statement import Statement
 from graphc.layout import layout_of
 from graphc.passes.expand import expand_functions, expand_logsumexp
 from graphc.passes.pad_copy import copy_padded
-from graphc.passes.prune import merge
+from graphc.passes.prune import merge, prune
 from graphc.runtime.cpu import CpuRunner
 from graphc.runtime.cuda import CudaRunner
 from graphc.schedule.lower import schedule
@@ -50,8 +50,8 @@ class CpuProgram:
     gathers: tuple[Gather, ...]
 
 
-FOR_CPU = (expand_functions, expand_logsumexp, copy_padded, merge)
-FOR_CUDA = (expand_functions, expand_logsumexp, merge)
+FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_padded, merge)
+FOR_CUDA = (expand_functions, expand_logsumexp, prune, merge)
 
 
 @undistributing

@@ -43,6 +43,7 @@ SPELLING = {
     "round_": "(math.copysign(math.fabs({0}) + {whole} - {whole}, {0}) if math.fabs({0}) < {whole} else {0})",
     "absolute": "math.fabs({0})",
     "sign": "(math.copysign({float}(1.0), {0}) if math.fabs({0}) > {float}(0.0) else {0})",
+    "difference": "(({0}) - ({1}))",
     "maximum": "np.maximum({0}, {1})",
     "minimum": "np.minimum({0}, {1})",
 }

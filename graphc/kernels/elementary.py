@@ -362,6 +362,12 @@ def sign(x: Lane) -> Lane:
 
 
 @on_floats
+def difference(x: Lane, y: Lane) -> Lane:
+    """x - y, which the caller's sums are not reassociated with."""
+    return x - y
+
+
+@on_floats
 def maximum(x: Lane, y: Lane) -> Lane:
     """The larger one; NaN if either is."""
     return select((x >= y) | x.is_nan(), x, y)

@@ -20,6 +20,8 @@ without its global lock; `graphc.runtime.pool` owns them.
 ``sync`` is an array of int64, one cache line of 8 for each thing that some member spins on; `slots` tells its length.
 """
 
+import platform
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -284,11 +286,40 @@ def _member(context: Any, module: Any, program: Any, program_call: Any, frame_ty
     frame, me, team, exception = member.args
     builder = ir.IRBuilder(member.append_basic_block())
     values = cgutils.unpack_tuple(builder, builder.load(builder.inttoptr(frame, frame_type.as_pointer())))
+    restore = _flush_subnormals(builder, module)
     status, _ = context.call_internal_no_propagate(builder, program, program_call, [me, team, *values])
+    restore()
     builder.store(builder.ptrtoint(status.excinfoptr, exception.type.pointee), exception)
     code = builder.sext(status.code, _MEMBER.return_type)
     builder.ret(builder.select(status.is_error, code, ir.Constant(code.type, 0)))
     return member
+
+
+_FLUSH = 0x8040
+"""The bits FTZ and DAZ of x86's MXCSR register: subnormal results and operands count as 0."""
+
+
+def _flush_subnormals(builder: Any, module: Any) -> Callable[[], None]:
+    """Let this thread treat subnormal numbers as 0, which else cost a hundred cycles each; returns what restores its old mode.
+
+    Saturated sigmoids produce them by the thousand, and products then run at a tenth of their speed. Elsewhere than on x86 nothing
+    is changed.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return lambda: None
+    integer = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()])
+    read, write = (cgutils.get_or_insert_function(module, kind, f"llvm.x86.sse.{name}mxcsr") for name in ("st", "ld"))
+    slots_ = [cgutils.alloca_once(builder, integer) for _ in range(2)]
+    old, new = (builder.bitcast(slot, ir.IntType(8).as_pointer()) for slot in slots_)
+    builder.call(read, [old])
+    builder.store(builder.or_(builder.load(slots_[0]), ir.Constant(integer, _FLUSH)), slots_[1])
+    builder.call(write, [new])
+
+    def restore() -> None:
+        builder.call(write, [old])
+
+    return restore
 
 
 def _raise_failure(context: Any, builder: Any, code: Any, exception: Any) -> None:

@@ -189,21 +189,20 @@ class _Reverse:
         if node is None or node is statement.value:
             return None
         loops = tuple(r.index for r in statement.loops)
-        carrier = next(
-            (
-                a
-                for a in targets
-                if a in node.args
-                and sum(a in accesses(part) for part in node.args) == 1
-                and self.read_count[a.tensor] == 1
-                and a.tensor not in self.wrt_or_output()
-                and set(a.subscripts) == set(loops)
-                and len(a.subscripts) == len(loops)
-            ),
-            None,
-        )
-        if carrier is None:
+        suitable = [
+            a
+            for a in targets
+            if a in node.args
+            and sum(a in accesses(part) for part in node.args) == 1
+            and self.read_count[a.tensor] == 1
+            and not self.tensors[a.tensor].is_input
+            and a.tensor != self.output
+            and set(a.subscripts) == set(loops)
+            and len(a.subscripts) == len(loops)
+        ]
+        if not suitable:
             return None
+        carrier = min(suitable, key=lambda a: statement.order.index(a) if a in statement.order else len(statement.order))
         outer = partials(statement.value, [node], known).get(node, _ZERO)
         self._contribute(statement, carrier, factor(outer), ())
         common = Access(self.adjoint_name(carrier.tensor), *carrier.subscripts)
@@ -218,7 +217,7 @@ class _Reverse:
                     self.adjoint_name(access.tensor),
                     access.subscripts,
                     "+=",
-                    build(lambda p=partial: common * p),
+                    _times(common, partial),
                     statement.loops,
                     statement.domain,
                     (common, *statement.order),
@@ -227,9 +226,6 @@ class _Reverse:
                 )
             )
         return factor
-
-    def wrt_or_output(self) -> tuple[str, ...]:
-        return (self.output,)
 
     # ----------------------------------------------------------------------------------------------- reductions
     def _factor(self, statement: Statement) -> tuple[_Factor, tuple[Access, ...]]:
@@ -330,6 +326,10 @@ class _Factor:
     def __call__(self, partial: sp.Expr) -> sp.Expr:
         value = _under_condition(partial, lambda p: build(lambda: self.adjoint * self.scale * p))
         return value if self.condition is None else Where(self.condition, value, _ZERO)
+
+
+def _times(a: sp.Expr, b: sp.Expr) -> sp.Expr:
+    return build(lambda: a * b)
 
 
 def _under_condition(partial: sp.Expr, function: Callable[[sp.Expr], sp.Expr]) -> sp.Expr:

@@ -178,12 +178,14 @@ def stabilise(graph: Graph) -> Graph:
 
 
 def _across(graph: Graph) -> Graph:
-    definitions = graph.definitions()
-    sums = {n: d[0] for n, d in definitions.items() if len(d) == 1 and _is_sum_of_exp(d[0])}
-    exponentials = {n: d[0] for n, d in definitions.items() if len(d) == 1 and _is_exponential(d[0])}
-    if not sums and not exponentials:
-        return graph
+    """Rewrites that need the definition of another tensor: an exponential that was stored, a sum of exponentials."""
     tensors = dict(graph.by_name())
+    definitions = graph.definitions()
+    single = {n: d[0] for n, d in definitions.items() if len(d) == 1}
+    stored = {n: s for n, s in single.items() if _is_exponential(s, tensors[n])}
+    sums = {n: replace(s, value=Call("exp", e)) for n, s in single.items() if (e := _summed_exponent(s, stored)) is not None}
+    if not sums and not stored:
+        return graph
     companions: dict[str, str] = {}
     new_statements: list[Statement] = []
 
@@ -195,15 +197,8 @@ def _across(graph: Graph) -> Graph:
                 source = tensors[name]
                 tensors[existing] = Tensor(existing, source.shape, source.dtype, "defined", source.group)
                 s = sums[name]
-                new_statements.append(
-                    replace(
-                        s,
-                        target=existing,
-                        op="logsumexp",
-                        value=_log_of(Call("log", s.value)),
-                        origin=(*s.origin, f"log of {name}, without overflow"),
-                    )
-                )
+                value, origin = _log_of(Call("log", s.value)), (*s.origin, f"log of {name}, without overflow")
+                new_statements.append(replace(s, target=existing, op="logsumexp", value=value, origin=origin))
             companions[name] = existing
         return companions[name]
 
@@ -211,36 +206,61 @@ def _across(graph: Graph) -> Graph:
         inner = _call(part, "log")
         if isinstance(inner, Access) and inner.tensor in sums:
             return Access(companion(inner.tensor), *inner.subscripts)
-        if isinstance(inner, Access) and inner.tensor in exponentials:
-            return _exponent_of(exponentials[inner.tensor], inner)
-        if isinstance(part, sp.Mul) and any(_call(f, "exp") is not None for f in part.args):
-            for factor in part.args:
-                if isinstance(factor, sp.Pow) and factor.exp == -1 and isinstance(factor.base, Access) and factor.base.tensor in sums:
-                    log = Access(companion(factor.base.tensor), *factor.base.subscripts)
-                    exponential = next(f for f in part.args if _call(f, "exp") is not None)
-                    rest = [f for f in part.args if f is not factor and f is not exponential]
-                    return build(lambda: sp.Mul(*rest, Call("exp", exponential.arguments[0] - log)))  # noqa: B023
+        if isinstance(inner, Access) and inner.tensor in stored:
+            return _log_of(Call("log", _defining_value(stored[inner.tensor], inner)))
+        inner = _call(part, "log1p")
+        if inner is not None and isinstance(inner, Access) and (exponent := _exponent_in(inner, stored)) is not None:
+            return Call("softplus", exponent)
+        if isinstance(part, sp.Mul):
+            return _quotient(part, sums, stored, companion)
         return None
 
     statements = tuple(replace(s, value=rewrite(s.value, rule)) for s in graph.statements)
     return replace(graph, tensors=tuple(tensors.values()), statements=(*statements, *new_statements))
 
 
-def _is_sum_of_exp(statement: Statement) -> bool:
-    return statement.op == "+=" and bool(statement.reduced) and _call(statement.value, "exp") is not None and not statement.scatters
+def _quotient(
+    product: sp.Mul, sums: dict[str, Statement], stored: dict[str, Statement], companion: Callable[[str], str]
+) -> sp.Expr | None:
+    """exp(e)/S → exp(e - S.log) for a sum S of exponentials."""
+    for factor in product.args:
+        if isinstance(factor, sp.Pow) and factor.exp == -1 and isinstance(factor.base, Access) and factor.base.tensor in sums:
+            found = [(f, e) for f in product.args if (e := _exponent_in(f, stored)) is not None]
+            if found:
+                exponential, exponent = found[0]
+                log = Access(companion(factor.base.tensor), *factor.base.subscripts)
+                rest = [f for f in product.args if f is not factor and f is not exponential]
+                return build(lambda: sp.Mul(*rest, Call("exp", exponent - log)))  # noqa: B023
+    return None
 
 
-def _is_exponential(statement: Statement) -> bool:
-    """``P[i, j] = exp(e)`` or a product with one, on distinct plain indices."""
+def _exponent_in(node: sp.Basic, stored: dict[str, Statement]) -> sp.Expr | None:
+    """e if the node is exp(e), or reads a tensor that holds exp(e)."""
+    if isinstance(node, Access) and node.tensor in stored:
+        return _call(_defining_value(stored[node.tensor], node), "exp")
+    return _call(node, "exp")
+
+
+def _summed_exponent(statement: Statement, stored: dict[str, Statement]) -> sp.Expr | None:
+    """e of a statement ``S += exp(e)``."""
+    if statement.op != "+=" or not statement.reduced or statement.scatters:
+        return None
+    return _exponent_in(statement.value, stored)
+
+
+def _is_exponential(statement: Statement, target: Tensor) -> bool:
+    """``P[i, j] = exp(e)`` or ``sigmoid(e)`` on distinct plain indices over the whole tensor."""
     if statement.op != "=" or statement.domain or len(set(statement.subscripts)) != len(statement.subscripts):
         return False
-    plain = all(isinstance(s, Index) for s in statement.subscripts)
-    return plain and (_call(statement.value, "exp") is not None or _call(statement.value, "sigmoid") is not None)
+    if not all(isinstance(s, Index) for s in statement.subscripts):
+        return False
+    ranges = [statement.range_of(s) for s in statement.subscripts]
+    whole = all(r.lower == 0 and sp.expand(r.upper - e) == 0 for r, e in zip(ranges, target.shape, strict=True))
+    return whole and (_call(statement.value, "exp") is not None or _call(statement.value, "sigmoid") is not None)
 
 
-def _exponent_of(statement: Statement, access: Access) -> sp.Expr | None:
-    mapping = dict(zip(statement.subscripts, access.subscripts, strict=True))
-    return _log_of(Call("log", substitute(statement.value, mapping)))
+def _defining_value(statement: Statement, access: Access) -> sp.Expr:
+    return substitute(statement.value, dict(zip(statement.subscripts, access.subscripts, strict=True)))
 
 
 def _existing_companion(name: str, statement: Statement, definitions: dict[str, list[Statement]]) -> str | None:

@@ -55,7 +55,6 @@ def test_values_and_gradients_are_drawn() -> None:
         assert shown[place - 1] == value and shown[place + 1] == gradient, name
 
 
-@pytest.mark.xfail(reason="the input b, not the tensor u, carries the shared adjoint", strict=True)
 def test_layer_prints_the_loops_of_the_lecture() -> None:
     i, j = gc.indices("i j")
     M, N = gc.dims("M N")
@@ -95,10 +94,7 @@ def test_svm_and_softmax_losses(scores: list[float], svm: float, softmax: float)
     assert float(found[1]) == pytest.approx(softmax, rel=5e-4, abs=1e-30)
 
 
-@pytest.mark.parametrize("split", [
-    False,
-    pytest.param(True, marks=pytest.mark.xfail(reason="stabilise does not look through a tensor that holds exp", strict=True)),
-], ids=["one statement", "a tensor for exp"])
+@pytest.mark.parametrize("split", [False, True], ids=["one statement", "a tensor for exp"])
 def test_naive_softmax_is_stable(split: bool) -> None:
     n, c = gc.indices("n c")
     scores, label = gc.tensor("scores", gc.dim("N"), gc.dim("C")), gc.tensor("label", gc.dim("N"), dtype="int64")
@@ -116,7 +112,7 @@ def test_naive_softmax_is_stable(split: bool) -> None:
     loss, slope = gc.compile([L, gc.grad(L, scores)])(scores=given, label=labels)
     np.testing.assert_allclose(loss, 1000 + np.log(3), rtol=1e-6)
     expected = np.array([[1, 0, 0], [1, 0, 0], [1 / 3, 1 / 3, 1 / 3]]) - np.eye(3)[labels]
-    np.testing.assert_allclose(slope, expected, atol=1000 * np.finfo("float32").eps)  # scores of this size are known to eps · 1000
+    np.testing.assert_allclose(slope, expected, atol=4 * np.finfo("float32").eps)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -1,0 +1,57 @@
+"""Conditions as disjoint conjunctions, against all points of a box."""
+
+import itertools
+from random import Random
+
+import pytest
+import sympy as sp
+
+from graphc.analysis.conditions import implied, pieces
+from graphc.interpret import size_value
+from graphc.ir.expr import Access, Compare, FloorDiv, Index, Logical, Modulo
+
+I, J = Index("i"), Index("j")
+POINTS = [{I: a, J: b} for a, b in itertools.product(range(-3, 5), repeat=2)]
+OPERATORS = {
+    "<": int.__lt__, "<=": int.__le__, ">": int.__gt__, ">=": int.__ge__, "==": int.__eq__, "!=": int.__ne__,
+}  # fmt: skip
+
+
+def holds(condition, point):
+    if isinstance(condition, Compare):
+        return OPERATORS[condition.op](size_value(condition.left, point), size_value(condition.right, point))
+    if condition.op == "not":
+        return not holds(condition.operands[0], point)
+    return (all if condition.op == "and" else any)(holds(o, point) for o in condition.operands)
+
+
+def drawn(random, depth):
+    if depth == 0 or random.random() < 0.3:
+        side = lambda: random.choice([I, J, I + J, 2 * I - J, I + 1, sp.Integer(random.randint(-2, 3)), FloorDiv(I + J, 2), Modulo(I, 3)])  # noqa: E731
+        return Compare(random.choice(list(OPERATORS)), side(), side())
+    if random.random() < 0.25:
+        return Logical("not", drawn(random, depth - 1))
+    return Logical(random.choice(["and", "or"]), *(drawn(random, depth - 1) for _ in range(random.randint(2, 3))))
+
+
+def satisfied(conjunction, point):
+    return all(size_value(e, point) >= 0 for e in conjunction)
+
+
+@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("truth", [True, False])
+def test_pieces_cover_the_points_once(seed, truth):
+    condition = drawn(Random(seed), 2)
+    found = pieces(condition, truth)
+    assert found is not None
+    for point in POINTS:
+        assert sum(satisfied(c, point) for c in found) == (holds(condition, point) is truth)
+        if holds(condition, point) is truth:
+            assert satisfied(implied(condition, truth), point)
+
+
+def test_values_of_tensors_have_no_pieces():
+    test = Compare("<", Access("X", I), 0)
+    assert pieces(test) is None
+    assert pieces(Logical("and", test, Compare("<", I, J))) is None
+    assert implied(Logical("and", test, Compare("<", I, J))) == (J - I - 1,)

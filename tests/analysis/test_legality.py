@@ -1,0 +1,81 @@
+"""Accesses that are proved, refused, or left to a test of the sizes at each call."""
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from graphc.analysis.legality import ensured
+from graphc.interpret import interpret
+from graphc.ir.affine import nonnegative
+from graphc.ir.expr import Size
+from tests.notation import graph_of
+
+N, M = gc.dims("N M")
+
+
+def reading(subscript, *limits):
+    p = gc.index("p", *limits)
+    x, y = gc.tensor("X", N), gc.tensor("Y")
+    y[p] = x[subscript(p)]
+    return graph_of(y)
+
+
+def raises(graph, **sizes):
+    values = {Size(n): v for n, v in sizes.items()}
+    try:
+        interpret(graph, {"X": np.zeros(sizes["N"])}, values)
+    except gc.ArgumentError:
+        return True
+    return False
+
+
+def violated(graph, **sizes):
+    from graphc.interpret import size_value
+
+    values = {Size(n): v for n, v in sizes.items()}
+    return any(all(size_value(e, values) >= 0 for e in check.violation) for check in graph.checks)
+
+
+@pytest.mark.parametrize("subscript", [lambda p: p, lambda p: N - 1 - p, lambda p: p // 2, lambda p: (p + N - 1) // 2])
+def test_proved(subscript):
+    assert not reading(subscript, N).checks
+
+
+@pytest.mark.parametrize("subscript", [lambda p: p + 1, lambda p: p - 1, lambda p: 2 * p, lambda p: N - p])
+def test_refused(subscript):
+    with pytest.raises(gc.RangeError):
+        reading(subscript, N)
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [reading(lambda p: p, M), reading(lambda p: p + 2, 3), reading(lambda p: 2 * p - 1, 1, 4), reading(lambda p: M - 1 - p, 2)],
+    ids=["other size", "shifted", "strided", "reversed"],
+)
+def test_checks_are_exact(graph):
+    """A call passes the checks exactly if no element outside is read."""
+    assert graph.checks
+    for n in range(1, 8):
+        for m in range(1, 8):
+            assert violated(graph, N=n, M=m) == raises(graph, N=n, M=m), (n, m)
+
+
+def test_what_a_check_ensures():
+    graph = reading(lambda p: p + 2, 3)
+    assert nonnegative(Size("N") - 5, ensured(graph.checks))
+    assert not nonnegative(Size("N") - 6, ensured(graph.checks))
+
+
+def test_conditions_count():
+    i = gc.index("i", N)
+    x, y = gc.tensor("X", N), gc.tensor("Y")
+    y[i] = gc.where((i > 0) & (i < N - 1), x[i - 1] + x[i + 1], gc.where(i == 0, x[i], x[0]))
+    assert not graph_of(y).checks
+
+
+def test_derived_statements_repeat_no_check():
+    p, r = gc.index("p", M), gc.index("r", 3)
+    x, loss = gc.tensor("X", N), gc.tensor("L")
+    loss[()] += x[p + r] ** 2 * gc.sin(x[p + r])
+    graph = graph_of(loss, gc.grad(loss, x))
+    assert len(graph.checks) == len({c.violation for c in graph.checks})

@@ -1,0 +1,30 @@
+"""Integer expressions in generated text, against their values."""
+
+import itertools
+from random import Random
+
+import pytest
+import sympy as sp
+
+from graphc.emit.expression import Writer
+from graphc.interpret import size_value
+from graphc.ir.expr import FloorDiv, Index, Modulo, Size
+
+I, J, N = Index("i"), Index("j"), Size("N")
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_integers(seed):
+    """Found by random programs: ``-(i % 2)`` was written ``-i % 2``, and ``-((1 - x) // 2)`` as ``(-1) * (1 - x) // 2``."""
+    random = Random(seed)
+
+    def form(depth):
+        total = sum((random.randint(-2, 2) * a for a in (I, J, N)), sp.Integer(random.randint(-3, 3)))
+        if depth and random.random() < 0.8:
+            total = random.choice([0, 1]) * total + random.choice([-2, -1, 1, 3]) * random.choice([FloorDiv, Modulo])(form(depth - 1), random.randint(2, 4))
+        return total * random.choice([1, 1, N])
+
+    node = form(2)
+    text = Writer(lambda t: "float32", lambda t: t, lambda t, a, d: t).integer(sp.sympify(node))
+    for point in itertools.islice(itertools.product(range(-2, 3), range(-2, 3), range(3)), 40):
+        assert eval(text, {}, dict(zip("ijN", point, strict=True))) == size_value(node, {I: point[0], J: point[1], N: point[2]}), text

@@ -1,0 +1,81 @@
+"""The prover of inequalities, against all integer points of small boxes."""
+
+import itertools
+from random import Random
+
+import pytest
+import sympy as sp
+
+from graphc.interpret import size_value
+from graphc.ir.affine import eliminate, infeasible, linear, nonnegative, relevant, to_expr
+from graphc.ir.expr import FloorDiv, Index, Modulo, Size
+
+I, J, N, M = Index("i"), Index("j"), Size("N"), Size("M")
+ATOMS = (I, J, N, M)
+POINTS = [dict(zip(ATOMS, v, strict=True)) for v in itertools.product(range(-2, 4), range(-2, 4), range(4), range(4))]
+
+
+def form(random, quotients=True):
+    total = sum((random.randint(-2, 2) * a for a in random.sample(ATOMS, 2)), sp.Integer(random.randint(-3, 3)))
+    if quotients and random.random() < 0.3:
+        total += random.choice([1, -1, 2]) * random.choice([FloorDiv, Modulo])(I + random.randint(0, 2) * J, random.randint(2, 3))
+    return total
+
+
+@pytest.mark.parametrize("seed", range(250))
+def test_proofs_are_sound(seed):
+    random = Random(seed)
+    facts = [form(random) for _ in range(random.randint(1, 4))]
+    goal = form(random)
+    inside = [p for p in POINTS if all(size_value(f, p) >= 0 for f in facts)]
+    if nonnegative(goal, facts):
+        assert all(size_value(goal, p) >= 0 for p in inside)
+    if infeasible([linear(f) for f in facts]):
+        assert not inside
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_irrelevant_facts_change_nothing(seed):
+    random = Random(seed)
+    facts = [linear(form(random)) for _ in range(4)]
+    goal = linear(form(random))
+    kept = relevant(goal, facts)
+    assert set(kept) <= set(facts)
+    negated = goal.times(-1).shifted(-1)
+    if not infeasible(facts):
+        assert infeasible([*kept, negated]) == infeasible([*facts, negated])
+
+
+@pytest.mark.parametrize(
+    ("goal", "facts"),
+    [
+        (N - 1 - (I + J), [I, N - M - I, J, M - 1 - J]), (I - FloorDiv(I, 2), [I]), (2 - Modulo(I, 3), []), (N, []),
+        (FloorDiv(I, 2), [I]), (N - 1 - FloorDiv(2 * I + 1, 2), [I, N - 1 - I]), (-I, [1 - 2 * I]),
+    ],
+)  # fmt: skip
+def test_proved(goal, facts):
+    assert nonnegative(goal, facts)
+
+
+def test_not_proved():
+    assert not nonnegative(N - 1, [])
+    assert not nonnegative(I, [I + 1])
+    assert not nonnegative(I * J, [I, J])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_elimination_keeps_projections(seed):
+    random = Random(seed)
+    system = [linear(form(random, quotients=False)) for _ in range(4)]
+    rest = eliminate(system, I)
+    for point in POINTS:
+        if all(size_value(to_expr(f), point) >= 0 for f in system):
+            assert all(size_value(to_expr(f), point) >= 0 for f in rest)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_linear_forms_have_the_value_of_their_expression(seed):
+    random = Random(seed)
+    expression = form(random) * random.randint(-3, 3) - form(random)
+    back = to_expr(linear(expression))
+    assert all(size_value(back, p) == size_value(expression, p) for p in POINTS[:: len(POINTS) // 40])

@@ -1,0 +1,28 @@
+import graphc as gc
+from graphc.compile import canonical
+from graphc.passes.expand import expand_functions, expand_logsumexp
+from graphc.passes.pad_copy import copy_padded
+from tests.notation import applied, graph_of, text
+
+N, M = gc.dims("N M")
+SIZES = {"N": 3, "M": 4}
+i, j = gc.indices("i j")
+
+
+def test_functions(golden):
+    x, y = gc.tensor("X", N), gc.tensor("Y")
+    y[i] = gc.relu(x[i]) + gc.gelu(x[i]) + gc.silu(x[i]) + gc.leaky_relu(x[i]) + gc.elu(x[i]) + gc.clip(x[i], -1, 1)
+    golden(text(applied(expand_functions, graph_of(y), SIZES)))
+
+
+def test_logsumexp(golden):
+    x, y = gc.tensor("X", N, M), gc.tensor("Y")
+    y[i] = gc.logsumexp(x[i, j], over=j)
+    golden(text(applied(expand_logsumexp, canonical(graph_of(y)), SIZES)))
+
+
+def test_padded_copy(golden):
+    p, r = gc.index("p", N), gc.index("r", 3)
+    x, w, y = gc.tensor("X", N), gc.tensor("W", 3), gc.tensor("Y")
+    y[p] += gc.pad(x, 0)[p + r - 1] * w[r]
+    golden(text(applied(copy_padded, canonical(graph_of(y)), SIZES)))

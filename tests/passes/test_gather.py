@@ -1,0 +1,65 @@
+import graphc as gc
+from graphc.compile import derived
+from graphc.passes.gather import gather
+from graphc.passes.narrow import narrow
+from tests.notation import applied, backward, graph_of, text
+
+N, R = gc.dims("N R")
+SIZES = {"N": 7, "R": 3}
+p, r = gc.indices("p r")
+
+
+def gathered(*tensors):
+    return text(applied(gather, graph_of(*tensors), SIZES))
+
+
+def scattered(subscript, *extra):
+    x, w, y = gc.tensor("X", N), gc.tensor("W", R), gc.tensor("Y", 3 * N + 3 * R)
+    y[subscript] += x[p] * w[r]
+    return y
+
+
+def test_sum_of_two_indices(golden):
+    golden(gathered(scattered(p + r)))
+
+
+def test_stride(golden):
+    golden(gathered(scattered(2 * p + r)))
+
+
+def test_dilation(golden):
+    golden(gathered(scattered(p + 2 * r)))
+
+
+def test_reversed_index(golden):
+    golden(gathered(scattered(p - r + R - 1)))
+
+
+def test_what_is_injective_stays():
+    x, y = gc.tensor("X", N), gc.tensor("Y", 2 * N + 1)
+    y[2 * p + 1] += x[p]
+    assert gathered(y) == "for p:  Y[2*p+1] += X[p]"
+
+
+def test_no_unit_coefficient_stays_a_scatter():
+    assert gathered(scattered(2 * p + 3 * r)) == text(graph_of(scattered(2 * p + 3 * r)))
+
+
+def test_two_dimensions(golden):
+    a, w, y = gc.tensor("A", N, N), gc.tensor("W", R, R), gc.tensor("Y", N + R, N + R)
+    q, s = gc.indices("q s")
+    y[p + r, q + s] += a[p, q] * w[r, s]
+    golden(gathered(y))
+
+
+def test_the_adjoint_of_a_conditional_read_is_confined():
+    """Found by random programs: the adjoint was written at i+1 = N."""
+    i = gc.index("i", N)
+    x, y = gc.tensor("X", N), gc.tensor("Y")
+    loss = gc.tensor("L")
+    y[i] = gc.tanh(gc.where(i + 1 < N, x[i + 1] * x[i], x[0]) ** 2)
+    loss[()] += y[i]
+    applied(gather, narrow(backward(loss, x)), SIZES)
+    graph, names = derived(graph_of(loss), "L", ("X",))
+    assert "X.grad" in names.values()
+    applied(lambda g: g, graph, SIZES)

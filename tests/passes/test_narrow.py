@@ -1,0 +1,61 @@
+import graphc as gc
+from graphc.passes.boundary import lower_boundary
+from graphc.passes.narrow import narrow
+from tests.notation import applied, graph_of, text
+
+N = gc.dim("N")
+i, j, k = gc.indices("i j k")
+
+
+def narrowed(tensor, step=narrow):
+    return text(applied(step, graph_of(tensor), {"N": 5}))
+
+
+def test_triangle():
+    a, x, y = gc.tensor("A", N, N), gc.tensor("X", N), gc.tensor("Y")
+    y[i] += gc.where(i >= j, a[i, j], 0) * x[j]
+    assert narrowed(y) == "for i,j if j<=i:  Y[i] += A[i,j]*X[j]"
+
+
+def test_both_branches(golden):
+    a, b, y = gc.tensor("A", N), gc.tensor("B", N), gc.tensor("Y")
+    y[i] = gc.where((i > 0) & (i < 3), a[i], 2 * b[i])
+    golden(narrowed(y))
+
+
+def test_terms_are_split_apart(golden):
+    a, y = gc.tensor("A", N, N), gc.tensor("Y")
+    y[i] += gc.where(i == j, a[i, j], 0) + gc.where(i < j, a[j, i], 1)
+    golden(narrowed(y))
+
+
+def test_values_are_not_split():
+    a, y = gc.tensor("A", N), gc.tensor("Y")
+    y[i] = gc.where((i > 0) & (a[i] > 0), a[i], 0)
+    assert narrowed(y) == text(graph_of(y))
+
+
+def test_certain_conditions_disappear():
+    a, y = gc.tensor("A", N), gc.tensor("Y")
+    y[i] = gc.where(i >= 0, a[i], 0)
+    assert narrowed(y) == "for i:  Y[i] = A[i]"
+
+
+def test_a_tensor_whose_every_part_is_dropped_is_zero():
+    """Found by random programs: the compiled program read memory that nobody had written."""
+    a, y = gc.tensor("A", N), gc.tensor("Y", N)
+    y[i] += gc.where(i < 0, a[i], 0)
+    assert narrowed(y) == "for i:  Y[i] = 0"
+
+
+def test_padded_convolution(golden):
+    p, r = gc.index("p", N), gc.index("r", 3)
+    x, w, y = gc.tensor("X", N), gc.tensor("W", 3), gc.tensor("Y")
+    y[p] += gc.pad(x, 0)[p + r - 1] * w[r]
+    golden(narrowed(y, lambda graph: narrow(lower_boundary(graph))))
+
+
+def test_remainders(golden):
+    a, y = gc.tensor("A", N), gc.tensor("Y")
+    y[i] += gc.where(i % 2 == 0, a[i], -a[i])
+    golden(narrowed(y))

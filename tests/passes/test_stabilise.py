@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+import graphc as gc
+from graphc.passes.lift import lift_reductions
+from graphc.passes.stabilise import RULES, stabilise
+from tests.notation import applied, graph_of, meaning, text
+
+N, M = gc.dims("N M")
+SIZES = {"N": 3, "M": 4}
+b, i = gc.indices("b i")
+
+
+def scalar(function):
+    x, y = gc.tensor("X", N), gc.tensor("Y")
+    y[i] = function(x[i])
+    return text(applied(stabilise, graph_of(y), SIZES)).removeprefix("for i:  Y[i] = ")
+
+
+@pytest.mark.parametrize(
+    ("function", "shown"),
+    [
+        (lambda u: 1 / (1 + gc.exp(-u)), "sigmoid(X[i])"),
+        (lambda u: gc.exp(u) / (1 + gc.exp(u)), "sigmoid(X[i])"),
+        (lambda u: 1 - gc.sigmoid(u), "sigmoid(-X[i])"),
+        (lambda u: gc.exp(u) - 1, "expm1(X[i])"),
+        (lambda u: gc.log(1 + u**2), "log1p(X[i]**2)"),
+        (lambda u: gc.log(1 + gc.exp(u)), "softplus(X[i])"),
+        (lambda u: gc.log(gc.exp(2 * u)), "2*X[i]"),
+        (lambda u: gc.log(gc.sigmoid(u)), "-softplus(-X[i])"),
+        (lambda u: gc.log(1 - gc.sigmoid(u)), "-softplus(X[i])"),
+        (lambda u: gc.exp(3 * u) / gc.exp(u), "exp(2*X[i])"),
+        (lambda u: gc.exp(u) * gc.exp(2 * u), "exp(2*X[i])*exp(X[i])"),
+        (lambda u: gc.log(2 + u**2), "log(X[i]**2 + 2)"),
+    ],
+)
+def test_scalar_rules(function, shown):
+    found = scalar(function)
+    assert found == shown or sorted(found) == sorted(shown), found
+
+
+def test_every_rule_has_a_name_and_an_example():
+    assert len({r.name for r in RULES}) == len(RULES)
+    assert all("→" in r.example for r in RULES)
+
+
+def softmax():
+    z, s, p = gc.tensor("Z", N, M), gc.tensor("S"), gc.tensor("P")
+    s[b] += gc.exp(z[b, i])
+    p[b, i] = gc.exp(z[b, i]) / s[b]
+    return p
+
+
+def test_softmax(golden):
+    golden(text(applied(stabilise, graph_of(softmax()), SIZES)))
+
+
+def test_log_of_softmax(golden):
+    p, y = softmax(), gc.tensor("Y")
+    y[b, i] = gc.log(p[b, i])
+    golden(text(applied(stabilise, graph_of(y), SIZES)))
+
+
+def test_nested_cross_entropy(golden):
+    z, t, loss = gc.tensor("Z", N, M), gc.tensor("t", N, dtype="int64"), gc.tensor("L")
+    loss[()] = -gc.sum(gc.log(gc.exp(z[b, t[b]]) / gc.sum(gc.exp(z[b, i]), over=i)), over=b)
+    graph = lift_reductions(graph_of(loss))
+    golden(text(applied(stabilise, graph, SIZES, t=np.array([0, 3, 1]))))
+
+
+def test_large_scores_stay_finite():
+    p, y = softmax(), gc.tensor("Y")
+    y[b, i] = gc.log(p[b, i])
+    large = np.array([[1000.0, 0, 0, 0], [-1000.0] * 4, [1e4, 1e4, -1e4, 0]])
+    found = meaning(stabilise(graph_of(y)), SIZES, Z=large)["Y"]
+    np.testing.assert_allclose(found[1], -np.log(4))
+    np.testing.assert_allclose(found[2], [-np.log(2), -np.log(2), -2e4 - np.log(2), -1e4 - np.log(2)])
