@@ -30,9 +30,12 @@ class Index(sp.Symbol):  # type: ignore[misc]
 
     __slots__ = ()
 
-    def __new__(cls, name: str) -> Any:
+    def __new__(cls, name: str, **_: Any) -> Any:
         node: sp.Expr = sp.Symbol.__new__(cls, name, integer=True)
         return node
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, bool]]:
+        return (self.name,), {}
 
 
 class Size(sp.Symbol):  # type: ignore[misc]
@@ -40,9 +43,12 @@ class Size(sp.Symbol):  # type: ignore[misc]
 
     __slots__ = ()
 
-    def __new__(cls, name: str) -> Any:
+    def __new__(cls, name: str, **_: Any) -> Any:
         node: sp.Expr = sp.Symbol.__new__(cls, name, integer=True, nonnegative=True)
         return node
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, bool]]:
+        return (self.name,), {}
 
 
 INFINITY = sp.Symbol("inf")

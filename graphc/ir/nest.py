@@ -35,7 +35,7 @@ class Local(sp.Symbol):  # type: ignore[misc]
 
     __slots__ = ()
 
-    def __new__(cls, name: str) -> Any:
+    def __new__(cls, name: str, **_: Any) -> Any:
         return sp.Symbol.__new__(cls, name, commutative=True)
 
 

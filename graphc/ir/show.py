@@ -29,7 +29,8 @@ from graphc.ir.statement import Statement
 
 __all__ = ["Order", "expression", "number", "split_fraction", "statement", "statement_body"]
 
-_SUM, _PRODUCT, _UNARY, _POWER, _ATOM = 10, 20, 25, 30, 40
+_SUM, _QUOTIENT, _PRODUCT, _UNARY, _POWER, _ATOM = 10, 19, 20, 25, 30, 40
+"""How strongly operators bind; // and % stand in parentheses wherever a factor or a sign is next to them."""
 
 
 def number(value: sp.Expr) -> str:
@@ -125,7 +126,7 @@ def _sum(node: sp.Add, order: Order) -> tuple[str, int]:
     text = ""
     for term in order.terms(node.args):
         negative = _negative(term)
-        shown = _wrap(_show(-term if negative else term, order), _SUM + 1)
+        shown = _wrap(_show(-term if negative else term, order), _SUM + 1 if text or not negative else _PRODUCT)
         text = f"{text} {'-' if negative else '+'} {shown}" if text else ("-" + shown if negative else shown)
     return text, _SUM
 
@@ -183,9 +184,9 @@ def _show(node: sp.Basic, order: Order) -> tuple[str, int]:
             sign = " & " if node.op == "and" else " | "
             return sign.join(f"({_show(o, order)[0]})" for o in node.operands), 4
         case FloorDiv():
-            return f"{_wrap(_show(node.numerator, order), _PRODUCT)}//{node.divisor}", _PRODUCT
+            return f"{_wrap(_show(node.numerator, order), _PRODUCT)}//{node.divisor}", _QUOTIENT
         case Modulo():
-            return f"{_wrap(_show(node.numerator, order), _PRODUCT)}%{node.divisor}", _PRODUCT
+            return f"{_wrap(_show(node.numerator, order), _PRODUCT)}%{node.divisor}", _QUOTIENT
         case sp.Add():
             return _sum(node, order)
         case sp.Pow():

@@ -20,7 +20,7 @@ from graphc.kernels.bits import Lane, evaluate, fused, on_floats, select
 from graphc.kernels.coefficients import CONSTANTS
 
 __all__ = [
-    "absolute", "atan2", "ceil", "cos", "erf", "exp", "expm1", "floor", "hypot", "log", "log1p", "maximum",
+    "absolute", "atan2", "ceil", "cos", "difference", "erf", "exp", "expm1", "floor", "hypot", "log", "log1p", "maximum",
     "minimum", "power", "round_", "rsqrt", "sigmoid", "sign", "sin", "softplus", "sqrt", "tan", "tanh",
 ]  # fmt: skip
 

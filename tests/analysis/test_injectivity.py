@@ -67,7 +67,9 @@ def test_disjoint_is_sound(seed):
     def statement():
         low = random.randint(0, 3)
         r = Range(I, sp.Integer(low), sp.Integer(low + random.randint(1, 3)))
-        return Statement("T", (random.choice([I, 2 * I, 2 * I + 1, 3 * I + 1, sp.Integer(random.randint(0, 5))]),), "=", sp.Integer(1), (r,))
+        return Statement(
+            "T", (random.choice([I, 2 * I, 2 * I + 1, 3 * I + 1, sp.Integer(random.randint(0, 5))]),), "=", sp.Integer(1), (r,)
+        )
 
     a, b = statement(), statement()
     common = set(hits(a.subscripts, a.ranges)) & set(hits(b.subscripts, b.ranges))

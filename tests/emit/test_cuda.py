@@ -116,7 +116,7 @@ ANGLES = ["sin", "cos", "tan"]
 FUNCTIONS = [
     "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "tanh", "sigmoid", "softplus", "erf", "abs", "sign", "floor", "ceil", "round",
 ]  # fmt: skip
-BINARY = {"maximum", "minimum", "hypot", "atan2", "power"}
+BINARY = {"difference", "maximum", "minimum", "hypot", "atan2", "power"}
 
 
 def functions(names: list[str]) -> Case:

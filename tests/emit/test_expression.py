@@ -21,7 +21,9 @@ def test_integers(seed):
     def form(depth):
         total = sum((random.randint(-2, 2) * a for a in (I, J, N)), sp.Integer(random.randint(-3, 3)))
         if depth and random.random() < 0.8:
-            total = random.choice([0, 1]) * total + random.choice([-2, -1, 1, 3]) * random.choice([FloorDiv, Modulo])(form(depth - 1), random.randint(2, 4))
+            total = random.choice([0, 1]) * total + random.choice([-2, -1, 1, 3]) * random.choice([FloorDiv, Modulo])(
+                form(depth - 1), random.randint(2, 4)
+            )
         return total * random.choice([1, 1, N])
 
     node = form(2)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """The text of an expression means the expression."""
 
 import itertools
@@ -88,8 +89,8 @@ def test_forms(build, shown):
 def test_factors_keep_the_order_of_the_source():
     i, j = gc.indices("i j")
     b, a, y = gc.tensor("B", 3, 3), gc.tensor("A", 3), gc.tensor("Y")
-    y[i] += b[i, j] * a[j] + a[i]
-    assert text(graph_of(y)) == "for i,j:  Y[i] += B[i,j]*A[j] + A[i]"
+    y[i] += b[i, j] * a[j] * a[i] + b[j, i]
+    assert text(graph_of(y)) == "for i,j:  Y[i] += B[i,j]*A[j]*A[i] + B[j,i]"
 
 
 def test_accesses_without_subscripts():
