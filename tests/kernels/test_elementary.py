@@ -21,7 +21,7 @@ from graphc.kernels.bits import Lane
 
 INF, NAN = math.inf, math.nan
 DTYPES = (np.float32, np.float64)
-BINARY = {"power", "hypot", "atan2", "maximum", "minimum"}
+BINARY = {"difference", "power", "hypot", "atan2", "maximum", "minimum"}
 
 EXACT: dict[str, Any] = {
     "exp": mpmath.exp,
