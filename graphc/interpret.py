@@ -521,6 +521,8 @@ def _combine(op: str, terms: list[Any], positions: list[int], statement: Stateme
         return sum(terms) / len(terms) if terms else math.nan
     if op == "logsumexp":
         return _logsumexp(terms)
+    if op == "supremum" and not terms:
+        return -math.inf
     if not terms:
         raise _Empty(
             f"{op.removesuffix('_split')} over an empty range has no value.\n\n    {statement_body(statement)}\n  at {statement.location}",

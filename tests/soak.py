@@ -10,7 +10,7 @@ from collections import Counter
 
 from tqdm import tqdm
 
-from tests.checks import CHECKS, Refused, Unsuitable, check
+from tests.checks import CHECKS, QUICK, Refused, Unsuitable, check
 from tests.programs import RandomProgram, generate
 
 __all__ = ["main", "verdict"]
@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--programs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--checks", nargs="+", default=list(CHECKS), choices=list(CHECKS), help="which oracles")
+    parser.add_argument("--checks", nargs="+", default=list(QUICK), choices=list(CHECKS), help="which oracles")
+    parser.add_argument("--statements", type=int, help="definitions per program")
     parser.add_argument("--show", type=int, default=5, help="how many failures are shrunk and printed")
     parser.add_argument("--refusals", action="store_true", help="print why programs are refused")
     options = parser.parse_args(arguments)
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     counts: Counter[str] = Counter()
     failed: list[int] = []
     for seed in tqdm(range(options.seed, options.seed + options.programs), unit="program", disable=not sys.stderr.isatty()):
-        program = generate(seed)
+        program = generate(seed, options.statements)
         kind, details = verdict(program, checks)
         counts[kind] += 1
         if kind == "refused" and options.refusals:

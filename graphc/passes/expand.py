@@ -27,7 +27,9 @@ def expand_functions(graph: Graph) -> Graph:
 
 
 def expand_logsumexp(graph: Graph) -> Graph:
-    """``T = logsumexp(e)`` → ``T.max = max(e)``, ``T.sum += exp(e - T.max)``, ``T.rest = log(T.sum)``, ``T = T.max + T.rest``.
+    """``T = logsumexp(e)`` → ``T.max = supremum(e)``, ``T.sum += exp(e - T.max)``, ``T.rest = log(T.sum)``, ``T = T.max + T.rest``.
+
+    The supremum of nothing is −∞.
 
     Where T is subtracted from something, the maximum is subtracted first: ``(z - T.max) - T.rest`` keeps the digits of z that
     ``z - T`` loses when both are large (Blanchard, Higham and Higham, IMA J. Numer. Anal. 41, 2021).
@@ -48,7 +50,7 @@ def expand_logsumexp(graph: Graph) -> Graph:
         term = Where(Compare("==", top, -INFINITY), sp.Integer(0), _difference(s.value, top))
         free = tuple(s.range_of(i) for i in s.free)
         statements += [
-            replace(s, target=top.tensor, op="max"),
+            replace(s, target=top.tensor, op="supremum"),
             replace(s, target=total.tensor, op="+=", value=term),
             replace(s, target=rest.tensor, op="=", value=Call("log", total), ranges=free, domain=()),
             replace(s, op="=", value=_sum(top, rest), ranges=free, domain=()),

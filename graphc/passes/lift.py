@@ -8,15 +8,34 @@ import sympy as sp
 
 from graphc.analysis.conditions import implied
 from graphc.analysis.legality import ensured, in_range
+from graphc.errors import CompileError
+from graphc.ir.affine import nonnegative
 from graphc.ir.dtypes import dtype_of, settle
-from graphc.ir.expr import INFINITY, Access, Call, Compare, Logical, Reduce, Where, build, contains, indices_of, postorder, substitute
+from graphc.ir.expr import (
+    INFINITY,
+    Access,
+    Call,
+    Compare,
+    Logical,
+    Reduce,
+    Where,
+    build,
+    contains,
+    indices_of,
+    postorder,
+    rewrite,
+    substitute,
+)
 from graphc.ir.graph import Graph, fresh_names
+from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
 
 __all__ = ["guard", "lift_reductions"]
 
 _NEUTRAL = {"sum": sp.Integer(0), "prod": sp.Integer(1), "max": -INFINITY, "min": INFINITY, "logsumexp": -INFINITY}
+_OVER_NOTHING = {"prod": sp.Integer(1), "all": sp.true, "logsumexp": -INFINITY}
+"""Reductions with a neutral element that is not what unassigned elements are."""
 
 
 def guard(statement: Statement, tensors: dict[str, Tensor], known: tuple[sp.Expr, ...] = ()) -> Statement:
@@ -85,7 +104,7 @@ class _Lifter:
         if not contains(statement.value, Reduce):
             self.statements.append(statement)
             return
-        value = _means(statement.value, statement)
+        value = _means(_windowed(statement), statement)
         if isinstance(value, Reduce) and self._direct(statement, value):
             op = "+=" if value.op == "sum" else value.op
             inner = {i for part in postorder(value.body) if isinstance(part, Reduce) for i in part.indices}
@@ -180,6 +199,37 @@ def _total(body: sp.Expr) -> bool:
         if isinstance(part, Call) and part.function not in ("tanh", "sigmoid", "relu", "abs", "maximum", "minimum", "sin", "cos"):
             return False
     return True
+
+
+def _windowed(statement: Statement) -> sp.Expr:
+    """The value, with conditions of a reduction's domain that decide about whole windows where they cannot restrict the left side.
+
+    ``gc.prod(gc.skip(X)[j-1], over=k)`` becomes ``where(0 <= j-1 < N, prod(X[j-1], over=k), 1)``; an extremum, which has no value over
+    nothing, keeps the condition as one on its first index, so that the empty window is noticed.
+    """
+
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        if not isinstance(part, Reduce) or part.op in ("sum", "any", "mean"):
+            return None
+        outside = tuple(d for d in part.domain if not set(indices_of(d)) & set(part.indices))
+        if not outside:
+            return None
+        rest = tuple(d for d in part.domain if d not in outside)
+        if part.op in _OVER_NOTHING:
+            return Where(_all_nonnegative(outside), Reduce(part.op, part.body, part.indices, rest), _OVER_NOTHING[part.op])
+        facts = tuple(c for r in statement.ranges for c in r.constraints())
+        first = statement.range_of(part.indices[0])
+        kept = [d for d in outside if not nonnegative(d, facts)]
+        if kept and not first.extent.is_Integer:
+            raise CompileError(
+                f"Whether the {part.op} is over anything depends on indices that it is not over, and {first.index} has a symbolic extent."
+                f"\n\n    {show(statement)}\n  at {statement.location}",
+                fix=f"put the condition into gc.where around the reduction, or declare {first.index} with a literal extent.",
+            )
+        spread = tuple(sp.expand(first.extent * (d + 1) - 1 - (first.index - first.lower)) for d in kept)
+        return Reduce(part.op, part.body, part.indices, rest + spread)
+
+    return rewrite(statement.value, rule)
 
 
 def _means(value: sp.Expr, statement: Statement) -> sp.Expr:

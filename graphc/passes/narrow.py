@@ -77,4 +77,4 @@ def _hoisted(term: sp.Expr, statement: Statement) -> tuple[list[Conjunction], li
 
 
 def _product(factors: list[sp.Expr], last: sp.Expr) -> sp.Expr:
-    return build(lambda: sp.Mul(*factors, last))
+    return build(lambda: sp.Mul(*factors, last)) if factors else last

@@ -71,6 +71,8 @@ class _Padder:
                 return [statement]
             if nonnegative(extent - 1 - most):
                 most = extent - 1
+            elif not nonnegative(most - extent + 1):
+                return [statement]
             below.append(sp.expand(-least))
             shape.append(sp.expand(most - least + 1))
         key = (factor.tensor, tuple(below), tuple(shape))

@@ -20,14 +20,17 @@ def selection(statement: Statement, dtype: str) -> tuple[tuple[Node, ...], tuple
     op, value = statement.op.replace("_split", ""), statement.value
     best, here = Local("best"), Local("here")
     if op in ("any", "all"):
-        return (Assign(best, sp.false if op == "any" else sp.true, "bool"),), (
-            Assign(best, Logical("or" if op == "any" else "and", best, value), "bool"),), best
+        return (
+            (Assign(best, sp.false if op == "any" else sp.true, "bool"),),
+            (Assign(best, Logical("or" if op == "any" else "and", best, value), "bool"),),
+            best,
+        )
     if op == "prod":
         return (Assign(best, _ONE, dtype),), (Assign(best, best * value, dtype),), best
     sign = "<" if "min" in op else ">"
     start = Assign(best, _farthest(op, dtype), dtype)
-    if op in ("max", "min"):
-        return (start,), (Assign(best, Call("maximum" if op == "max" else "minimum", best, value), dtype),), best
+    if op in ("max", "min", "supremum"):
+        return (start,), (Assign(best, Call("minimum" if op == "min" else "maximum", best, value), dtype),), best
     place, first = Local("place"), Local("unset")
     position: sp.Expr = _ZERO
     for index in statement.reduced:

@@ -462,3 +462,11 @@ def test_sum_of_conditions_counts():
     Z[()] = gc.sum(v[i] > 0, over=i) + 0 * 2
     y, z = gc.compile([Y, Z], target="interpret")(v=np.float32([1, -1, 2]))
     assert (y, z) == (2, 2) and y.dtype == z.dtype == np.int64
+
+
+def test_whether_an_extremum_is_over_anything_depends_on_other_indices(rejects):
+    j4, n, x, y, w = gc.index("j", 4), gc.dim("N"), gc.tensor("X", 3), gc.tensor("Y"), gc.tensor("W", gc.dim("N"))
+    k = gc.index("k", n)
+    y[j4] = gc.max(gc.skip(x)[j4 - 1] * w[k], over=k)
+    with rejects(gc.CompileError, call=True):
+        gc.compile(y)

@@ -26,3 +26,13 @@ def test_padded_copy(golden):
     x, w, y = gc.tensor("X", N), gc.tensor("W", 3), gc.tensor("Y")
     y[p] += gc.pad(x, 0)[p + r - 1] * w[r]
     golden(text(applied(copy_padded, canonical(graph_of(y)), SIZES)))
+
+
+def test_a_copy_that_may_not_hold_the_whole_tensor_is_not_made():
+    """Found by random programs on the target cpu: the copy was written behind its end."""
+    size = gc.dim("K")
+    x, p, s, r = gc.index("x", size + 1), gc.index("p", 2), gc.index("s"), gc.index("r")
+    t, w, y = gc.tensor("T", size, size), gc.tensor("W", size, size, 2), gc.tensor("Y")
+    y[r, x] += gc.pad(t, 0, dims=[1])[s, x - p - size] * w[s, r, p]
+    graph = canonical(graph_of(y))
+    assert text(copy_padded(graph)) == text(graph)

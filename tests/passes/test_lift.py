@@ -1,3 +1,6 @@
+import numpy as np
+import pytest
+
 import graphc as gc
 from graphc.ir.expr import Reduce, contains
 from graphc.passes.lift import lift_reductions
@@ -70,3 +73,33 @@ def test_any_and_argmax(golden):
     x, y = gc.tensor("X", N, D), gc.tensor("Y")
     y[i] = gc.where(gc.any(x[i, j] > 1, over=j), gc.argmax(x[i, j], over=j), -1)
     golden(lifted(y))
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+@pytest.mark.parametrize("op, nothing", [("prod", 1.0), ("logsumexp", -np.inf), ("sum", 0.0)])
+def test_a_condition_that_decides_about_the_whole_window(op, nothing, target):
+    """Found by random programs (seed 50112): where the window is empty, the result was 0 instead of the neutral element."""
+    j4, k3, x, y, z = gc.index("j", 4), gc.index("k", 3), gc.tensor("X", 3), gc.tensor("Y"), gc.tensor("Z")
+    y[j4] = getattr(gc, op)(gc.skip(x)[j4 - 1], over=k3)
+    z[j4] = getattr(gc, op)(gc.skip(x)[j4 - 1 - k3], over=k3)
+    values = np.array([2, 3, 4], "float32")
+    expected = {"sum": np.sum, "prod": np.prod, "logsumexp": np.logaddexp.reduce}[op]
+    whole, part = gc.compile([y, z], target=target)(X=values)
+    assert np.allclose(whole, [nothing, *(expected(np.full(3, v)) for v in values)])
+    assert np.allclose(part, [nothing, *(expected(values[:n]) for n in (1, 2, 3))])
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_all_over_nothing_is_true(target):
+    j4, k3, x, y = gc.index("j", 4), gc.index("k", 3), gc.tensor("X", 3), gc.tensor("Y")
+    y[j4] = gc.all(gc.skip(x)[j4 - 1] > 2, over=k3)
+    assert gc.compile(y, target=target)(X=np.array([2, 3, 4], "float32")).tolist() == [True, False, True, True]
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+@pytest.mark.parametrize("op", ["max", "min", "argmax", "argmin"])
+def test_an_extremum_over_nothing_is_noticed(op, target):
+    j4, k3, x, y = gc.index("j", 4), gc.index("k", 3), gc.tensor("X", 3), gc.tensor("Y")
+    y[j4] = getattr(gc, op)(gc.skip(x)[j4 - 1], over=k3)
+    with pytest.raises(gc.ArgumentError, match="empty range"):
+        gc.compile(y, target=target)(X=np.zeros(3, "float32"))

@@ -24,7 +24,7 @@ PROGRAMS = int(os.environ.get("GRAPHC_PROGRAMS", "300"))
 CPU_PROGRAMS = int(os.environ.get("GRAPHC_CPU_PROGRAMS", "40"))
 SEED = int(os.environ.get("GRAPHC_SEED", "0"))
 BATCH = 10
-CPU_BATCH = 5
+CPU_BATCH = 8
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,12 +86,12 @@ def test_cpu(seeds: range) -> None:
     """Several programs and some of their gradients as the outputs of one compilation, in float32."""
     together, arrays = [], {}
     for seed in seeds:
-        program = generate(seed, statements=2)
+        program = generate(seed, statements=2 if seed % 4 == 0 else 1)
         prefix = f"p{seed}_"
         try:
             case = checks.prepare(program)
             names = program.build(prefix)
-            wrt = case.random.permutation(case.wrt)[:4]
+            wrt = case.random.permutation(case.wrt)[:3]
             made = gc.grad(names["L"], [names[n] for n in wrt]) if len(wrt) else []
             gc.compile([names["L"], *made], target="interpret")
         except (checks.Refused, checks.Unsuitable, gc.CompileError):
@@ -101,29 +101,14 @@ def test_cpu(seeds: range) -> None:
     assert together
     outputs = {f"{k} {label}": t for k, (_, tensors, labels) in enumerate(together) for t, label in zip(tensors, labels, strict=True)}
     single = {n: a.astype("float32") if a.dtype.kind == "f" else a for n, a in arrays.items()}
-    got = called(gc.compile(outputs, target="cpu"), single)
-    rounded = called(gc.compile(outputs, target="interpret"), single)
-    exact = called(gc.compile(outputs, target="interpret", precision="float64"), arrays)
+    got = checks.called(gc.compile(outputs, target="cpu"), single)
+    rounded = checks.called(gc.compile(outputs, target="interpret"), single)
+    exact = checks.called(gc.compile(outputs, target="interpret", precision="float64"), arrays)
     for label in outputs:
         program = together[int(label.split()[0])][0]
-        assert close(got[label], rounded[label], exact[label]), (
+        assert checks.close(got[label], rounded[label], exact[label]), (
             f"{label.split()[1]}: cpu gives\n{got[label]}\ninstead of\n{exact[label]}\n\n{program}"
         )
-
-
-def called(function: gc.Program, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return function(**{n: a for n, a in arrays.items() if n in function.inputs})
-
-
-def close(got: np.ndarray, rounded: np.ndarray, exact: np.ndarray) -> bool:
-    """Up to 2⁻¹⁵ of the largest element, or 30 times what rounding inputs and temporaries to float32 does.
-
-    The first term covers a few hundred roundings of 2⁻²⁴ that are added up in another order; the second one covers ill-conditioned
-    programs, whose error the interpreted float32 program shows without any of the target's rewriting.
-    """
-    scale = max(1.0, float(np.abs(exact).max(initial=0)))
-    allowed = 2.0**-15 * scale + 30 * float(np.abs(rounded - exact).max(initial=0))
-    return got.shape == exact.shape and bool((np.abs(got.astype("float64") - exact) <= allowed).all())
 
 
 # -------------------------------------------------------------------------------------------------------------- determinism
