@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from graphc.analysis.legality import ensured, in_range
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Access, Index, accesses, build
@@ -31,6 +32,7 @@ class _Padder:
     def __init__(self, graph: Graph) -> None:
         self.tensors = dict(graph.by_name())
         self.recurrent = cyclic(graph)
+        self.known = ensured(graph.checks)
         self.copies: dict[tuple[object, ...], str] = {}
 
     def treat(self, statement: Statement) -> list[Statement]:
@@ -49,13 +51,18 @@ class _Padder:
                     covered |= pair & conditions
                     dimensions.append(d)
             other = factors[1 - position]
-            if (
-                covered == conditions
-                and factor.tensor != statement.target
-                and all(linear(x) is not None for x in (*factor.subscripts, *other.subscripts))
-            ):
+            if covered == conditions and factor.tensor != statement.target and self._inside_without(statement, factor, other):
                 return self._padded(statement, factor, tuple(dimensions))
         return [statement]
+
+    def _inside_without(self, statement: Statement, factor: Access, other: Access) -> bool:
+        """Whether what is left in the statement stays in range when its domain is dropped."""
+        facts = self.known + tuple(c for r in statement.loops for c in r.constraints())
+        return all(linear(s) is not None for s in factor.subscripts) and all(
+            linear(s) is not None and in_range(s, extent, facts)
+            for access in (other, Access(statement.target, *statement.subscripts))
+            for s, extent in zip(access.subscripts, self.tensors[access.tensor].shape, strict=True)
+        )
 
     def _padded(self, statement: Statement, factor: Access, dimensions: tuple[int, ...]) -> list[Statement]:
         source = self.tensors[factor.tensor]

@@ -36,3 +36,13 @@ def test_a_copy_that_may_not_hold_the_whole_tensor_is_not_made():
     y[r, x] += gc.pad(t, 0, dims=[1])[s, x - p - size] * w[s, r, p]
     graph = canonical(graph_of(y))
     assert text(copy_padded(graph)) == text(graph)
+
+
+def test_conditions_that_keep_the_rest_in_range_are_not_dropped(golden):
+    """Found by random programs: without the condition, the left side or the other factor was outside of its tensor."""
+    i2, j3, p, r = gc.index("i", 2), gc.index("j", 3), gc.index("p", 4), gc.index("r", 3)
+    x, w, z, total, v = gc.tensor("X", 4), gc.tensor("W", 4), gc.tensor("Z"), gc.tensor("L"), gc.tensor("V")
+    z[i2, j3] = gc.wrap(x)[2 * i2 + j3] ** 2
+    total[()] += z[i, j]
+    v[p] += gc.where((p + r >= 1) & (p + r < 5), x[p + r - 1] * w[p + r - 1], 0)
+    golden("\n\n".join(text(copy_padded(canonical(graph_of(made)))) for made in (gc.grad(total, x), v)))
