@@ -1,0 +1,138 @@
+"""How the result of a reduction changes with its terms: ``∂T/∂e`` for ``T[f] op e``, what reverse and forward mode share.
+
+It is 1 for sums and assignments, selects the extremum for max and min, is ``exp(e - T)`` for logsumexp and the product of the other
+factors for prod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import sympy as sp
+
+from graphc.errors import DifferentiationError
+from graphc.ir.expr import Access, Call, Compare, Index, Where, build, substitute
+from graphc.ir.show import statement_body
+from graphc.ir.statement import Range, Statement
+from graphc.passes.extension import Extension
+from graphc.passes.partials import under_condition
+
+__all__ = ["Slope", "recovered", "slope"]
+
+_ONE, _ZERO = sp.Integer(1), sp.Integer(0)
+
+
+@dataclass(frozen=True)
+class Slope:
+    """``∂T/∂e``: `scale` where `condition` holds, 0 elsewhere; `reads` are what it reads, for display."""
+
+    scale: sp.Expr = _ONE
+    condition: sp.Expr | None = None
+    reads: tuple[Access, ...] = ()
+
+    def times(self, adjoint: sp.Expr, partial: sp.Expr) -> sp.Expr:
+        """``adjoint · ∂T/∂e · partial``, not evaluated where a condition excludes it."""
+        value = under_condition(partial, lambda p: build(lambda: adjoint * self.scale * p))
+        return value if self.condition is None else Where(self.condition, value, _ZERO)
+
+
+def slope(statement: Statement, extension: Extension) -> Slope:
+    """The slope of a statement; what it needs beyond the forward program is added to `extension`.
+
+    Raises:
+        DifferentiationError: the reduction has no derivative.
+    """
+    op = statement.op
+    if op in ("=", "+="):
+        return Slope()
+    result = Access(statement.target, *statement.subscripts)
+    if op == "logsumexp":
+        return Slope(build(lambda: Call("exp", statement.value - result)), None, (result,))
+    if op in ("max", "min"):
+        arg = _argument(statement, extension)
+        return Slope(_ONE, Compare("==", arg, _position(statement)), (arg,))
+    if op in ("max_split", "min_split"):
+        count = _ties(statement, result, extension)
+        return Slope(build(lambda: 1 / count), Compare("==", statement.value, result), (result, count))
+    if op == "prod":
+        others = _exclusive(statement, extension)
+        return Slope(build(lambda: sp.Mul(*others)), None, tuple(others))
+    raise DifferentiationError(f"The reduction {op} has no derivative.", at=((statement_body(statement), "", statement.location),))
+
+
+def recovered(statement: Statement, definitions: Mapping[str, Sequence[Statement]]) -> dict[sp.Basic, sp.Expr]:
+    """The value of the whole right side is the tensor itself, where that saves work: σ' = y(1-y)."""
+    whole = statement.value
+    single = statement.op == "=" and all(s.op == "=" for s in definitions[statement.target])
+    costly = isinstance(whole, Call) or (isinstance(whole, sp.Pow) and not (whole.exp.is_Integer and whole.exp > 0))
+    return {whole: Access(statement.target, *statement.subscripts)} if single and costly else {}
+
+
+def _argument(statement: Statement, extension: Extension) -> Access:
+    target = extension.tensors[statement.target]
+    name = extension.add_tensor(f"{statement.target}.arg", target.shape, "int64", target.group)
+    extension.statements.append(
+        replace(statement, target=name, op=f"arg{statement.op}", origin=(*statement.origin, f"which element is the {statement.op}"))
+    )
+    found: Access = Access(name, *statement.subscripts)
+    return found
+
+
+def _ties(statement: Statement, result: Access, extension: Extension) -> Access:
+    target = extension.tensors[statement.target]
+    name = extension.add_tensor(f"{statement.target}.ties", target.shape, target.dtype, target.group)
+    value = Where(Compare("==", statement.value, result), _ONE, _ZERO)
+    extension.statements.append(
+        replace(statement, target=name, op="+=", value=value, origin=(*statement.origin, "how many elements share the extremum"))
+    )
+    found: Access = Access(name, *statement.subscripts)
+    return found
+
+
+def _exclusive(statement: Statement, extension: Extension) -> list[Access]:
+    """Products over the terms before and behind the current one, in the lexicographic order of the reduced indices."""
+    target = extension.tensors[statement.target]
+    reduced = [statement.range_of(i) for i in statement.reduced]
+    fresh = {r.index: Index(f"{r.index}_") for r in reduced}
+    inner = tuple(Range(fresh[r.index], r.lower, r.upper) for r in reduced)
+    free = tuple(statement.range_of(i) for i in statement.free)
+    found = []
+    for label, sign in (("before", 1), ("after", -1)):
+        for level in range(len(reduced)):
+            domain: list[sp.Expr] = []
+            for r in reduced[:level]:
+                domain += [r.index - fresh[r.index], fresh[r.index] - r.index]
+            here = reduced[level].index
+            domain.append(sign * (here - fresh[here]) - 1)
+            outer = (*free, *reduced[: level + 1])
+            inside = tuple(i for i, r in zip(inner, reduced, strict=True) if r in reduced)
+            value = substitute(statement.value, dict(fresh))
+            kept_domain = tuple(substitute(d, dict(fresh)) for d in statement.domain)
+            shape = tuple(r.upper for r in outer)
+            name = extension.add_tensor(f"{statement.target}.{label}", shape, target.dtype, target.group)
+            subscripts = tuple(r.index for r in outer)
+            extension.statements.append(
+                Statement(
+                    name,
+                    subscripts,
+                    "prod",
+                    value,
+                    (*outer, *inside),
+                    (*kept_domain, *(sp.expand(d) for d in domain)),
+                    tuple(substitute(a, dict(fresh)) for a in statement.order),
+                    statement.location,
+                    (*statement.origin, f"the factors {label} the current one"),
+                )
+            )
+            found.append(Access(name, *subscripts))
+    return found
+
+
+def _position(statement: Statement) -> sp.Expr:
+    """The row-major position of the reduced indices."""
+    position: sp.Expr = _ZERO
+    for index in statement.reduced:
+        r = statement.range_of(index)
+        position = sp.expand(position * r.extent + index - r.lower)
+    return position
