@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 import sympy as sp
 
-from graphc.analysis.conditions import implied
 from graphc.analysis.injectivity import disjoint, injective
 from graphc.analysis.recurrence import margins
+from graphc.analysis.touches import Touch, touches
 from graphc.errors import DtypeError, Location, NotationError, RangeError
 from graphc.ir.affine import Linear, eliminate, infeasible, linear, quotient_facts, relevant, to_expr
 from graphc.ir.dtypes import is_integer
@@ -20,45 +19,11 @@ from graphc.ir.show import Order, expression, statement_body
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
 
-__all__ = ["Touch", "check_program", "ensured", "in_range", "touches"]
+__all__ = ["check_program", "ensured", "in_range"]
 
 
 _Seen = set[tuple[sp.Expr, ...]]
 """Violations that a check tests already: derived statements repeat the accesses of the program they come from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Touch:
-    """An access together with the inequalities that hold wherever it is evaluated."""
-
-    access: Access | BoundaryAccess
-    facts: tuple[sp.Expr, ...]
-    written: bool = False
-
-
-def touches(statement: Statement) -> Iterator[Touch]:
-    """Every access of a statement, its left side first, each with what is known where it happens."""
-    base = statement.constraints()
-    yield Touch(Access(statement.target, *statement.subscripts), base, True)
-    for subscript in statement.subscripts:
-        yield from _walk(subscript, base, statement)
-    yield from _walk(statement.value, base, statement)
-
-
-def _walk(node: sp.Basic, facts: tuple[sp.Expr, ...], statement: Statement) -> Iterator[Touch]:
-    if isinstance(node, Where):
-        yield from _walk(node.condition, facts, statement)
-        yield from _walk(node.value, facts + implied(node.condition), statement)
-        yield from _walk(node.other, facts + implied(node.condition, False), statement)
-        return
-    if isinstance(node, Reduce):
-        inner = tuple(c for i in node.indices for c in statement.range_of(i).constraints())
-        yield from _walk(node.body, facts + inner + node.domain, statement)
-        return
-    if isinstance(node, Access | BoundaryAccess):
-        yield Touch(node, facts)
-    for argument in node.args:
-        yield from _walk(argument, facts, statement)
 
 
 @lru_cache(maxsize=50_000)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
 import sympy as sp
 
-from graphc.analysis.recurrence import components, cyclic, initial_dimension, ordered
-from graphc.ir.affine import nonnegative
-from graphc.ir.expr import Access, BoundaryAccess, Compare, Where, rewrite
+from graphc.analysis.order import ordered
+from graphc.analysis.recurrence import components, cyclic, initial_dimension
+from graphc.ir.affine import linear, nonnegative
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Where, indices_of, rewrite
 from graphc.ir.graph import Graph, fresh_names, reads
 from graphc.ir.shift import shifted
-from graphc.ir.statement import Statement
+from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
 
 __all__ = ["align_recurrences"]
@@ -19,7 +21,7 @@ __all__ = ["align_recurrences"]
 
 def align_recurrences(graph: Graph) -> Graph:
     """``h[t+1,i] = f(h[t,i])`` becomes ``h[t,i] = f(h[t-1,i])``; the slice ``h[-1,i] = e`` becomes ``h.first[i] = e``, which is read
-    where the subscript is -1.
+    where the subscript is -1; the row ``h[0,i] = g(c[0,i])`` of a recurrence becomes ``h[t,i] = g(c[t,i])`` on t = 0.
 
     Raises:
         NotationError: a recurrence has no order.
@@ -30,6 +32,7 @@ def align_recurrences(graph: Graph) -> Graph:
     graph = _separate_slices(graph, names)
     names = cyclic(graph)
     graph = replace(graph, statements=tuple(shifted(s, graph.tensor(s.target)) if s.target in names else s for s in graph.statements))
+    graph = replace(graph, statements=tuple(_spread(s, graph, names) for s in graph.statements))
     definitions = graph.definitions()
     for group in components(graph):
         moving = [s for n in group for s in definitions[n] if set(reads(s)) & set(group)]
@@ -57,6 +60,38 @@ def _separate_slices(graph: Graph, names: set[str]) -> Graph:
     if not slices:
         return graph
     return replace(graph, tensors=tuple(tensors.values()), statements=tuple(_with_slices(s, slices) for s in statements))
+
+
+def _spread(statement: Statement, graph: Graph, names: set[str]) -> Statement:
+    """A row at a constant subscript as the one iteration of a loop, so that it takes part in the order of the other rows."""
+    if statement.target not in names or not set(reads(statement)) & names:
+        return statement
+    for dimension, row in enumerate(statement.subscripts):
+        if indices_of(row) or linear(row) is None:
+            continue
+        extent = graph.tensor(statement.target).shape[dimension]
+        used = {str(r.index) for r in statement.ranges}
+        index = Index(next(name for k in count() if (name := f"t{k or ''}") not in used))
+        value = rewrite(statement.value, lambda part: _moved(part, names, sp.expand(index - row)))  # noqa: B023
+        statement = replace(
+            statement,
+            subscripts=(*statement.subscripts[:dimension], index, *statement.subscripts[dimension + 1 :]),
+            value=value,
+            ranges=(Range(index, sp.Integer(0), extent), *statement.ranges),
+            domain=(*statement.domain, sp.expand(index - row), sp.expand(row - index)),
+        )
+    return statement
+
+
+def _moved(part: sp.Basic, names: set[str], nothing: sp.Expr) -> sp.Basic | None:
+    """A read of a recurrent tensor with `nothing`, which is 0, added to its first constant subscript."""
+    if not (isinstance(part, Access | BoundaryAccess) and part.tensor in names):
+        return None
+    constant = next((d for d, s in enumerate(part.subscripts) if not indices_of(s) and linear(s) is not None), None)
+    if constant is None:
+        return None
+    moved = tuple(sp.expand(s + nothing) if d == constant else s for d, s in enumerate(part.subscripts))
+    return Access(part.tensor, *moved) if isinstance(part, Access) else BoundaryAccess(part.tensor, part.args[1], part.fill, *moved)
 
 
 def _slice_of(read: Access | BoundaryAccess, name: str, dimension: int) -> sp.Expr:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import sympy as sp
 
-from graphc.analysis.recurrence import Scan, components, ordered
+from graphc.analysis.order import Scan, ordered
+from graphc.analysis.recurrence import components
 from graphc.ir.affine import linear
 from graphc.ir.dtypes import dtype_of, is_float, settle
 from graphc.ir.expr import (
@@ -92,9 +93,7 @@ class _Scheduler:
         for s in sorted((s for s in statements if not any(s is m for m in moving)), key=lambda s: s.op == "+="):
             self._statement(s, adding=s.op == "+=")
         shared = shared_indices(moving, group, self.tensors)
-        names = {str(r.index) for s in moving for r in s.ranges} | {
-            str(z) for t in self.tensors.values() for e in t.shape for z in e.free_symbols
-        }
+        names = {str(z) for t in self.tensors.values() for e in t.shape for z in e.free_symbols}
         body = self._sequence(ordered(moving, group), names, {str(i): i for i in (shared or {}).values()})
         one = next(iter(shared.values())) if shared else None
         extent = next(s.range_of(shared[id(s)]).extent for s in moving) if shared else None
@@ -107,14 +106,14 @@ class _Scheduler:
             Nest(Kernel("scan", loop, touched, body, extent), plan, external, group[0], sp.Add(*map(_cost, moving)), tuple(group[1:]))
         )
 
-    def _sequence(self, items: Sequence[Statement | Scan], names: set[str], shared: dict[str, Index]) -> tuple[Node, ...]:
+    def _sequence(self, items: Sequence[Statement | Scan], taken: set[str], shared: dict[str, Index]) -> tuple[Node, ...]:
         nodes: list[Node] = []
         for item in items:
             if isinstance(item, Scan):
-                moment = moment_of(item, {str(z) for t in self.tensors.values() for e in t.shape for z in e.free_symbols})
+                moment = moment_of(item, taken)
                 extent = length(item, self.tensors)
-                inner = tuple(at_moment(i, dict(item.dimensions), moment, extent) for i in item.body)
-                body = self._sequence(inner, names, shared)
+                inner = tuple(at_moment(i, item, moment, extent) for i in item.body)
+                body = self._sequence(inner, taken | {moment.name}, shared)
                 nodes.append(For(Index(moment.name), (_ZERO,), (extent,), body, descending=item.descending))
             else:
                 index = next((i for i in item.free if str(i) in shared), None)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from graphc.analysis.recurrence import Scan, shared_dimensions
+from graphc.analysis.order import Scan, shared_dimensions
 from graphc.errors import CompileError
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Index
@@ -20,10 +20,12 @@ __all__ = ["at_moment", "length", "moment_of", "shared_indices", "steps_of"]
 
 
 def moment_of(scan: Scan, taken: set[str]) -> Moment:
-    """A name for the variable of a sequential loop: the index of its first statement."""
-    statement = next(s for s in steps_of(scan))
-    name = str(statement.subscripts[dict(scan.dimensions)[statement.target]])
-    while name in taken:
+    """A name for the variable of a sequential loop: the index of its first statement, if it means nothing else inside."""
+    dimensions = dict(scan.dimensions)
+    along = {id(s): s.subscripts[dimensions[s.target]] for s in steps_of(scan)}
+    used = taken | {str(r.index) for s in steps_of(scan) for r in s.ranges if r.index != along[id(s)]}
+    name = str(next(iter(along.values())))
+    while name in used:
         name += "_"
     moment: Moment = Moment(name)
     return moment
@@ -34,26 +36,28 @@ def steps_of(scan: Scan) -> list[Statement]:
     return [s for item in scan.body for s in (steps_of(item) if isinstance(item, Scan) else [item])]
 
 
-def at_moment(item: Statement | Scan, dimensions: Mapping[str, int], moment: Moment, steps: sp.Expr) -> Statement | Scan:
-    """The item with the index along the sequential loop of 0 … steps-1 replaced by its variable; its range becomes a condition."""
+def at_moment(item: Statement | Scan, scan: Scan, moment: Moment, steps: sp.Expr) -> Statement | Scan:
+    """The item with the index along a loop of `steps` steps expressed by its variable; its range becomes a condition."""
     if isinstance(item, Scan):
-        return replace(item, body=tuple(at_moment(i, dimensions, moment, steps) for i in item.body))
-    index = item.subscripts[dimensions[item.target]]
+        return replace(item, body=tuple(at_moment(i, scan, moment, steps) for i in item.body))
+    index = item.subscripts[dict(scan.dimensions)[item.target]]
     assert isinstance(index, Index)
+    here = moment + dict(scan.offsets)[item.target]
     r = item.range_of(index)
-    moved = rename(replace(item, ranges=tuple(x for x in item.ranges if x.index != index)), {index: moment})
+    moved = rename(replace(item, ranges=tuple(x for x in item.ranges if x.index != index)), {index: here})
     facts = [moment, steps - 1 - moment]
-    found = [sp.expand(c.xreplace({index: moment})) for c in (*item.domain, *r.constraints())]
+    found = [sp.expand(c.xreplace({index: here})) for c in (*item.domain, *r.constraints())]
     return replace(moved, domain=tuple(c for c in dict.fromkeys(found) if not nonnegative(c, facts)))
 
 
 def length(scan: Scan, tensors: Mapping[str, Tensor]) -> sp.Expr:
-    """Number of steps: the largest extent along the loop.
+    """Number of steps: the last one at which a tensor has an element.
 
     Raises:
         CompileError: the extents of the tensors cannot be compared.
     """
-    extents = [tensors[name].shape[dimension] for name, dimension in scan.dimensions]
+    offsets = dict(scan.offsets)
+    extents = [sp.expand(tensors[name].shape[dimension] - offsets[name]) for name, dimension in scan.dimensions]
     for candidate in extents:
         if all(nonnegative(sp.expand(candidate - other)) for other in extents):
             return candidate

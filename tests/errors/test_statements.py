@@ -300,6 +300,15 @@ def test_recurrence_in_both_directions(rejects):
         gc.compile(z)
 
 
+def test_cycle_that_leads_back_to_itself(rejects):
+    Y, U, Z = gc.tensors("Y U Z")
+    Y[i] = gc.pad(U, 0)[i + 1] + v[i]
+    U[i] = gc.pad(Z, 0)[i - 2] * gc.pad(U, 0)[i - 1] + v[i]
+    Z[i] = gc.exp(gc.pad(Y, 0)[i + 1]) + v[i]
+    with rejects(gc.NotationError):
+        gc.compile(Z)
+
+
 def test_shape_of_a_cycle(rejects):
     Y, U = gc.tensors("Y U")
     Y[i] = U[i]
