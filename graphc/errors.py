@@ -24,6 +24,12 @@ class Location:
         """The text of the line, empty when the file cannot be read (an interactive session)."""
         return linecache.getline(self.file, self.line).strip()
 
+    @property
+    def short(self) -> str:
+        """File name and line, for pictures and texts that are shown to others."""
+        name = re.split(r"[/\\]", self.file)[-1]
+        return f"{name}, line {self.line}"
+
     def __str__(self) -> str:
         return f"{self.file}, line {self.line}"
 

@@ -105,18 +105,19 @@ class Inference:
         )
 
     def _loop_order(self, statement: Recorded) -> list[Index]:
-        """Left indices, then summed ones, then bound ones; each in order of appearance in the source."""
+        """Left indices, then summed ones, then bound ones; each in order of appearance in the source, those of one subscript by falling
+        coefficient (49*f + 7*y + x)."""
         if statement.indices:
             return list(statement.indices)
         found: dict[Index, None] = {}
         free = set(unbound(statement.value))
         declared = [i for i, _, _ in statement.declared]
         for subscript in statement.subscripts:
-            for index in indices_of(subscript):
+            for index in _by_coefficient(subscript):
                 found.setdefault(index)
         for access, _ in statement.reads:
             for subscript in access.args:
-                for index in indices_of(subscript):
+                for index in _by_coefficient(subscript):
                     if index in free:
                         found.setdefault(index)
         for index in indices_of(statement.value):
@@ -292,3 +293,9 @@ def _extreme(values: Sequence[sp.Expr], largest: bool, facts: Sequence[sp.Expr] 
         if all(other is candidate or nonnegative(candidate - other if largest else other - candidate, facts) for other in distinct):
             return candidate
     return None
+
+
+def _by_coefficient(subscript: sp.Basic) -> list[Index]:
+    """The indices of a subscript, those with the largest coefficients first."""
+    form = linear(subscript)
+    return sorted(indices_of(subscript), key=lambda index: -abs(form.coefficient(index)) if form else 0)

@@ -50,7 +50,8 @@ def _key(node: sp.Basic) -> str:
 
 @dataclass(frozen=True)
 class Order:
-    """The order in which factors and terms are written: by first read in the source, then by loop order of their indices."""
+    """The order in which factors and terms are written: by first read in the source, then by loop order of their indices; terms of
+    which neither is known by falling coefficient (``49*f + 7*y + x``)."""
 
     reads: Mapping[sp.Basic, int] = field(default_factory=dict)
     indices: Mapping[sp.Basic, int] = field(default_factory=dict)
@@ -73,13 +74,22 @@ class Order:
         return sorted(args, key=lambda a: (not a.is_number, *self.rank(a)))
 
     def terms(self, args: Iterable[sp.Basic]) -> list[sp.Basic]:
-        arranged = sorted(args, key=lambda a: (bool(a.is_number), *self.rank(a)))
+        def place(term: sp.Basic) -> tuple[bool | int | str | sp.Expr, ...]:
+            *position, key = self.rank(term)
+            return bool(term.is_number), *position, _size_of_factor(term), key
+
+        arranged = sorted(args, key=place)
         first_positive = next((k for k, term in enumerate(arranged) if not _negative(term)), 0)
         arranged.insert(0, arranged.pop(first_positive))
         return arranged
 
 
 _NO_ORDER = Order()
+
+
+def _size_of_factor(term: sp.Basic) -> sp.Expr:
+    """What sorts the terms of a subscript by falling coefficient; 0 for other terms."""
+    return -abs(term.as_coeff_Mul()[0]) if isinstance(term, sp.Expr) and not accesses(term) else sp.Integer(0)
 
 
 def _negative(node: sp.Basic) -> bool:

@@ -188,7 +188,7 @@ def _tidy(text: str) -> str:
 
 
 def _told(s: Statement) -> str:
-    return "\n".join((statement(s), *s.origin, *([f"at {s.location}"] if s.location else [])))
+    return "\n".join((statement(s), *s.origin, *([f"at {s.location.short}"] if s.location else [])))
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -93,5 +93,16 @@ def test_factors_keep_the_order_of_the_source():
     assert text(graph_of(y)) == "for i,j:  Y[i] += B[i,j]*A[j]*A[i] + B[j,i]"
 
 
+def test_subscripts_keep_the_order_of_the_loops():
+    f, p, r = gc.index("f", 4), gc.index("p", 7), gc.index("r", 3)
+    q = gc.index("q", 7)
+    w, m, y, z = gc.tensor("W", 196), gc.tensor("M", 4, 7, 7), gc.tensor("Y"), gc.tensor("Z")
+    y[()] += w[49 * f + q + 7 * p] * m[f, p, q]
+    z[p] += w[p + 2 * r]
+    assert text(graph_of(y)) == "for f,p,q:  Y[()] += W[49*f+7*p+q]*M[f,p,q]"
+    assert text(graph_of(z)) == "for p,r:  Z[p] += W[p+2*r]"
+    assert repr(q + 7 * p + 49 * f - 1) == "49*f + 7*p + q - 1"
+
+
 def test_accesses_without_subscripts():
     assert expression(Access("L")) == "L[()]"
