@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor
+from graphc.ir.expr import undistributing
 from graphc.ir.latex import statement_latex
 from graphc.ir.show import statement
 
@@ -24,6 +25,7 @@ class Formulas(Text):
         return f"$${self}$$"
 
 
+@undistributing
 def loops(*tensors: Tensor) -> Text:
     """All statements that define the tensors, in an order in which they can be read from top to bottom.
 
@@ -39,6 +41,7 @@ def loops(*tensors: Tensor) -> Text:
     return Text("\n".join(statement(s) for name in graph.order() for s in definitions[name]))
 
 
+@undistributing
 def latex(*tensors: Tensor) -> Formulas:
     r"""The statements that define the tensors as equations, in the order of `loops`: sums over indices, a bar for an adjoint.
 

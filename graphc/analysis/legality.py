@@ -16,7 +16,7 @@ from graphc.ir.dtypes import is_integer
 from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce, Size, Where, sizes_of
 from graphc.ir.graph import Check, Graph
 from graphc.ir.show import Order, expression, statement_body
-from graphc.ir.statement import Range, Statement
+from graphc.ir.statement import Range, Statement, behind
 from graphc.ir.tensor import Tensor
 
 __all__ = ["check_program", "ensured", "in_range"]
@@ -26,9 +26,15 @@ _Seen = set[tuple[sp.Expr, ...]]
 """Violations that a check tests already: derived statements repeat the accesses of the program they come from."""
 
 
-@lru_cache(maxsize=50_000)
 def _violation(expression_: sp.Expr, facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...] | None:
     """Conditions on sizes that all hold wherever ``expression < 0`` may happen; None if it is proved never to happen."""
+    if any(fact is expression_ for fact in facts):
+        return None
+    return _possible(expression_, facts)
+
+
+@lru_cache(maxsize=50_000)
+def _possible(expression_: sp.Expr, facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...] | None:
     if expression_ in facts:
         return None
     form = linear(expression_)
@@ -66,7 +72,7 @@ def _certain(violation: tuple[sp.Expr, ...]) -> bool:
 
 def in_range(subscript: sp.Expr, extent: sp.Expr, facts: tuple[sp.Expr, ...]) -> bool:
     """Whether ``0 ≤ subscript < extent`` is proved."""
-    return _violation(subscript, facts) is None and _violation(extent - 1 - subscript, facts) is None
+    return _violation(subscript, facts) is None and _violation(behind(subscript, extent), facts) is None
 
 
 def ensured(checks: Iterable[Check]) -> tuple[sp.Expr, ...]:
@@ -90,7 +96,9 @@ def _check_touch(
             yield from _limit(sp.expand(extent - 1), touch, statement, dimension, how, tensors, seen)
             continue
         below, above = rows.get((access.tensor, dimension), (0, 0))
-        low, high = sp.expand(subscript + below), sp.expand(extent + above - 1 - subscript)
+        low, high = subscript, behind(subscript, extent)
+        if below or above:
+            low, high = sp.expand(subscript + below), sp.expand(extent + above - 1 - subscript)
         if mode == "clamp":
             low, high = extent - 1, extent - 1
         elif mode in ("wrap", "reflect"):

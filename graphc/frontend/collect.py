@@ -14,8 +14,8 @@ from graphc.frontend.infer import Inference
 from graphc.frontend.location import here
 from graphc.frontend.recorded import Recorded
 from graphc.frontend.tensor import Contribution, Element, Tensor
-from graphc.ir.expr import Access, BoundaryAccess, accesses, rewrite
-from graphc.ir.graph import Graph, fresh_names
+from graphc.ir.expr import Access, BoundaryAccess, accesses, rewrite, undistributing
+from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 
@@ -96,23 +96,30 @@ def _graph_names(tensors: Sequence[Tensor], verb: str) -> dict[str, str]:
     taken = set(names.values())
     for tensor in tensors:
         if tensor.statements:
-            name = fresh_names([tensor.name], taken)[tensor.name]
+            name = fresh_name(tensor.name, taken)
             taken.add(name)
             names[tensor.key] = name
     return names
 
 
-def renamed(node: sp.Expr, names: dict[str, str]) -> sp.Expr:
-    """The expression with tensors called by other names."""
+class _Renaming:
+    """Gives tensors other names; parts that statements have in common are rebuilt once."""
 
-    def rule(part: sp.Basic) -> sp.Basic | None:
+    def __init__(self, names: dict[str, str]) -> None:
+        self.names = names
+        self.done: dict[sp.Basic, sp.Basic] = {}
+
+    def __call__(self, node: sp.Expr) -> sp.Expr:
+        if all(self.names[a.tensor] == a.tensor for a in accesses(node)):
+            return node
+        return rewrite(node, self._rule, self.done)
+
+    def _rule(self, part: sp.Basic) -> sp.Basic | None:
         if isinstance(part, Access):
-            return Access(names[part.tensor], *part.subscripts)
+            return Access(self.names[part.tensor], *part.subscripts)
         if isinstance(part, BoundaryAccess):
-            return BoundaryAccess(names[part.tensor], part.args[1], part.fill, *part.subscripts)
+            return BoundaryAccess(self.names[part.tensor], part.args[1], part.fill, *part.subscripts)
         return None
-
-    return rewrite(node, rule)
 
 
 def collect(outputs: Sequence[Tensor], verb: str) -> Program:
@@ -136,14 +143,22 @@ def collect(outputs: Sequence[Tensor], verb: str) -> Program:
         )
         for t in members
     )
-    statements = tuple(
-        _statement(s, names, found.ranges[t.key, position]) for t in members for position, s in enumerate(t.statements)
-    )
-    graph = Graph(infos, statements, tuple(names[o.key] for o in outputs))
-    graph = replace(graph, checks=check_program(graph))
+    graph = _checked(infos, members, names, found, tuple(names[o.key] for o in outputs))
     for tensor in members:
         tensor.frozen_by = tensor.frozen_by or verb
     return Program(graph, {names[t.key]: t for t in members})
+
+
+@undistributing
+def _checked(
+    infos: tuple[TensorInfo, ...], members: Sequence[Tensor], names: dict[str, str], found: Inference, outputs: tuple[str, ...]
+) -> Graph:
+    renamed = _Renaming(names)
+    statements = tuple(
+        _statement(s, renamed, found.ranges[t.key, position]) for t in members for position, s in enumerate(t.statements)
+    )
+    graph = Graph(infos, statements, outputs)
+    return replace(graph, checks=check_program(graph))
 
 
 def parameters(*tensors: Tensor) -> list[Tensor]:
@@ -178,20 +193,21 @@ def _group(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _statement(recorded: Recorded, names: dict[str, str], ranges: tuple[Range, ...]) -> Statement:
+def _statement(recorded: Recorded, renamed: _Renaming, ranges: tuple[Range, ...]) -> Statement:
     return Statement(
-        names[recorded.target],
-        tuple(renamed(s, names) for s in recorded.subscripts),
+        renamed.names[recorded.target],
+        tuple(map(renamed, recorded.subscripts)),
         recorded.op,
-        renamed(recorded.value, names),
+        renamed(recorded.value),
         ranges,
         recorded.domain,
-        tuple(renamed(a, names) for a, _ in recorded.reads if a.tensor in names),
+        tuple(renamed(a) for a, _ in recorded.reads if a.tensor in renamed.names),
         recorded.location,
         recorded.origin,
     )
 
 
+@undistributing
 def export(graph: Graph, handles: dict[str, Tensor], wanted: Sequence[str], display: dict[str, str] | None = None) -> list[Tensor]:
     """Make ordinary tensors of the statements of a derived graph; names in `handles` stay the user's tensors."""
     made = dict(handles)
@@ -203,15 +219,15 @@ def export(graph: Graph, handles: dict[str, Tensor], wanted: Sequence[str], disp
             tensor = Tensor((display or {}).get(name, name), None, info.dtype, info.kind, info.init, info.group)
             tensor.declared_shape, tensor._rank = info.shape, len(info.shape)
             made[name] = tensor
-    keys = {name: tensor.key for name, tensor in made.items()}
+    renamed = _Renaming({name: tensor.key for name, tensor in made.items()})
     for name, statements in definitions.items():
         if name in handles:
             continue
         tensor = made[name]
         for s in statements:
-            reads = {renamed(a, keys): made[a.tensor] for a in (*s.order, *_all_reads(s))}
+            reads = {renamed(a): made[a.tensor] for a in (*s.order, *_all_reads(s))}
             tensor.statements.append(Recorded(
-                tensor.key, tuple(renamed(e, keys) for e in s.subscripts), s.op, renamed(s.value, keys),
+                tensor.key, tuple(map(renamed, s.subscripts)), s.op, renamed(s.value),
                 tuple((r.index, r.lower, r.upper) for r in s.ranges), tuple(reads.items()), s.location, s.domain, s.origin,
                 tuple(r.index for r in s.ranges),
             ))

@@ -14,7 +14,21 @@ from graphc.errors import NotationError
 from graphc.frontend.location import here
 from graphc.frontend.unindexed import AbsentError, Unindexed, is_number, shown
 from graphc.ir.affine import is_affine
-from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where, build, constant, contains
+from graphc.ir.expr import (
+    Access,
+    BoundaryAccess,
+    Call,
+    Compare,
+    FloorDiv,
+    Index,
+    Logical,
+    Modulo,
+    Reduce,
+    Where,
+    build_from,
+    constant,
+    contains,
+)
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.show import expression
 
@@ -272,7 +286,7 @@ def _operand(value: Any, form: str) -> str:
 def combine(function: Callable[..., Any], *operands: Any, form: str = "{}") -> Expr:
     """Apply a constructor of nodes to operands, keeping what is known about them; `form` writes them in an error message."""
     wrapped = [wrap(operand, lambda: form.format(*(_operand(o, form) for o in operands))) for operand in operands]
-    return Expr(build(lambda: function(*(as_number(w.node) for w in wrapped))), *merged(wrapped))
+    return Expr(build_from(function, *(as_number(w.node) for w in wrapped)), *merged(wrapped))
 
 
 def _logical(op: str, form: str, *operands: Any) -> Expr:
@@ -284,7 +298,7 @@ def _logical(op: str, form: str, *operands: Any) -> Expr:
         if not isinstance(part.node, Compare | Logical | Access | BoundaryAccess | Reduce | Where) and part.node not in (sp.true, sp.false):
             raise NotationError(f"{part!r} is not a condition.", at=((context(), _operand(part, form), here()),),
                                 fix="compare it with something, in parentheses, before combining it with & | ~: (x > 0) & (x < 1).")
-    return Expr(build(lambda: Logical(op, *(w.node for w in wrapped))), *merged(wrapped))
+    return Expr(Logical(op, *(w.node for w in wrapped)), *merged(wrapped))
 
 
 def merged(parts: Iterable[Expr]) -> tuple[Mapping[Any, Tensor], Mapping[Index, tuple[sp.Expr, sp.Expr]], frozenset[Index]]:

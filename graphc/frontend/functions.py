@@ -11,7 +11,7 @@ import sympy as sp
 from graphc.errors import NotationError
 from graphc.frontend.expression import Expr, as_number, combine, merged, real_power, shown, wrap
 from graphc.frontend.location import here
-from graphc.ir.expr import Call, Compare, Logical, Reduce, Where, build, substitute
+from graphc.ir.expr import Call, Compare, Logical, Reduce, Where, substitute
 from graphc.ir.functions import FUNCTIONS, Function
 
 __all__ = ["function", "names", "power", "rsqrt", "scalar", "sqrt", "where"]
@@ -71,7 +71,7 @@ def where(condition: Any, value: Any, other: Any) -> Expr:
         raise NotationError(f"{shown(condition)} is not a condition.", at=((context(), shown(condition), here()),),
                             fix="compare something: gc.where(x > 0, a, b).")
     a, b = (as_number(branch.node) for branch in branches)
-    return Expr(build(lambda: Where(_condition(test.node), a, b)), *merged((test, *branches)))
+    return Expr(Where(_condition(test.node), a, b), *merged((test, *branches)))
 
 
 def _condition(node: sp.Basic) -> sp.Basic:

@@ -249,12 +249,13 @@ class Tensor(Unindexed):
         )
 
     def _check_definable(self, statement: Recorded) -> None:
-        at = ((statement.text, statement.left, statement.location),)
         if self.kind == "parameter":
-            raise NotationError(f"{self.name} is a parameter: its values are given, not computed.", at=at,
+            raise NotationError(f"{self.name} is a parameter: its values are given, not computed.",
+                                at=((statement.text, statement.left, statement.location),),
                                 fix=f"define another tensor and write it back: gc.compile(…, updates={{{self.name}: {self.name}_new}}).")
         if self.frozen_by:
-            raise NotationError(f"{self.name} is defined further after it has been used by gc.{self.frozen_by}.", at=at,
+            raise NotationError(f"{self.name} is defined further after it has been used by gc.{self.frozen_by}.",
+                                at=((statement.text, statement.left, statement.location),),
                                 fix=f"write all statements that define {self.name} before gc.{self.frozen_by}.")
 
 

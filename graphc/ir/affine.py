@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import gcd
 
 import sympy as sp
@@ -43,7 +43,7 @@ class Linear:
         return Linear(self.terms, self.constant + by)
 
 
-@cache
+@lru_cache(maxsize=100_000)
 def _key(atom: sp.Basic) -> tuple[int, str]:
     return (0 if isinstance(atom, Index) else 1 if isinstance(atom, Size) else 2, str(atom) if atom.is_Symbol else sp.srepr(atom))
 

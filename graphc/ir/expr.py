@@ -17,12 +17,17 @@ from sympy.core.symbol import Str
 
 __all__ = [
     "Access", "BoundaryAccess", "Call", "Compare", "FloorDiv", "Index", "INFINITY", "Logical", "Modulo", "NAN", "Reduce", "Size", "Where",
-    "accesses", "build", "constant", "contains", "indices_of", "postorder", "rewrite", "sizes_of", "substitute", "undistributing",
+    "accesses", "build", "build_from", "constant", "contains", "indices_of", "postorder", "rewrite", "sizes_of", "substitute",
+    "undistributing",
 ]
 
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+_symbol: Callable[..., Any] = lru_cache(maxsize=20_000)(lambda cls, name, **known: sp.Symbol.__new__(cls, name, **known))
+"""One object per index and size, kept when SymPy's caches are emptied."""
 
 
 class Index(sp.Symbol):  # type: ignore[misc]
@@ -31,8 +36,12 @@ class Index(sp.Symbol):  # type: ignore[misc]
     __slots__ = ()
 
     def __new__(cls, name: str, **_: Any) -> Any:
-        node: sp.Expr = sp.Symbol.__new__(cls, name, integer=True)
-        return node
+        return _symbol(cls, name, integer=True)
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+    __repr__ = __str__
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, bool]]:
         return (self.name,), {}
@@ -44,8 +53,12 @@ class Size(sp.Symbol):  # type: ignore[misc]
     __slots__ = ()
 
     def __new__(cls, name: str, **_: Any) -> Any:
-        node: sp.Expr = sp.Symbol.__new__(cls, name, integer=True, nonnegative=True)
-        return node
+        return _symbol(cls, name, integer=True, nonnegative=True)
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+    __repr__ = __str__
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, bool]]:
         return (self.name,), {}
@@ -55,17 +68,34 @@ INFINITY = sp.Symbol("inf")
 NAN = sp.Symbol("nan")
 
 
+_interned: Callable[..., Any] = lru_cache(maxsize=200_000, typed=True)(lambda cls, *args: sp.Basic.__new__(cls, *args))
+"""One object per node: SymPy compares equal but distinct expressions part by part, in Python."""
+
+
+@lru_cache(maxsize=20_000)
+def _name(text: str) -> Str:
+    return Str(text)
+
+
+def _str(text: str | Str) -> Str:
+    return text if isinstance(text, Str) else _name(text)
+
+
+def _node(value: Any) -> sp.Basic:
+    return value if isinstance(value, sp.Basic) else sp.sympify(value)
+
+
 class _Node(sp.Expr):  # type: ignore[misc]
     is_commutative = True
     __slots__ = ()
 
     def __new__(cls, *args: Any) -> Any:
-        return sp.Basic.__new__(cls, *args)
+        return _interned(cls, *args)
 
 
 def _position(subscript: Any) -> sp.Expr:
     """A subscript multiplied out, so that equal positions are equal expressions."""
-    node = sp.sympify(subscript)
+    node = _node(subscript)
     if isinstance(node, sp.Add | sp.Mul) and any(isinstance(f, sp.Add) for t in sp.Add.make_args(node) for f in sp.Mul.make_args(t)):
         return sp.expand(node)
     return node
@@ -75,8 +105,7 @@ class Access(_Node):
     """``tensor[subscripts]``: a read of one element."""
 
     def __new__(cls, tensor: str | Str, *subscripts: Any) -> Any:
-        name = tensor if isinstance(tensor, Str) else Str(tensor)
-        return sp.Basic.__new__(cls, name, *map(_position, subscripts))
+        return _interned(cls, _str(tensor), *map(_position, subscripts))
 
     @property
     def tensor(self) -> str:
@@ -94,9 +123,7 @@ class BoundaryAccess(_Node):
     """
 
     def __new__(cls, tensor: str | Str, modes: str | Str, fill: Any, *subscripts: Any) -> Any:
-        name = tensor if isinstance(tensor, Str) else Str(tensor)
-        how = modes if isinstance(modes, Str) else Str(modes)
-        return sp.Basic.__new__(cls, name, how, sp.sympify(fill), *map(_position, subscripts))
+        return _interned(cls, _str(tensor), _str(modes), _node(fill), *map(_position, subscripts))
 
     @property
     def tensor(self) -> str:
@@ -119,8 +146,7 @@ class Call(_Node):
     """``function(arguments)``: a scalar function; its row in `graphc.ir.functions` says what it means."""
 
     def __new__(cls, function: str | Str, *arguments: Any) -> Any:
-        name = function if isinstance(function, Str) else Str(function)
-        return sp.Basic.__new__(cls, name, *map(sp.sympify, arguments))
+        return _interned(cls, _str(function), *map(_node, arguments))
 
     @property
     def function(self) -> str:
@@ -135,7 +161,7 @@ class Compare(_Node):
     """``left op right`` with op one of ``< <= > >= == !=``: a bool."""
 
     def __new__(cls, op: str | Str, left: Any, right: Any) -> Any:
-        return sp.Basic.__new__(cls, op if isinstance(op, Str) else Str(op), sp.sympify(left), sp.sympify(right))
+        return _interned(cls, _str(op), _node(left), _node(right))
 
     @property
     def op(self) -> str:
@@ -159,7 +185,7 @@ class Logical(_Node):
     """``and``, ``or`` or ``not`` of conditions."""
 
     def __new__(cls, op: str | Str, *operands: Any) -> Any:
-        return sp.Basic.__new__(cls, op if isinstance(op, Str) else Str(op), *map(sp.sympify, operands))
+        return _interned(cls, _str(op), *map(_node, operands))
 
     @property
     def op(self) -> str:
@@ -174,12 +200,12 @@ class Where(_Node):
     """``value if condition else other``, lazily: the branch not taken is neither evaluated nor differentiated."""
 
     def __new__(cls, condition: Any, value: Any, other: Any) -> sp.Expr:
-        condition, value, other = sp.sympify(condition), sp.sympify(value), sp.sympify(other)
+        condition, value, other = _node(condition), _node(value), _node(other)
         if condition is sp.true or value == other:
             return value
         if condition is sp.false:
             return other
-        return sp.Basic.__new__(cls, condition, value, other)
+        return _interned(cls, condition, value, other)
 
     @property
     def condition(self) -> sp.Expr:
@@ -198,8 +224,7 @@ class Reduce(_Node):
     """``op(body, over=indices)`` nested in an expression; ``domain`` holds affine expressions that must be ≥ 0."""
 
     def __new__(cls, op: str | Str, body: Any, indices: Any, domain: Any = ()) -> Any:
-        name = op if isinstance(op, Str) else Str(op)
-        return sp.Basic.__new__(cls, name, sp.sympify(body), sp.Tuple(*indices), sp.Tuple(*domain))
+        return _interned(cls, _str(op), _node(body), sp.Tuple(*indices), sp.Tuple(*domain))
 
     @property
     def op(self) -> str:
@@ -222,7 +247,7 @@ class FloorDiv(_Node):
     """``numerator // divisor`` for a positive integer divisor, on integer affine expressions."""
 
     def __new__(cls, numerator: Any, divisor: Any) -> sp.Expr:
-        numerator, divisor = sp.expand(sp.sympify(numerator)), sp.sympify(divisor)
+        numerator, divisor = sp.expand(_node(numerator)), _node(divisor)
         if divisor == 1:
             return numerator
         whole, rest = sp.Integer(0), sp.Integer(0)
@@ -237,7 +262,7 @@ class FloorDiv(_Node):
         rest += constant_part % divisor
         if rest.is_Integer:
             return whole
-        return whole + sp.Basic.__new__(cls, rest, divisor)
+        return whole + _interned(cls, rest, divisor)
 
     is_integer = True
 
@@ -256,12 +281,12 @@ class Modulo(_Node):
     is_integer = True
 
     def __new__(cls, numerator: Any, divisor: Any) -> sp.Expr:
-        numerator, divisor = sp.expand(sp.sympify(numerator)), sp.sympify(divisor)
+        numerator, divisor = sp.expand(_node(numerator)), _node(divisor)
         if numerator.is_Integer:
             return numerator % divisor
         if divisor == 1:
             return sp.Integer(0)
-        return sp.Basic.__new__(cls, numerator, divisor)
+        return _interned(cls, numerator, divisor)
 
     @property
     def numerator(self) -> sp.Expr:
@@ -277,7 +302,14 @@ class Modulo(_Node):
 
 def build(function: Callable[[], Any]) -> sp.Expr:
     """Build an expression without SymPy's distribution of numbers over sums: ``2*(x + y)`` stays as written."""
-    return sp.sympify(undistributed(function))
+    return _node(undistributed(function))
+
+
+def build_from(function: Callable[..., Any], *operands: sp.Basic) -> sp.Expr:
+    """The same from operands; SymPy's setting is left alone where no operand holds a sum that could be multiplied out."""
+    if any(isinstance(operand, sp.Add | sp.Mul | sp.Pow) for operand in operands):
+        return build(lambda: function(*operands))
+    return _node(function(*operands))
 
 
 def undistributing(function: Callable[P, R]) -> Callable[P, R]:
@@ -357,13 +389,19 @@ def sizes_of(node: sp.Basic) -> tuple[Size, ...]:
     return tuple(part for part in postorder(node) if isinstance(part, Size))
 
 
-def rewrite(node: sp.Expr, rule: Callable[[sp.Basic], sp.Basic | None]) -> sp.Expr:
-    """Rebuild `node` bottom-up, replacing every rebuilt part for which `rule` returns something else than None."""
-    done: dict[sp.Basic, sp.Basic] = {}
+def rewrite(
+    node: sp.Expr, rule: Callable[[sp.Basic], sp.Basic | None], done: dict[sp.Basic, sp.Basic] | None = None
+) -> sp.Expr:
+    """Rebuild `node` bottom-up, replacing every rebuilt part for which `rule` returns something else than None.
+
+    Calls with the same rule may share `done`, what became of each part.
+    """
+    done = {} if done is None else done
     for part in postorder(node):
-        new = _rebuilt(part, done)
-        replaced = rule(new)
-        done[part] = new if replaced is None else replaced
+        if part not in done:
+            new = _rebuilt(part, done)
+            replaced = rule(new)
+            done[part] = new if replaced is None else replaced
     return done[node]
 
 
@@ -379,9 +417,9 @@ def substitute(node: sp.Expr, mapping: dict[Any, Any]) -> sp.Expr:
 
 def _rebuilt(part: sp.Basic, done: dict[sp.Basic, sp.Basic]) -> sp.Basic:
     """The part with its arguments as they are in `done`."""
-    if not part.args:
-        return part
-    arguments = [done[argument] for argument in part.args]
-    if all(a is b for a, b in zip(arguments, part.args, strict=True)):
-        return part
-    return undistributed(lambda: part.func(*arguments))
+    arguments = part.args
+    new = [done[argument] for argument in arguments]
+    for a, b in zip(new, arguments, strict=True):
+        if a is not b:
+            return part.func(*new) if isinstance(part, _Node | sp.Add) else build_from(part.func, *new)
+    return part

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import sympy as sp
 
@@ -11,7 +12,7 @@ from graphc.ir.expr import accesses
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 
-__all__ = ["Check", "Graph", "reads"]
+__all__ = ["Check", "Graph", "fresh_name", "fresh_names", "reads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +26,20 @@ class Check:
 
 def reads(statement: Statement) -> tuple[str, ...]:
     """Names of the tensors that a statement reads, subscripts included, each once."""
-    found: dict[str, None] = {}
-    for part in (statement.value, *statement.subscripts):
-        for access in accesses(part):
-            found.setdefault(access.tensor)
-    return tuple(found)
+    return _tensors_in(statement.value, statement.subscripts)
 
 
-@dataclass(frozen=True, slots=True)
+@lru_cache(maxsize=50_000)
+def _tensors_in(value: sp.Expr, subscripts: tuple[sp.Expr, ...]) -> tuple[str, ...]:
+    """Cached because every pass that follows dependences asks for it."""
+    return tuple(dict.fromkeys(access.tensor for part in (value, *subscripts) for access in accesses(part)))
+
+
+@dataclass(frozen=True)
 class Graph:
     """Tensors and statements; the order of `statements` has no meaning, `tensors` are in order of first use.
+
+    It has no slots, so that its two indices are computed once.
 
     Attributes:
         tensors: every tensor that occurs.
@@ -49,17 +54,25 @@ class Graph:
     checks: tuple[Check, ...] = ()
 
     def tensor(self, name: str) -> Tensor:
-        return self.by_name()[name]
+        return self._by_name[name]
 
-    def by_name(self) -> dict[str, Tensor]:
+    def by_name(self) -> Mapping[str, Tensor]:
+        return self._by_name
+
+    def definitions(self) -> Mapping[str, tuple[Statement, ...]]:
+        """Statements by target; every tensor has an entry."""
+        return self._definitions
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Tensor]:
         return {tensor.name: tensor for tensor in self.tensors}
 
-    def definitions(self) -> dict[str, list[Statement]]:
-        """Statements by target; every tensor has an entry."""
+    @cached_property
+    def _definitions(self) -> Mapping[str, tuple[Statement, ...]]:
         found: dict[str, list[Statement]] = {tensor.name: [] for tensor in self.tensors}
         for statement in self.statements:
             found[statement.target].append(statement)
-        return found
+        return {name: tuple(statements) for name, statements in found.items()}
 
     def order(self) -> tuple[str, ...]:
         """Tensor names such that each comes after those it is computed from (a recurrence keeps the order of first use)."""
@@ -80,15 +93,20 @@ class Graph:
         return tuple(done)
 
 
-def fresh_names(wanted: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
-    """A name for each wanted one that is neither taken nor given twice: ``u``, ``u_2``, ``u_3`` …"""
-    used = set(taken)
+def fresh_name(wanted: str, *taken: Container[str]) -> str:
+    """``u``, or the first of ``u_2``, ``u_3`` … that is not taken."""
+    candidate, count = wanted, 1
+    while any(candidate in names for names in taken):
+        count += 1
+        candidate = f"{wanted}_{count}"
+    return candidate
+
+
+def fresh_names(wanted: Iterable[str], taken: Container[str]) -> dict[str, str]:
+    """A name for each wanted one that is neither taken nor given twice."""
     given: dict[str, str] = {}
+    used: set[str] = set()
     for name in wanted:
-        candidate, count = name, 1
-        while candidate in used:
-            count += 1
-            candidate = f"{name}_{count}"
-        used.add(candidate)
-        given[name] = candidate
+        given[name] = fresh_name(name, taken, used)
+        used.add(given[name])
     return given

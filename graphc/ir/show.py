@@ -23,7 +23,7 @@ from graphc.ir.expr import (
     Size,
     Where,
     accesses,
-    postorder,
+    indices_of,
 )
 from graphc.ir.statement import Statement
 
@@ -48,6 +48,16 @@ def _key(node: sp.Basic) -> str:
     return str(node) if node.is_Symbol else sp.srepr(node)
 
 
+@dataclass(frozen=True, slots=True)
+class _Tie:
+    """Compares by `_key`, which is slow and seldom needed."""
+
+    node: sp.Basic
+
+    def __lt__(self, other: _Tie) -> bool:
+        return _key(self.node) < _key(other.node)
+
+
 @dataclass(frozen=True)
 class Order:
     """The order in which factors and terms are written: by first read in the source, then by loop order of their indices; terms of
@@ -63,12 +73,11 @@ class Order:
             {r.index: position for position, r in enumerate(statement.ranges)},
         )
 
-    def rank(self, node: sp.Basic) -> tuple[int, int, int, str]:
+    def rank(self, node: sp.Basic) -> tuple[int, int, int, _Tie]:
         """Smaller is written first; numbers come before everything in products and after everything in sums (the callers see to it)."""
         best_read = min((self.reads.get(a, 5000) for a in accesses(node)), default=9000)
-        symbols = [part for part in postorder(node) if isinstance(part, Index)]
-        best_index = min((self.indices.get(s, 500) for s in symbols), default=900)
-        return best_read, 0 if isinstance(node, Access) else 1, best_index, _key(node)
+        best_index = min((self.indices.get(s, 500) for s in indices_of(node)), default=900)
+        return best_read, 0 if isinstance(node, Access) else 1, best_index, _Tie(node)
 
     def factors(self, args: Iterable[sp.Basic]) -> list[sp.Basic]:
         return sorted(args, key=lambda a: (not a.is_number, *self.rank(a)))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import sympy as sp
 
 from graphc.errors import Location
 from graphc.ir.expr import Access, Index, Reduce, contains, indices_of, postorder, substitute
 
-__all__ = ["Range", "Statement", "plain_ranges", "rename", "zeros"]
+__all__ = ["Range", "Statement", "behind", "plain_ranges", "rename", "zeros"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,21 @@ class Range:
 
     def constraints(self) -> tuple[sp.Expr, sp.Expr]:
         """The range as expressions that must be ≥ 0."""
-        return self.index - self.lower, self.upper - 1 - self.index
+        return _limits(self.index, self.lower, self.upper)
+
+
+@lru_cache(maxsize=50_000)
+def behind(position: sp.Expr, extent: sp.Expr) -> sp.Expr:
+    """How many elements lie behind a position: ≥ 0 if it is not beyond the last one.
+
+    Cached because every pass asks for it, and because equal facts are then the same objects.
+    """
+    return sp.expand(extent - 1 - position)
+
+
+@lru_cache(maxsize=50_000)
+def _limits(index: Index, lower: sp.Expr, upper: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    return sp.expand(index - lower), behind(index, upper)
 
 
 @dataclass(frozen=True, slots=True)

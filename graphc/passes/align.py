@@ -11,7 +11,7 @@ from graphc.analysis.order import ordered
 from graphc.analysis.recurrence import components, cyclic, initial_dimension
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Where, indices_of, rewrite
-from graphc.ir.graph import Graph, fresh_names, reads
+from graphc.ir.graph import Graph, fresh_name, reads
 from graphc.ir.shift import shifted
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
@@ -51,7 +51,7 @@ def _separate_slices(graph: Graph, names: set[str]) -> Graph:
             statements.append(s)
             continue
         info = tensors[s.target]
-        name = fresh_names([f"{s.target}.first"], tensors)[f"{s.target}.first"]
+        name = fresh_name(f"{s.target}.first", tensors)
         shape = (*info.shape[:dimension], *info.shape[dimension + 1 :])
         tensors[name] = Tensor(name, shape, info.dtype, "defined", info.group)
         slices.setdefault(s.target, []).append((dimension, s.subscripts[dimension], name))

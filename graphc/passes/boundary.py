@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import sympy as sp
@@ -11,7 +12,7 @@ from graphc.errors import NotationError
 from graphc.ir.expr import Access, BoundaryAccess, Compare, Logical, Reduce, Where, contains, postorder, rewrite
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement_body
-from graphc.ir.statement import Statement
+from graphc.ir.statement import Statement, behind
 from graphc.ir.tensor import Tensor
 
 __all__ = ["lower_boundary"]
@@ -28,7 +29,7 @@ def lower_boundary(graph: Graph) -> Graph:
     return replace(graph, statements=tuple(_lowered(s, tensors) for s in graph.statements))
 
 
-def _lowered(statement: Statement, tensors: dict[str, Tensor]) -> Statement:
+def _lowered(statement: Statement, tensors: Mapping[str, Tensor]) -> Statement:
     if not contains(statement.value, BoundaryAccess):
         return statement
     facts = tuple(c for r in statement.ranges for c in r.constraints())
@@ -51,7 +52,7 @@ def _lowered(statement: Statement, tensors: dict[str, Tensor]) -> Statement:
     return replace(statement, value=value, domain=statement.domain + domain, order=order)
 
 
-def _without_skips(body: sp.Expr, tensors: dict[str, Tensor], facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
+def _without_skips(body: sp.Expr, tensors: Mapping[str, Tensor], facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
     """The expression with skipping views read plainly, and where that is allowed."""
     domain: dict[sp.Expr, None] = {}
 
@@ -61,7 +62,7 @@ def _without_skips(body: sp.Expr, tensors: dict[str, Tensor], facts: tuple[sp.Ex
         for mode, subscript, extent in zip(part.modes, part.subscripts, tensors[part.tensor].shape, strict=True):
             if mode == "skip" and not in_range(subscript, extent, facts):
                 domain.setdefault(subscript)
-                domain.setdefault(sp.expand(extent - 1 - subscript))
+                domain.setdefault(behind(subscript, extent))
         modes = ["" if mode == "skip" else mode for mode in part.modes]
         rest = BoundaryAccess(part.tensor, ",".join(modes), part.fill, *part.subscripts)
         return _conditional(rest, tensors, facts)
@@ -69,7 +70,7 @@ def _without_skips(body: sp.Expr, tensors: dict[str, Tensor], facts: tuple[sp.Ex
     return rewrite(body, rule), tuple(domain)
 
 
-def _conditional(view: BoundaryAccess, tensors: dict[str, Tensor], facts: tuple[sp.Expr, ...]) -> sp.Expr:
+def _conditional(view: BoundaryAccess, tensors: Mapping[str, Tensor], facts: tuple[sp.Expr, ...]) -> sp.Expr:
     """The view as nested conditions, one dimension at a time; a subscript that is inside on all loops needs none."""
     subscripts = list(view.subscripts)
     tests: list[sp.Expr] = []

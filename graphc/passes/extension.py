@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
-from graphc.ir.graph import Graph, fresh_names, reads
+from graphc.ir.graph import Graph, fresh_name, reads
 from graphc.ir.statement import Statement, zeros
 from graphc.ir.tensor import Tensor
 
@@ -23,11 +23,11 @@ class Extension:
     statements: list[Statement] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.tensors = self.graph.by_name()
+        self.tensors = dict(self.graph.by_name())
 
     def add_tensor(self, wanted: str, shape: tuple[sp.Expr, ...], dtype: str, group: str) -> str:
         """Declare a tensor; returns its name, which is the wanted one with a number behind it if that is taken."""
-        name = fresh_names([wanted], self.tensors)[wanted]
+        name = fresh_name(wanted, self.tensors)
         self.tensors[name] = Tensor(name, shape, dtype, "defined", group)
         return name
 

@@ -11,7 +11,7 @@ import sympy as sp
 from graphc.ir.affine import nonnegative
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, Index, build, contains, indices_of
-from graphc.ir.graph import Graph, fresh_names
+from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 
@@ -77,7 +77,7 @@ class _Factorer:
             first, second = node
             value = product(first, second, frozenset(r.index for r in kept))
             own = frozenset(indices_of(value))
-            name = fresh_names([f"{statement.target}.part"], self.tensors)[f"{statement.target}.part"]
+            name = fresh_name(f"{statement.target}.part", self.tensors)
             dtype = self.tensors[statement.target].dtype
             self.tensors[name] = Tensor(name, tuple(r.upper for r in kept), dtype, "defined", self.tensors[statement.target].group)
             ranges = (*kept, *(r for r in statement.ranges if r.index in own and r not in kept))

@@ -14,7 +14,7 @@ from graphc.ir.expr import Index, accesses, indices_of
 from graphc.ir.graph import Graph
 from graphc.ir.shift import shifted
 from graphc.ir.show import expression
-from graphc.ir.statement import Range, Statement, rename
+from graphc.ir.statement import Range, Statement, behind, rename
 from graphc.ir.tensor import Tensor
 
 __all__ = ["gather"]
@@ -39,7 +39,7 @@ def _confined(statement: Statement, target: Tensor, known: tuple[sp.Expr, ...]) 
     facts = statement.constraints() + known
     extra = [bound for subscript, extent in zip(statement.subscripts, target.shape, strict=True)
              if linear(subscript) is not None and not in_range(subscript, extent, facts)
-             for bound in (subscript, sp.expand(extent - 1 - subscript)) if not nonnegative(bound, facts)]
+             for bound in (subscript, behind(subscript, extent)) if not nonnegative(bound, facts)]
     return replace(statement, domain=statement.domain + tuple(extra)) if extra else statement
 
 

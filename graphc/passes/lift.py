@@ -26,9 +26,9 @@ from graphc.ir.expr import (
     rewrite,
     substitute,
 )
-from graphc.ir.graph import Graph, fresh_names
+from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.show import statement as show
-from graphc.ir.statement import Range, Statement
+from graphc.ir.statement import Range, Statement, behind
 from graphc.ir.tensor import Tensor
 
 __all__ = ["guard", "lift_reductions"]
@@ -72,7 +72,7 @@ def _confined(
         for subscript, extent in zip(node.subscripts, tensors[node.tensor].shape, strict=True):
             if not contains(subscript, Access) and not in_range(subscript, extent, facts):
                 extra.setdefault(subscript)
-                extra.setdefault(sp.expand(extent - 1 - subscript))
+                extra.setdefault(behind(subscript, extent))
     if any(new is not old for new, old in zip(arguments, node.args, strict=True)):
         node = build(lambda: node.func(*arguments))
     return node, tuple(extra)
@@ -174,7 +174,7 @@ class _Lifter:
         return Access(name, *subscripts)
 
     def _name(self, wanted: str) -> str:
-        return fresh_names([wanted], self.tensors)[wanted]
+        return fresh_name(wanted, self.tensors)
 
 
 def _outermost(node: sp.Basic, path: tuple[tuple[sp.Expr, bool], ...]) -> list[tuple[Reduce, tuple[tuple[sp.Expr, bool], ...]]]:

@@ -10,8 +10,8 @@ from graphc.analysis.legality import ensured, in_range
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Access, Index, accesses, build
-from graphc.ir.graph import Graph, fresh_names
-from graphc.ir.statement import Range, Statement
+from graphc.ir.graph import Graph, fresh_name
+from graphc.ir.statement import Range, Statement, behind
 from graphc.ir.tensor import Tensor
 
 __all__ = ["copy_padded"]
@@ -46,7 +46,7 @@ class _Padder:
             covered: set[sp.Expr] = set()
             dimensions = []
             for d, (subscript, extent) in enumerate(zip(factor.subscripts, self.tensors[factor.tensor].shape, strict=True)):
-                pair = {sp.expand(subscript), sp.expand(extent - 1 - subscript)}
+                pair = {sp.expand(subscript), behind(subscript, extent)}
                 if pair & conditions:
                     covered |= pair & conditions
                     dimensions.append(d)
@@ -85,7 +85,7 @@ class _Padder:
         key = (factor.tensor, tuple(below), tuple(shape))
         made: list[Statement] = []
         if key not in self.copies:
-            self.copies[key] = name = fresh_names([f"{factor.tensor}.padded"], self.tensors)[f"{factor.tensor}.padded"]
+            self.copies[key] = name = fresh_name(f"{factor.tensor}.padded", self.tensors)
             self.tensors[name] = Tensor(name, tuple(shape), source.dtype, "defined", source.group)
             indices = tuple(Index("ijklmnpq"[d] if d < 8 else f"i{d}") for d in range(len(shape)))
             ranges = tuple(Range(i, sp.Integer(0), e) for i, e in zip(indices, source.shape, strict=True))

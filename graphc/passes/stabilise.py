@@ -5,13 +5,13 @@ All of them are identities of the real numbers. They run before differentiation,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import sympy as sp
 
 from graphc.ir.expr import Access, Call, Index, build, postorder, rewrite, substitute
-from graphc.ir.graph import Graph, fresh_names
+from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 
@@ -193,7 +193,7 @@ def _across(graph: Graph) -> Graph:
         if name not in companions:
             existing = _existing_companion(name, sums[name], definitions)
             if existing is None:
-                existing = fresh_names([f"{name}.log"], tensors)[f"{name}.log"]
+                existing = fresh_name(f"{name}.log", tensors)
                 source = tensors[name]
                 tensors[existing] = Tensor(existing, source.shape, source.dtype, "defined", source.group)
                 s = sums[name]
@@ -263,7 +263,7 @@ def _defining_value(statement: Statement, access: Access) -> sp.Expr:
     return substitute(statement.value, dict(zip(statement.subscripts, access.subscripts, strict=True)))
 
 
-def _existing_companion(name: str, statement: Statement, definitions: dict[str, list[Statement]]) -> str | None:
+def _existing_companion(name: str, statement: Statement, definitions: Mapping[str, tuple[Statement, ...]]) -> str | None:
     wanted = _log_of(Call("log", statement.value))
     for other, found in definitions.items():
         if (
