@@ -32,6 +32,7 @@ from graphc.notebook import register as _register
 from graphc.program import Program
 from graphc.summary import Summary, summary
 from graphc.text import latex, loops
+from graphc.transforms import hvp, jvp
 
 _register()
 
@@ -92,9 +93,11 @@ __all__ = [
     "function",
     "gelu",
     "grad",
+    "hvp",
     "hypot",
     "index",
     "indices",
+    "jvp",
     "latex",
     "leaky_relu",
     "log",

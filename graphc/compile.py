@@ -24,12 +24,13 @@ from graphc.passes.gather import gather
 from graphc.passes.lift import lift_reductions
 from graphc.passes.narrow import narrow
 from graphc.passes.prune import inline_copies, merge, prune
+from graphc.passes.push_forward import push_forward
 from graphc.passes.simplify import simplify
 from graphc.passes.stabilise import stabilise
 from graphc.program import Program, Runner
 from graphc.signature import Signature, argument_order, check_options, check_sizes, structured, update_names
 
-__all__ = ["canonical", "compile_program", "derived", "optimised"]
+__all__ = ["canonical", "compile_program", "derived", "optimised", "pushed"]
 
 BEFORE_GRADIENT = (align_recurrences, lower_boundary, lift_reductions, stabilise, narrow, factor_contractions, simplify)
 AFTER_GRADIENT = (narrow, gather, simplify, prune)
@@ -47,6 +48,15 @@ def canonical(graph: Graph) -> Graph:
 def derived(graph: Graph, output: str, wrt: tuple[str, ...], seed: str | None = None) -> tuple[Graph, dict[str, str]]:
     """The canonical graph extended by adjoints, and their names."""
     graph, names = differentiate(canonical(graph), output, wrt, seed)
+    for step in AFTER_GRADIENT:
+        graph = step(graph)
+    return graph, names
+
+
+@undistributing
+def pushed(graph: Graph, outputs: tuple[str, ...], tangents: Mapping[str, str]) -> tuple[Graph, dict[str, str]]:
+    """The canonical graph extended by tangents, and their names."""
+    graph, names = push_forward(canonical(graph), outputs, tangents)
     for step in AFTER_GRADIENT:
         graph = step(graph)
     return graph, names

@@ -241,6 +241,56 @@ def check_second_order(case: Case) -> None:
     _compare({n: result[second_names[n]] for n in case.wrt}, direction, want, "second order")
 
 
+def _changes(case: Case) -> tuple[dict[str, Any], RandomProgram]:
+    """A random change of every input as a tensor of the notation, and the program with its data."""
+    direction = case.direction()
+    changes = {n: gc.tensor(f"change_{n}", tuple(case.names[n].shape)) for n in direction}
+    given = {f"change_{n}": v for n, v in direction.items()}
+    return changes, replace(case.program, arrays={**case.program.arrays, **given})
+
+
+def _alongside(graph: Graph, case: Case, program: RandomProgram) -> dict[str, np.ndarray[Any, Any]]:
+    """How the outputs of a graph change along the random change, by the complex step."""
+    direction = {n: program.arrays[f"change_{n}"] for n in case.wrt}
+    return {n: np.imag(v) / STEP for n, v in evaluate(graph, case.program, case.moved(direction), True).items()}
+
+
+def check_jvp(case: Case) -> None:
+    """The tangent of every tensor that the user named is its complex-step derivative."""
+    if not case.wrt:
+        return
+    changes, program = _changes(case)
+    named = [t.name for t in case.raw.tensors if not t.is_input and is_float(t.dtype)]
+    dots = gc.jvp({n: case.names[n] for n in named}, {case.names[n]: v for n, v in changes.items()})
+    collected = collect(list(dots.values()), "check")
+    got = evaluate(collected.graph, program)
+    want = _alongside(replace(case.raw, outputs=tuple(named)), case, program)
+    for name, dot in dots.items():
+        same(got[collected.name_of(dot)], want[name], f"{name}.dot")
+    for name, value in evaluate(lowered(collected.graph, program), program).items():
+        same(value, got[name], f"{name} as the target cpu gets it")
+
+
+def check_hvp(case: Case) -> None:
+    """The Hessian times a vector is the complex-step derivative of the gradient, and the gradient of the directional derivative."""
+    made = gradients(case)
+    if not made:
+        return
+    changes, program = _changes(case)
+    pairs = {case.names[n]: v for n, v in changes.items()}
+    graph, adjoints = _first(case, made)
+    want = _alongside(graph, case, program)
+    ways = {
+        "forward over reverse": list(gc.hvp(case.names["L"], pairs).values()),
+        "reverse over forward": gc.grad(gc.jvp(case.names["L"], pairs), list(pairs)),
+    }
+    for way, products in ways.items():
+        collected, names = _first(case, products)
+        got = evaluate(collected, program)
+        for name in case.wrt:
+            same(got[names[name]], want[adjoints[name]], f"Hessian times vector, {name}, {way}")
+
+
 OPTIONAL = ("stabilise", "narrow", "factor_contractions", "simplify", "gather", "prune", "merge", "inline_copies")
 
 
@@ -310,6 +360,8 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "gradient": check_gradient,
     "second order": check_second_order,
     "passes": check_passes,
+    "jvp": check_jvp,
+    "hvp": check_hvp,
     "cpu": check_cpu,
 }
 QUICK = tuple(kind for kind in CHECKS if kind != "cpu")

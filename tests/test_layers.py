@@ -32,7 +32,7 @@ LAYERS: dict[str, set[str]] = {
 """What a layer sees beside itself; "" is the public API. Members of one row of the house never see each other."""
 
 DOORS = {
-    "", "arrays", "cli", "compile", "draw", "export", "gradient", "layout", "notebook", "program", "signature", "summary", "targets", "text",
+    "", "arrays", "cli", "compile", "draw", "export", "gradient", "layout", "notebook", "program", "signature", "summary", "targets", "text", "transforms",
 }  # fmt: skip
 """Single files at the top, which join the layers; each sees every layer."""
 

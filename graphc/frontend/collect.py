@@ -208,8 +208,13 @@ def _statement(recorded: Recorded, renamed: _Renaming, ranges: tuple[Range, ...]
 
 
 @undistributing
-def export(graph: Graph, handles: dict[str, Tensor], wanted: Sequence[str], display: dict[str, str] | None = None) -> list[Tensor]:
-    """Make ordinary tensors of the statements of a derived graph; names in `handles` stay the user's tensors."""
+def export(
+    graph: Graph, handles: dict[str, Tensor], wanted: Sequence[str], verb: str = "grad", display: dict[str, str] | None = None
+) -> list[Tensor]:
+    """Make ordinary tensors of the statements of a derived graph; names in `handles` stay the user's tensors.
+
+    `display` says how tensors are called where not by their names in the graph.
+    """
     made = dict(handles)
     infos = graph.by_name()
     definitions = graph.definitions()
@@ -225,15 +230,16 @@ def export(graph: Graph, handles: dict[str, Tensor], wanted: Sequence[str], disp
             continue
         tensor = made[name]
         for s in statements:
-            reads = {renamed(a): made[a.tensor] for a in (*s.order, *_all_reads(s))}
+            found = _all_reads(s)
+            reads = {renamed(a): made[a.tensor] for a in (*(a for a in s.order if a in found), *found)}
             tensor.statements.append(Recorded(
                 tensor.key, tuple(map(renamed, s.subscripts)), s.op, renamed(s.value),
                 tuple((r.index, r.lower, r.upper) for r in s.ranges), tuple(reads.items()), s.location, s.domain, s.origin,
                 tuple(r.index for r in s.ranges),
             ))
-        tensor.frozen_by = "grad"
+        tensor.frozen_by = verb
     return [made[name] for name in wanted]
 
 
-def _all_reads(statement: Statement) -> list[Access]:
-    return [a for part in (statement.value, *statement.subscripts) for a in accesses(part) if isinstance(a, Access)]
+def _all_reads(statement: Statement) -> list[Access | BoundaryAccess]:
+    return [a for part in (statement.value, *statement.subscripts) for a in accesses(part)]
