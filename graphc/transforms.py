@@ -7,7 +7,7 @@ from typing import Any
 
 from graphc.compile import pushed
 from graphc.errors import DifferentiationError, DtypeError, GraphcError, NotationError
-from graphc.frontend.collect import Program, collect, export
+from graphc.frontend.collect import collect, export, shape_and_dtype
 from graphc.frontend.location import here
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.unindexed import shown
@@ -44,9 +44,8 @@ def jvp(outputs: Any, tangents: Mapping[Tensor, Tensor]) -> Any:
     tensors, rebuild = _structure(outputs, "jvp", text)
     keys, changes = _pairs(tangents, "jvp", "{X: V}", text)
     _check_all([*tensors, *keys, *changes], "jvp", text)
+    _check_changes(tensors, keys, changes, "jvp", text)
     program = collect([*tensors, *keys, *changes], "jvp")
-    _check_floats(program, [*tensors, *keys, *changes], text)
-    _check_shapes(program, keys, changes, text)
     names = [program.name_of(t) for t in tensors]
     graph, dots = pushed(program.graph, tuple(names), {program.name_of(k): program.name_of(v) for k, v in zip(keys, changes, strict=True)})
     return rebuild(export(graph, program.handles, [dots[n] for n in names], "jvp"))
@@ -76,6 +75,8 @@ def hvp(output: Tensor, vectors: Mapping[Tensor, Tensor]) -> dict[Tensor, Tensor
     text = f"hvp({shown(output)}, {_listed(vectors)})"
     keys, changes = _pairs(vectors, "hvp", "{X: V}", text)
     _check_all([output, *keys, *changes], "hvp", text)
+    _check_scalar(output, "hvp", text)
+    _check_changes([output], keys, changes, "hvp", text)
     return dict(zip(keys, jvp(grad(output, keys), vectors), strict=True))
 
 
@@ -119,17 +120,25 @@ def _check_all(tensors: Sequence[Any], verb: str, text: str) -> None:
                            "pass the tensors themselves, without subscripts.")
 
 
-def _check_floats(program: Program, tensors: Sequence[Tensor], text: str) -> None:
+def _check_scalar(output: Tensor, verb: str, text: str) -> None:
+    if shape_and_dtype(output)[0]:
+        raise _refusal(DifferentiationError, f"{output.name} is not a scalar; gc.{verb} is about second derivatives of a scalar.", text, output,
+                       "sum it to a scalar first.")
+
+
+def _check_floats(tensors: Sequence[Tensor], text: str) -> None:
     for tensor in tensors:
-        dtype = program.graph.tensor(program.name_of(tensor)).dtype
+        dtype = shape_and_dtype(tensor)[1]
         if not is_float(dtype):
             raise _refusal(DtypeError, f"{tensor.name} has dtype {dtype}; integer tensors are never differentiated.", text, tensor,
                            "differentiate float tensors with respect to float tensors only.")
 
 
-def _check_shapes(program: Program, keys: Sequence[Tensor], changes: Sequence[Tensor], text: str) -> None:
+def _check_changes(tensors: Sequence[Tensor], keys: Sequence[Tensor], changes: Sequence[Tensor], verb: str, text: str) -> None:
+    collect([*tensors, *keys, *changes], verb)
+    _check_floats([*tensors, *keys, *changes], text)
     for key, change in zip(keys, changes, strict=True):
-        wanted, given = (program.graph.tensor(program.name_of(t)).shape for t in (key, change))
+        wanted, given = (shape_and_dtype(t)[0] for t in (key, change))
         if wanted != given:
             shapes = [f"({', '.join(map(expression, shape))})" for shape in (given, wanted)]
             raise _refusal(DifferentiationError, f"The change {change.name} of {key.name} has shape {shapes[0]}, but {key.name} has shape "

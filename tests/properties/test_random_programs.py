@@ -35,7 +35,8 @@ def batches(count: int, size: int) -> list[range]:
 
 def kinds(seed: int) -> list[str]:
     """The cheap checks always, the expensive ones in turn."""
-    return ["values", "gradient", *["second order"] * (seed % 8 == 0), *["passes"] * (seed % 5 == 1)]
+    return ["values", "gradient", *["second order"] * (seed % 8 == 0), *["passes"] * (seed % 5 == 1), *["jvp"] * (seed % 10 == 3),
+            *["hvp"] * (seed % 16 == 5)]
 
 
 def run(program: RandomProgram, kind: str) -> None:

@@ -1,0 +1,75 @@
+"""Transforms that are asked for wrongly (LANGUAGE 4, 7, 8)."""
+
+from __future__ import annotations
+
+import graphc as gc
+
+N, D = gc.dims("N D")
+i, j = gc.indices("i j")
+X, V = gc.tensors("X V", N, D)
+W, Z = gc.tensor("W", D), gc.tensor("Z", N)
+tok = gc.tensor("tok", N, dtype="int64")
+Y, L, C = gc.tensors("Y L C")
+Y[i] += X[i, j] * W[j]
+L[()] += Y[i] ** 2
+C[i] = tok[i] + 1
+
+
+def test_jvp_of_an_element(rejects):
+    with rejects(gc.NotationError):
+        gc.jvp(Y[i], {X: V})
+
+
+def test_jvp_of_a_list_with_a_number(rejects):
+    with rejects(gc.NotationError):
+        gc.jvp([Y, 2.0], {X: V})
+
+
+def test_jvp_without_a_dict(rejects):
+    with rejects(gc.NotationError):
+        gc.jvp(Y, [X, V])
+
+
+def test_jvp_along_nothing(rejects):
+    with rejects(gc.NotationError):
+        gc.jvp(Y, {})
+
+
+def test_jvp_with_a_name(rejects):
+    with rejects(gc.NotationError):
+        gc.jvp(Y, {"X": V})
+
+
+def test_jvp_with_an_element(rejects):
+    with rejects(gc.NotationError):
+        gc.jvp(Y, {X: V[i, j]})
+
+
+def test_jvp_of_integers(rejects):
+    with rejects(gc.DtypeError):
+        gc.jvp(C, {X: V})
+
+
+def test_jvp_along_integers(rejects):
+    with rejects(gc.DtypeError):
+        gc.jvp(Y, {X: V, tok: tok})
+
+
+def test_jvp_along_another_shape(rejects):
+    with rejects(gc.DifferentiationError):
+        gc.jvp(Y, {X: V, W: Z})
+
+
+def test_hvp_of_no_scalar(rejects):
+    with rejects(gc.DifferentiationError):
+        gc.hvp(Y, {X: V})
+
+
+def test_hvp_along_another_shape(rejects):
+    with rejects(gc.DifferentiationError):
+        gc.hvp(L, {X: V, W: Z})
+
+
+def test_hvp_without_a_dict(rejects):
+    with rejects(gc.NotationError):
+        gc.hvp(L, W)
