@@ -122,8 +122,8 @@ def _check_all(tensors: Sequence[Any], verb: str, text: str) -> None:
 
 def _check_scalar(output: Tensor, verb: str, text: str) -> None:
     if shape_and_dtype(output)[0]:
-        raise _refusal(DifferentiationError, f"{output.name} is not a scalar; gc.{verb} is about second derivatives of a scalar.", text, output,
-                       "sum it to a scalar first.")
+        raise _refusal(DifferentiationError, f"{output.name} is not a scalar; gc.{verb} is about second derivatives of a scalar.", text,
+                       output, "sum it to a scalar first.")
 
 
 def _check_floats(tensors: Sequence[Tensor], text: str) -> None:
