@@ -116,13 +116,15 @@ def locals_of(body: Sequence[Node]) -> tuple[Local, ...]:
 def generated_names(steps: Sequence[Step]) -> dict[str, str]:
     """Names that tensors and sizes cannot have: of functions, of tables, and of indices and scalar variables in a kernel that uses both."""
     names: set[str] = set()
+    numbered: dict[str, int] = {}
     for number, step in enumerate(steps):
         if isinstance(step, Nest):
             used = {safe(n) for n in (*step.kernel.arrays, *map(str, sizes_of_kernel(step.kernel.body)))}
-            names |= {f"{step.kernel.kind}_{k}" for k in range(number + 1)} | used.intersection(_names_in(step.kernel.body))
+            names |= used.intersection(_names_in(step.kernel.body))
+            numbered[f"{step.kernel.kind}_"] = number
         elif isinstance(step, Contract):
-            names |= {f"{role}{k}" for role in ("batch", "rows", "columns", "depth") for k in range(number + 1)}
-    return {name: name for name in names}
+            numbered |= dict.fromkeys(("batch", "rows", "columns", "depth"), number)
+    return {name: name for name in (*names, *(f"{stem}{k}" for stem, last in numbered.items() for k in range(last + 1)))}
 
 
 def _names_in(body: Sequence[Node]) -> Iterator[str]:

@@ -36,13 +36,13 @@ def rename_tensors(graph: Graph, mapping: dict[str, str]) -> Graph:
     def rule(part: sp.Basic) -> sp.Basic | None:
         return Access(mapping[part.tensor], *part.subscripts) if isinstance(part, Access) and part.tensor in mapping else None
 
+    done: dict[sp.Basic, sp.Basic] = {}
+
+    def renamed(node: sp.Expr) -> sp.Expr:
+        return rewrite(node, rule, done)
+
     statements = tuple(
-        replace(
-            s,
-            value=rewrite(s.value, rule),
-            subscripts=tuple(rewrite(x, rule) for x in s.subscripts),
-            order=tuple(rewrite(a, rule) for a in s.order),
-        )
+        replace(s, value=renamed(s.value), subscripts=tuple(map(renamed, s.subscripts)), order=tuple(map(renamed, s.order)))
         for s in graph.statements
     )
     return replace(graph, statements=statements)
@@ -103,45 +103,48 @@ def _renamed(node: sp.Expr, mapping: dict[str, str]) -> sp.Expr:
 
 def inline_copies(graph: Graph) -> Graph:
     """Temporaries that only rename or permute another tensor are read through: ``D[i,j] = E[j,i]`` makes ``D[a,b]`` ``E[b,a]``."""
-    infos = graph.by_name()
-    for name, statements in graph.definitions().items():
-        if name in graph.outputs or len(statements) != 1:
-            continue
-        copy = statements[0]
-        source = copy.value
-        if not (isinstance(source, Access) and copy.op in ("=", "+=") and not copy.domain and not copy.reduced and source.tensor != name):
-            continue
-        if infos[source.tensor].dtype != infos[name].dtype or len(set(copy.subscripts)) != len(copy.subscripts):
-            continue
-        if not all(
-            isinstance(s, Index) and _whole(copy.range_of(s), extent) for s, extent in zip(copy.subscripts, infos[name].shape, strict=True)
-        ):
-            continue
-        graph = _read_through(graph, copy, source)
-        return inline_copies(prune(graph))
-    return graph
+    copies: dict[str, tuple[Statement, sp.Expr]] = {}
+
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        if isinstance(part, Access) and part.tensor in copies:
+            copy, source = copies[part.tensor]
+            return substitute(source, dict(zip(copy.subscripts, part.subscripts, strict=True)))
+        return None
+
+    definitions = graph.definitions()
+    for name in graph.order():
+        if name not in graph.outputs and len(definitions[name]) == 1 and _copies(definitions[name][0], graph):
+            source = rewrite(definitions[name][0].value, rule)
+            if source.tensor != name:
+                copies[name] = definitions[name][0], source
+    if not copies:
+        return graph
+    done: dict[sp.Basic, sp.Basic] = {}
+
+    def through(node: sp.Expr) -> sp.Expr:
+        return rewrite(node, rule, done)
+
+    statements = tuple(
+        replace(s, value=through(s.value), subscripts=tuple(map(through, s.subscripts)), order=tuple(map(through, s.order)))
+        for s in graph.statements
+        if s.target not in copies
+    )
+    return prune(replace(graph, statements=statements))
+
+
+def _copies(statement: Statement, graph: Graph) -> bool:
+    """Whether the statement says ``D[i,j] = E[…]`` for all of D."""
+    source, target = statement.value, graph.tensor(statement.target)
+    return (
+        isinstance(source, Access)
+        and statement.op in ("=", "+=")
+        and not statement.domain
+        and not statement.reduced
+        and graph.tensor(source.tensor).dtype == target.dtype
+        and len(set(statement.subscripts)) == len(statement.subscripts)
+        and all(isinstance(s, Index) and _whole(statement.range_of(s), e) for s, e in zip(statement.subscripts, target.shape, strict=True))
+    )
 
 
 def _whole(r: Range, extent: sp.Expr) -> bool:
     return bool(r.lower == 0 and sp.expand(r.upper - extent) == 0)
-
-
-def _read_through(graph: Graph, copy: Statement, source: Access) -> Graph:
-    def rule(part: sp.Basic) -> sp.Basic | None:
-        if isinstance(part, Access) and part.tensor == copy.target:
-            return substitute(source, dict(zip(copy.subscripts, part.subscripts, strict=True)))
-        return None
-
-    return replace(
-        graph,
-        statements=tuple(
-            replace(
-                s,
-                value=rewrite(s.value, rule),
-                subscripts=tuple(rewrite(x, rule) for x in s.subscripts),
-                order=tuple(rewrite(a, rule) for a in s.order),
-            )
-            for s in graph.statements
-            if s.target != copy.target
-        ),
-    )
