@@ -207,6 +207,7 @@ class _Loops:
 
     statement: Statement
     subscripts: list[Code]
+    others: list[tuple[int, Code]]
     value: Code
     free: dict[str, range]
     reduced: dict[str, range]
@@ -239,9 +240,11 @@ class _Machine:
         spans = {r.index.name: self._span(r) for r in statement.ranges}
         coder, free = _Coder(self, statement), set(statement.free)
         domain = [(coder.code(d), set(indices_of(d)) <= free) for d in statement.domain]
+        subscripts = coder._pointing(statement.target, statement.subscripts)
         return _Loops(
             statement,
-            coder._pointing(statement.target, statement.subscripts),
+            subscripts,
+            [(d, code) for d, code in enumerate(subscripts) if not isinstance(statement.subscripts[d], Index)],
             coder.code(statement.value),
             {i.name: spans[i.name] for i in statement.free},
             {i.name: spans[i.name] for i in statement.reduced},
@@ -315,7 +318,7 @@ class _Machine:
                 if fixed.setdefault(subscript.name, position) != position or position not in loops.free[subscript.name]:
                     return
         for environment in _points({i: span for i, span in loops.free.items() if i not in fixed}, fixed):
-            if all(s(environment) == p for s, p in zip(loops.subscripts, where, strict=True)):
+            if all(code(environment) == where[d] for d, code in loops.others):
                 yield environment
 
     def _scattered(self, loops: _Loops) -> dict[tuple[int, ...], Any]:
@@ -336,8 +339,11 @@ class _Machine:
 
 
 def _points(spans: dict[str, range], environment: Environment) -> Iterator[Environment]:
+    """Every point of a box; one dictionary is yielded again and again, with other values."""
+    point = dict(environment)
     for values in itertools.product(*spans.values()):
-        yield {**environment, **dict(zip(spans, values, strict=True))}
+        point.update(zip(spans, values, strict=True))
+        yield point
 
 
 def _reduced(op: str, body: Code, spans: dict[str, range], domain: list[Code], environment: Environment, statement: Statement) -> Any:
@@ -386,10 +392,29 @@ class _Coder:
             spans = {i.name: self.machine._span(self.statement.range_of(i)) for i in node.indices}
             return lambda env: _reduced(node.op, body, spans, domain, env, self.statement)
         if isinstance(node, Access):
-            element, name = self.machine.element, node.tensor
-            subscripts = self._pointing(name, node.subscripts)
-            return lambda env: element(name, tuple(int(_real(s(env))) for s in subscripts))
+            return self._access(node)
         return self._operation(node)
+
+    def _access(self, node: Access) -> Code:
+        """Known elements are looked up here, the others are computed by the machine."""
+        element, name, known = self.machine.element, node.tensor, self.machine.done[node.tensor].get
+        codes = self._pointing(name, node.subscripts)
+        if all(isinstance(s, Index) for s in node.subscripts):
+            names = [s.name for s in node.subscripts]
+
+            def plain(env: Environment) -> Any:
+                where = tuple([env[n] for n in names])
+                value = known(where)
+                return element(name, where) if value is None else value
+
+            return plain
+
+        def read(env: Environment) -> Any:
+            where = tuple([int(_real(s(env))) for s in codes])
+            value = known(where)
+            return element(name, where) if value is None else value
+
+        return read
 
     def _affine(self, form: Linear) -> Code:
         constant = form.constant + sum(c * self.machine.sizes[a] for a, c in form.terms if a in self.machine.sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import sympy as sp
 
@@ -34,8 +35,14 @@ def injective(subscripts: Sequence[sp.Expr], ranges: Sequence[Range], domain: Se
     """
     indices = [r.index for r in ranges]
     plain = {s for s in subscripts if isinstance(s, Index)}
-    if set(indices) <= plain:
-        return True
+    return set(indices) <= plain or _mixed_radix(tuple(subscripts), tuple(ranges), tuple(domain))
+
+
+@lru_cache(maxsize=20_000)
+def _mixed_radix(subscripts: tuple[sp.Expr, ...], ranges: tuple[Range, ...], domain: tuple[sp.Expr, ...]) -> bool:
+    """Cached because every gradient of a program asks again about its statements."""
+    indices = [r.index for r in ranges]
+    plain = {s for s in subscripts if isinstance(s, Index)}
     affine = [s for s in subscripts if linear(s) is not None]
     if not set(indices) <= {i for s in affine for i in indices_of(s)}:
         return False

@@ -81,10 +81,7 @@ def linear(expression: sp.Basic) -> Linear | None:
         return total
     if isinstance(expression, sp.Mul):
         factor, rest = expression.as_coeff_Mul()
-        if factor == 1:
-            expanded = sp.expand(expression)
-            return None if expanded == expression else linear(expanded)
-        if isinstance(factor, sp.Integer):
+        if isinstance(factor, sp.Integer) and factor != 1:
             part = linear(rest)
             return None if part is None else part.times(int(factor))
     return None
