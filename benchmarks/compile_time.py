@@ -1,4 +1,4 @@
-"""How long it takes to import graphc, to differentiate and print VGG-16, and to get LeNet's training step ready.
+"""How long it takes to import graphc, to differentiate and print VGG-16 and a transformer, and to get LeNet's training step ready.
 
     python benchmarks/compile_time.py
 
@@ -78,6 +78,20 @@ def measure_vgg() -> None:
           f"({both} statements), {len(source.splitlines())} lines of source in {done - derived:.3f} s")
 
 
+def measure_transformer() -> None:
+    from transformer import transformer
+
+    started = time.process_time()
+    loss, parameters = transformer(12)
+    built = time.process_time()
+    gradients = gc.grad(loss, parameters)
+    derived = time.process_time()
+    lines = len(gc.loops(loss, *gradients).splitlines())
+    done = time.process_time()
+    print(f"Transformer of 12 layers: written in {built - started:.2f} s, differentiated in {derived - built:.2f} s, "
+          f"{lines} loops as text in {done - derived:.2f} s; together {done - started:.2f} s of processor time")
+
+
 def measure_lenet() -> None:
     import numpy as np
 
@@ -113,13 +127,14 @@ def child(what: str, **environment: str) -> str:
 
 def main() -> None:
     if len(sys.argv) > 1:
-        {"vgg": measure_vgg, "lenet": measure_lenet}[sys.argv[1]]()
+        {"vgg": measure_vgg, "transformer": measure_transformer, "lenet": measure_lenet}[sys.argv[1]]()
         return
     code = "import time; t = time.perf_counter(); import graphc; print(f'{time.perf_counter() - t:.2f}')"
     imports = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) for _ in range(3)]
     print(f"import graphc: {min(imports):.2f} s")
     with tempfile.TemporaryDirectory() as cache:
         print(child("vgg", GRAPHC_CACHE_DIR=cache))
+        print(child("transformer"))
         print("LeNet, empty cache:    ", child("lenet", GRAPHC_CACHE_DIR=cache))
         print("LeNet, second process: ", child("lenet", GRAPHC_CACHE_DIR=cache))
 

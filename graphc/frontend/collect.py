@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import sympy as sp
 
@@ -102,24 +103,31 @@ def _graph_names(tensors: Sequence[Tensor], verb: str) -> dict[str, str]:
     return names
 
 
+@dataclass(frozen=True, slots=True)
 class _Renaming:
-    """Gives tensors other names; parts that statements have in common are rebuilt once."""
+    """Gives tensors other names."""
 
-    def __init__(self, names: dict[str, str]) -> None:
-        self.names = names
-        self.done: dict[sp.Basic, sp.Basic] = {}
+    names: dict[str, str]
 
     def __call__(self, node: sp.Expr) -> sp.Expr:
-        if all(self.names[a.tensor] == a.tensor for a in accesses(node)):
-            return node
-        return rewrite(node, self._rule, self.done)
+        old = [a.tensor for a in accesses(node)]
+        new = [self.names[name] for name in old]
+        return node if old == new else _renamed(node, tuple(new))
 
-    def _rule(self, part: sp.Basic) -> sp.Basic | None:
+
+@lru_cache(maxsize=50_000)
+def _renamed(node: sp.Expr, names: tuple[str, ...]) -> sp.Expr:
+    """The expression with other tensors in its accesses; cached because grad, loops and compile collect the same statements."""
+    new = dict(zip((a.tensor for a in accesses(node)), names, strict=True))
+
+    def rule(part: sp.Basic) -> sp.Basic | None:
         if isinstance(part, Access):
-            return Access(self.names[part.tensor], *part.subscripts)
+            return Access(new[part.tensor], *part.subscripts)
         if isinstance(part, BoundaryAccess):
-            return BoundaryAccess(self.names[part.tensor], part.args[1], part.fill, *part.subscripts)
+            return BoundaryAccess(new[part.tensor], part.args[1], part.fill, *part.subscripts)
         return None
+
+    return rewrite(node, rule)
 
 
 def collect(outputs: Sequence[Tensor], verb: str) -> Program:
