@@ -93,7 +93,7 @@ def cpu_runner(
 
 
 def _emitted(graph: Graph, in_place: Mapping[str, str], header: str, accumulate: str | None) -> tuple[Graph, CpuModule]:
-    scheduled, steps = schedule(graph, CPU, tuple(in_place), accumulate)
+    scheduled, steps = schedule(graph, CPU, in_place, accumulate)
     orders = {statement(s): Order.of(s) for s in graph.statements}
     return scheduled, emit_cpu(steps, scheduled.by_name(), orders, in_place, header)
 
@@ -122,7 +122,7 @@ def cuda_module(graph: Graph, header: str, accumulate: str | None = None) -> tup
     """The scheduled graph and its module; this needs no GPU."""
     for step in FOR_CUDA:
         graph = step(graph)
-    scheduled, steps = schedule(graph, CUDA, (), accumulate)
+    scheduled, steps = schedule(graph, CUDA, {}, accumulate)
     orders = {statement(s): Order.of(s) for s in graph.statements}
     return scheduled, emit_cuda(steps, scheduled.by_name(), orders, header)
 

@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.emit.expression import Writer, safe
 from graphc.ir.expr import Access, Size, postorder
-from graphc.ir.nest import Assign, Contract, For, If, Local, Moment, Nest, Node, Report, Step, Store
+from graphc.ir.nest import Assign, Contract, For, If, Local, Moment, Nest, Node, Report, Step, Store, Unravel
 
 __all__ = ["Walker", "generated_names", "locals_of", "sizes_of_kernel"]
 
@@ -52,6 +52,8 @@ class Walker:
                     yield from self.lines(node.body, depth + 1)
                 case Report():
                     yield indent + self.report(node)
+                case Unravel():
+                    yield from (indent + line for line in self._unravelled(node))
 
     def _left(self, node: Store) -> str:
         return self.writer.subscripts(Access(node.tensor, *node.subscripts))
@@ -69,6 +71,15 @@ class Walker:
         if node.descending:
             return f"for {name} in range({high} - 1, {low} - 1, -1):"
         return f"for {name} in range({high}):" if low == "0" else f"for {name} in range({low}, {high}):"
+
+    def _unravelled(self, node: Unravel) -> Iterator[str]:
+        rest = safe(str(node.line))
+        for index, extent in reversed(node.parts[1:]):
+            size = self.writer.integer(extent)
+            size = size if size.isidentifier() or size.isdigit() else f"({size})"
+            yield f"{safe(str(index))} = {rest} % {size}"
+            rest = f"{rest} // {size}"
+        yield f"{safe(str(node.parts[0][0]))} = {rest}"
 
     def _bound(self, node: For, bound: sp.Expr) -> str:
         if isinstance(bound, sp.Integer) and bound > _LITERAL and not node.shared:
@@ -101,6 +112,8 @@ def _expressions(body: Sequence[Node]) -> Iterator[sp.Basic]:
             case If():
                 yield node.condition
                 yield from _expressions(node.body)
+            case Unravel():
+                yield from (extent for _, extent in node.parts[1:])
 
 
 def sizes_of_kernel(body: Sequence[Node]) -> tuple[Size, ...]:
@@ -138,3 +151,5 @@ def _names_in(body: Sequence[Node]) -> Iterator[str]:
                 yield from _names_in(node.body)
             case Assign():
                 yield node.name.name
+            case Unravel():
+                yield from (safe(str(index)) for index, _ in node.parts)

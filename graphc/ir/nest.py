@@ -27,6 +27,7 @@ __all__ = [
     "Report",
     "Step",
     "Store",
+    "Unravel",
 ]
 
 
@@ -77,6 +78,14 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class Unravel:
+    """``i, j, … = position of the line-th element of a box``, the last part fastest."""
+
+    line: Index
+    parts: tuple[tuple[Index, sp.Expr], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class If:
     """``if condition: body``."""
 
@@ -91,7 +100,7 @@ class Report:
     loop: str
 
 
-Node = For | Assign | Store | If | Report
+Node = For | Assign | Store | If | Report | Unravel
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,7 @@ class LoopPlan:
 
     Attributes:
         loop: the statement in notation.
-        kind: "map", "reduction", "contraction", "gather", "scatter" or "fill".
+        kind: "map", "reduction", "contraction", "gather", "scatter", "rows" (several statements, row by row), "scan" or "fill".
         order: loop indices from the outermost to the innermost.
         shared: the index that is divided among threads ("" runs on one).
         strategy: what the kernel does, in words.

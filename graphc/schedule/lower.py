@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import sympy as sp
 
@@ -26,12 +27,14 @@ from graphc.ir.expr import (
 )
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph, reads
-from graphc.ir.nest import Assign, Contract, Fill, For, Group, If, Kernel, Local, LoopPlan, Nest, Node, Report, Step, Store
+from graphc.ir.nest import Assign, Contract, Fill, For, Group, If, Kernel, Local, LoopPlan, Nest, Node, Report, Step, Store, Unravel
 from graphc.ir.show import statement as show
-from graphc.ir.statement import Range, Statement
+from graphc.ir.statement import Range, Statement, zeros
 from graphc.ir.tensor import Tensor
 from graphc.schedule.classify import Contraction, Order, contraction_roles, is_flat, loop_order, shared_index
+from graphc.schedule.fuse import Unit, at_row, row_facts, row_names, units
 from graphc.schedule.hoist import hoisted
+from graphc.schedule.merge import distinct_locals, merged, read_tensors, scalarised, written_tensors
 from graphc.schedule.recurrence import at_moment, length, moment_of, shared_indices
 from graphc.schedule.selection import never_empty, selection
 from graphc.schedule.target import Target
@@ -44,13 +47,15 @@ PARTIAL = "partial"
 _ZERO, _ONE = sp.Integer(0), sp.Integer(1)
 
 
-def schedule(graph: Graph, target: Target, last: Sequence[str] = (), accumulate: str | None = None) -> tuple[Graph, tuple[Step, ...]]:
+def schedule(
+    graph: Graph, target: Target, in_place: Mapping[str, str] = MappingProxyType({}), accumulate: str | None = None
+) -> tuple[Graph, tuple[Step, ...]]:
     """Steps that compute the outputs of a graph, in an order in which every tensor is complete before it is read.
 
     Args:
         graph: canonical, with functions expanded.
         target: what the machine has.
-        last: tensors that are computed as late as possible (updates that overwrite their inputs).
+        in_place: updates that overwrite their inputs, and these; they are computed as late as possible.
         accumulate: type of accumulators of float sums, None for the tensor's own.
 
     Returns:
@@ -59,11 +64,19 @@ def schedule(graph: Graph, target: Target, last: Sequence[str] = (), accumulate:
     worker = _Scheduler(graph, target, accumulate)
     definitions = graph.definitions()
     groups = [g for g in components(graph) if any(definitions[n] for n in g)]
-    for group in sorted(groups, key=lambda g: g[0] in last):
-        if len(group) > 1 or any(group[0] in reads(s) for s in definitions[group[0]]):
-            worker.recur(group, [s for n in group for s in definitions[n]])
+    ordered_groups = sorted(groups, key=lambda g: g[0] in in_place)
+    if not target.joins_rows or accumulate is not None:
+        found = [Unit(g) for g in ordered_groups]
+    else:
+        found = units(ordered_groups, definitions, worker.tensors, worker.is_contraction, in_place)
+    for unit in found:
+        first, *others = unit.names
+        if unit.depth and others:
+            worker.rows(unit, definitions, in_place, graph)
+        elif others or any(first in reads(s) for s in definitions[first]):
+            worker.recur(unit.names, [s for n in unit.names for s in definitions[n]])
         else:
-            worker.define(group[0], definitions[group[0]])
+            worker.define(first, definitions[first])
     return replace(graph, tensors=tuple(worker.tensors.values())), tuple(worker.steps)
 
 
@@ -73,17 +86,26 @@ class _Scheduler:
         self.target, self.wide = target, accumulate
         self.steps: list[Step] = []
         self.facts: tuple[sp.Expr, ...] = ()
+        self.label = ""
 
     # ------------------------------------------------------------------------------------------------ statements
     def define(self, name: str, statements: Sequence[Statement]) -> None:
         """All statements of one tensor: the ones that set it first, then the ones that add to it."""
-        ordered = sorted(statements, key=lambda s: s.op == "+=")
-        first = ordered[0]
-        complete = self._covers(first) and (len(ordered) == 1 or first.op != "=" or len([s for s in ordered if s.op == "="]) == 1)
+        ordered = self._ordered(statements)
+        complete = self._complete(ordered)
         if not complete:
             self.steps.append(Fill(name, LoopPlan(f"{name} = 0", "fill", (), "elements", "set to 0 before it is added to")))
         for position, statement in enumerate(ordered):
             self._statement(statement, adding=statement.op == "+=" and (position > 0 or not complete))
+
+    def _ordered(self, statements: Sequence[Statement]) -> list[Statement]:
+        """Assignments first, then what sets every element."""
+        return sorted(statements, key=lambda s: (s.op == "+=", not self._covers(s)))
+
+    def _complete(self, ordered: Sequence[Statement]) -> bool:
+        """Whether the first statement of a tensor sets every element."""
+        first = ordered[0]
+        return self._covers(first) and (len(ordered) == 1 or first.op != "=" or len([s for s in ordered if s.op == "="]) == 1)
 
     def recur(self, group: Sequence[str], statements: Sequence[Statement]) -> None:
         """A recurrence: what does not depend on it first, then one kernel with sequential loops around the rest."""
@@ -121,16 +143,55 @@ class _Scheduler:
                 nodes += _mark(body, index) if index is not None else body
         return tuple(nodes)
 
-    def _inside(self, statement: Statement) -> tuple[Node, ...]:
-        """The loops of one statement in a step of a recurrence; its target has been set to 0."""
+    def _inside(self, statement: Statement, adding: bool = True) -> tuple[Node, ...]:
+        """The loops of one statement in a step of a recurrence, whose target has been set to 0, or in a row."""
         order = loop_order(statement, self.target.vector_innermost)
         if statement.op not in ("=", "+="):
             return self._selected(statement, order)
         if statement.reduced and not order.inner_left:
-            return self._summed(statement, order, True)
+            return self._summed(statement, order, adding)
         if statement.reduced and not statement.scatters:
-            return self._rows(statement, order, True)
-        return self._mapped(statement, order, True)
+            return self._rows(statement, order, adding)
+        return self._mapped(statement, order, adding)
+
+    def rows(self, unit: Unit, definitions: Mapping[str, Sequence[Statement]], in_place: Mapping[str, str], graph: Graph) -> None:
+        """Several tensors, row by row, in one kernel."""
+        statements = [s for n in unit.names for s in self._ordered(definitions[n])]
+        sizes = {str(z) for t in self.tensors.values() for e in t.shape for z in e.free_symbols}
+        extents = self.tensors[unit.names[0]].shape[: unit.depth]
+        rows = row_names(statements, unit.depth, sizes)
+        self.facts = row_facts(rows, extents)
+        taken = {str(r.index) for s in statements for r in s.ranges} | {m.name for m in rows} | sizes
+        body: list[Node] = []
+        for name in unit.names:
+            found = self._ordered(definitions[name])
+            complete = self._complete(found)
+            if not complete:
+                body += self._inside(at_row(zeros(name, self.tensors[name].shape), rows, extents), False)
+            for position, s in enumerate(found):
+                self.label = show(s)
+                nodes = self._inside(at_row(s, rows, extents), s.op == "+=" and (position > 0 or not complete))
+                body += distinct_locals(nodes, taken)
+        self.facts, self.label = (), ""
+        outside = {r for s in graph.statements if s.target not in unit.names for r in reads(s)} | set(graph.outputs)
+        same = {new: old for new, old in in_place.items() if new in unit.names}
+        nodes = merged(body, same)
+        nodes = scalarised(nodes, lambda n: self.tensors[n].dtype, set(unit.names) - outside, taken)
+        written = written_tensors(nodes)
+        extent = sp.expand(sp.Mul(*extents))
+        if len(rows) == 1:
+            nest: tuple[Node, ...] = (For(Index(rows[0].name), (_ZERO,), (extent,), nodes, True),)
+        else:
+            line = Index("_".join(m.name for m in rows))
+            parts = tuple((Index(m.name), e) for m, e in zip(rows, extents, strict=True))
+            nest = (For(line, (_ZERO,), (extent,), (Unravel(line, parts), *nodes), True),)
+        texts = [show(s) for s in statements]
+        external = tuple(dict.fromkeys(r for s in statements for r in reads(s) if r not in unit.names))
+        plan = LoopPlan("; ".join(texts), "rows", tuple(m.name for m in rows), " ".join(m.name for m in rows), "row by row",
+                        "all of them touch the same rows")
+        touched = (*written, *(r for r in (*external, *unit.names) if r in read_tensors(nodes) and r not in written))
+        kernel = Kernel("rows", "\n".join(texts), touched, nest, extent)
+        self.steps.append(Nest(kernel, plan, external, written[0], sp.Add(*map(_cost, statements)), written[1:]))
 
     def _covers(self, statement: Statement) -> bool:
         """Whether the statement sets every element of its target."""
@@ -146,9 +207,18 @@ class _Scheduler:
         ranges = [statement.range_of(s) for s in statement.subscripts]
         return all(r.lower == 0 and sp.expand(r.upper - e) == 0 for r, e in zip(ranges, shape, strict=True))
 
+    def _roles(self, statement: Statement) -> Contraction | None:
+        """Roles of the indices if the contraction engine computes the statement."""
+        roles = contraction_roles(statement, self.tensors) if self.target.has_engine and self.wide is None else None
+        return roles if roles is not None and not self._tiny(statement, roles) else None
+
+    def is_contraction(self, statement: Statement) -> bool:
+        """Whether the contraction engine computes the statement."""
+        return self._roles(statement) is not None
+
     def _statement(self, statement: Statement, adding: bool) -> None:
-        roles = contraction_roles(statement, self.tensors) if self.target.has_engine else None
-        if roles is not None and self.wide is None and not self._tiny(statement, roles):
+        roles = self._roles(statement)
+        if roles is not None:
             self.steps.append(self._contract(statement, roles, adding))
             return
         if is_flat(statement, self.tensors):
@@ -330,7 +400,7 @@ class _Scheduler:
         if statement.op.startswith(("max", "min", "arg")) and statement.domain and not never_empty(statement):
             empty = Local("empty")
             start, update = (*start, Assign(empty, sp.true, "bool")), (*update, Assign(empty, sp.false, "bool"))
-            after = (If(empty, (Report(show(statement)),)),)
+            after = (If(empty, (Report(self.label or show(statement)),)),)
         body = (
             *start,
             *self._loops(statement, rest, update, left, hoist=False),

@@ -15,6 +15,7 @@ class Target:
         name: as in ``gc.compile(target=…)``.
         has_engine: whether contractions go to the hand-tuned engine.
         vector_innermost: whether the innermost loop is a vector loop (a CPU) or a sequential one (a GPU thread).
+        joins_rows: whether statements that touch the same rows become one kernel.
         partial_sums: number of partial sums of a reduction to a scalar.
     """
 
@@ -22,7 +23,8 @@ class Target:
     has_engine: bool
     vector_innermost: bool
     partial_sums: int
+    joins_rows: bool
 
 
-CPU = Target("cpu", has_engine=True, vector_innermost=True, partial_sums=64)
-CUDA = Target("cuda", has_engine=False, vector_innermost=False, partial_sums=256)
+CPU = Target("cpu", has_engine=True, vector_innermost=True, partial_sums=64, joins_rows=True)
+CUDA = Target("cuda", has_engine=False, vector_innermost=False, partial_sums=256, joins_rows=False)

@@ -1,0 +1,190 @@
+"""Tensors whose rows can be computed one after the other in one kernel, while they are in cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import sympy as sp
+
+from graphc.ir.affine import nonnegative
+from graphc.ir.expr import Access, Index, accesses, indices_of
+from graphc.ir.graph import reads
+from graphc.ir.nest import Moment
+from graphc.ir.statement import Statement, rename
+from graphc.ir.tensor import Tensor
+
+__all__ = ["Unit", "at_row", "row_facts", "row_names", "units"]
+
+LARGEST = 12
+"""Tensors of one kernel: more make kernels that no two programs share and that take long to compile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Tensors that are computed together: a recurrence, or (depth > 0) rows along their first `depth` dimensions."""
+
+    names: tuple[str, ...]
+    depth: int = 0
+
+
+def units(
+    groups: Sequence[tuple[str, ...]],
+    definitions: Mapping[str, Sequence[Statement]],
+    tensors: Mapping[str, Tensor],
+    alone: Callable[[Statement], bool],
+    in_place: Mapping[str, str],
+) -> list[Unit]:
+    """Join tensors that touch the same rows, in an order in which every tensor is complete before another unit reads it.
+
+    Args:
+        groups: tensors in a valid order, recurrences together.
+        definitions: statements by tensor.
+        tensors: by name.
+        alone: whether a statement is a job of its own (the contraction engine's).
+        in_place: new values that are written into the array of an input: they come after every other read of that input.
+    """
+    worker = _Joiner(definitions, tensors, in_place)
+    for group in groups:
+        sources = {r for n in group for s in definitions[n] for r in reads(s)}
+        recurs = len(group) > 1 or group[0] in sources
+        worker.add(group, 0 if recurs else row_depth(definitions[group[0]], tensors, alone))
+    return worker.sorted()
+
+
+class _Joiner:
+    """A graph of units that grows by one tensor at a time."""
+
+    def __init__(self, definitions: Mapping[str, Sequence[Statement]], tensors: Mapping[str, Tensor], in_place: Mapping[str, str]) -> None:
+        self.definitions, self.tensors, self.in_place = definitions, tensors, in_place
+        self.reads = {name: {r for s in statements for r in reads(s)} for name, statements in definitions.items()}
+        self.readers: dict[str, set[str]] = {}
+        for name, sources in self.reads.items():
+            for source in sources:
+                self.readers.setdefault(source, set()).add(name)
+        self.made: dict[int, Unit] = {}
+        self.unit_of: dict[str, int] = {}
+        self.order: dict[str, int] = {}
+
+    def add(self, group: tuple[str, ...], depth: int) -> None:
+        number = len(self.unit_of)
+        self.made[number] = Unit(group, depth)
+        self.unit_of |= dict.fromkeys(group, number)
+        self.order |= {n: len(self.order) + k for k, n in enumerate(group)}
+        if not depth:
+            return
+        while True:
+            near = {self.unit_of[n] for n in self._near(self.made[number].names) if n in self.unit_of} - {number}
+            for other in sorted(near, reverse=True):
+                joint = self._joint_depth(self.made[other], self.made[number])
+                if joint and not self._between(other, number) and not self._between(number, other):
+                    break
+            else:
+                return
+            names = (*self.made[other].names, *self.made[number].names)
+            self.made[number] = Unit(tuple(sorted(names, key=self.order.__getitem__)), joint)
+            self.unit_of |= dict.fromkeys(names, number)
+            del self.made[other]
+
+    def _near(self, names: Sequence[str]) -> set[str]:
+        """Tensors that these ones read, and those that read the same."""
+        sources = {r for n in names for r in self.reads[n]}
+        return sources | {n for r in sources if self.tensors[r].shape for n in self.readers[r]}
+
+    def _before(self, number: int) -> set[int]:
+        """Units that must be complete before this one starts."""
+        names = self.made[number].names
+        needed = {r for n in names for r in self.reads[n]}
+        needed |= {r for n in names if n in self.in_place for r in self.readers.get(self.in_place[n], ())}
+        return {self.unit_of[n] for n in needed if n in self.unit_of} - {number}
+
+    def _between(self, first: int, last: int) -> bool:
+        """Whether another unit needs the first one and is needed by the last one."""
+        stack = list(self._before(last) - {first})
+        seen = set(stack)
+        while stack:
+            before = self._before(stack.pop())
+            if first in before:
+                return True
+            stack += before - seen
+            seen |= before
+        return False
+
+    def _joint_depth(self, a: Unit, b: Unit) -> int:
+        """How many leading dimensions two units can share; 0 if nothing is won by joining them."""
+        if not a.depth or len(a.names) + len(b.names) > LARGEST:
+            return 0
+        names = (*a.names, *b.names)
+        shapes = [self.tensors[u.names[0]].shape for u in (a, b)]
+        depth = min(a.depth, b.depth)
+        depth = next((d for d in range(depth) if sp.expand(shapes[0][d] - shapes[1][d]) != 0), depth)
+        members = {*names, *(self.in_place[n] for n in names if n in self.in_place)}
+        touched = [{r for n in u.names for r in (*self.reads[n], n)} for u in (a, b)]
+        common = False
+        for s in (s for n in names for s in self.definitions[n]):
+            for access in accesses(s.value):
+                if isinstance(access, Access) and access.tensor in (members | touched[0] & touched[1]):
+                    along = _common(access.subscripts, s.subscripts)
+                    depth = min(depth, along) if access.tensor in members else depth
+                    common |= access.tensor in touched[0] and access.tensor in touched[1] and along > 0
+        return depth if common else 0
+
+    def sorted(self) -> list[Unit]:
+        """Every unit after those that it needs, otherwise in the order of the tensors."""
+
+        def rank(number: int) -> tuple[bool, int]:
+            names = self.made[number].names
+            return any(n in self.in_place for n in names), min(self.order[n] for n in names)
+
+        waiting = sorted(self.made, key=rank)
+        done: list[int] = []
+        while waiting:
+            ready = next(u for u in waiting if self._before(u) <= set(done))
+            waiting.remove(ready)
+            done.append(ready)
+        return [self.made[u] for u in done]
+
+
+def _common(a: Sequence[sp.Expr], b: Sequence[sp.Expr]) -> int:
+    """Number of leading parts that are equal."""
+    return next((d for d, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+
+
+def row_depth(statements: Sequence[Statement], tensors: Mapping[str, Tensor], alone: Callable[[Statement], bool]) -> int:
+    """Number of leading dimensions along which the statements of one tensor fall into independent rows with a loop left inside."""
+    rank = len(statements[0].subscripts)
+    depth = max(rank - 1, min(rank, 1))
+    for s in statements:
+        if alone(s):
+            return 0
+        plain = next((d for d, x in enumerate(s.subscripts) if not isinstance(x, Index) or x in s.subscripts[:d]), rank)
+        depth = min(depth, plain)
+    return depth
+
+
+def row_names(statements: Sequence[Statement], depth: int, taken: set[str]) -> tuple[Moment, ...]:
+    """Variables of the loops over rows: the indices of the first statement, where nothing else is called so."""
+    inner = {str(r.index) for s in statements for r in s.ranges if r.index not in s.subscripts[:depth]} | taken
+    names: list[Moment] = []
+    for index in statements[0].subscripts[:depth]:
+        name = str(index)
+        while name in inner:
+            name += "_"
+        inner.add(name)
+        names.append(Moment(name))
+    return tuple(names)
+
+
+def at_row(statement: Statement, rows: Sequence[Moment], extents: Sequence[sp.Expr]) -> Statement:
+    """The statement for one row: its leading indices become the variables of loops outside, their ranges conditions."""
+    leading = statement.subscripts[: len(rows)]
+    mapping: dict[sp.Basic, sp.Expr] = dict(zip(leading, rows, strict=True))
+    ranges = [statement.range_of(i) for i in leading if isinstance(i, Index)]
+    moved = rename(replace(statement, ranges=tuple(r for r in statement.ranges if r.index not in mapping)), mapping)
+    facts = row_facts(rows, extents)
+    found = [sp.expand(c.xreplace(mapping)) for c in (*statement.domain, *(c for r in ranges for c in r.constraints()))]
+    return replace(moved, domain=tuple(c for c in dict.fromkeys(found) if indices_of(c) or not nonnegative(c, facts)))
+
+
+def row_facts(rows: Sequence[Moment], extents: Sequence[sp.Expr]) -> tuple[sp.Expr, ...]:
+    return tuple(f for m, e in zip(rows, extents, strict=True) for f in (m, e - 1 - m))
