@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from graphc.ir.expr import Access, Index, accesses, contains, postorder, substitute
+from graphc.ir.expr import Access, accesses, contains, postorder, substitute
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
 
 __all__ = ["distinct_locals", "merged", "read_tensors", "scalarised", "written_tensors"]
@@ -53,7 +53,7 @@ def written_tensors(nodes: Iterable[Node]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(n.tensor for n in _all(nodes) if isinstance(n, Store)))
 
 
-def mapped(nodes: Sequence[Node], mapping: Mapping[sp.Basic, sp.Expr]) -> tuple[Node, ...]:
+def mapped(nodes: Sequence[Node], mapping: dict[sp.Basic, sp.Expr]) -> tuple[Node, ...]:
     """The nodes with parts of their expressions, variables included, replaced."""
     if not mapping:
         return tuple(nodes)
@@ -93,7 +93,8 @@ def _fresh(name: str, taken: set[str]) -> Local:
         count += 1
         text = f"{name}{count}"
     taken.add(text)
-    return Local(text)
+    local: Local = Local(text)
+    return local
 
 
 # ------------------------------------------------------------------------------------------------------------------- loops

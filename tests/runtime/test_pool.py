@@ -118,8 +118,10 @@ def test_idle_members_sleep_and_a_forgotten_team_ends() -> None:
     team = Team(3)
     team.run(start_count, np.zeros(3), np.zeros(3, np.int64), 1)
     threads = [member.thread for member in team._crew.members]
-    time.sleep(0.05)
-    assert all(member.asleep for member in team._crew.members)
+    deadline = time.monotonic() + 10
+    while not all(member.asleep for member in team._crew.members):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     before = time.process_time()
     time.sleep(0.2)
     assert time.process_time() - before < 0.05
