@@ -20,6 +20,10 @@ LARGEST = 12
 """Tensors of one kernel: more make kernels that no two programs share and that take long to compile."""
 
 
+OUTER = 2
+"""Dimensions whose loops become the shared one: enough for all threads, and few divisions."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """Tensors that are computed together: a recurrence, or (depth > 0) rows along their first `depth` dimensions."""
@@ -153,7 +157,7 @@ def _common(a: Sequence[sp.Expr], b: Sequence[sp.Expr]) -> int:
 def row_depth(statements: Sequence[Statement], tensors: Mapping[str, Tensor], alone: Callable[[Statement], bool]) -> int:
     """Number of leading dimensions along which the statements of one tensor fall into independent rows with a loop left inside."""
     rank = len(statements[0].subscripts)
-    depth = max(rank - 1, min(rank, 1))
+    depth = min(max(rank - 1, 1), rank, OUTER)
     for s in statements:
         if alone(s):
             return 0

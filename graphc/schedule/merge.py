@@ -177,8 +177,10 @@ def _joinable(first: For, second: For, same: Mapping[str, str]) -> bool:
 
 
 def _smooth(node: For) -> bool:
-    """Whether the loop has no branches and no gathers, which keep a loop from being a vector loop."""
+    """Whether the loop contains others, or no branches and no gathers, which keep a loop from being a vector loop."""
     inside = list(_all(node.body))
+    if any(isinstance(n, For) for n in inside):
+        return True
     if any(isinstance(n, If | Report) for n in inside):
         return False
     return not any(contains(s, Access) for n in inside for a in _reads(n) for s in a.subscripts)

@@ -1,0 +1,192 @@
+"""Loops with bounds, accumulators and hoisted reads around one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sympy as sp
+
+from graphc.ir.affine import linear
+from graphc.ir.dtypes import dtype_of, is_float, settle
+from graphc.ir.expr import Call, Compare, FloorDiv, Index, Logical, indices_of
+from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
+from graphc.ir.show import statement as show
+from graphc.ir.statement import Statement
+from graphc.ir.tensor import Tensor
+from graphc.schedule.classify import Order, loop_order
+from graphc.schedule.hoist import hoisted
+from graphc.schedule.selection import never_empty, selection
+from graphc.schedule.target import Target
+
+__all__ = ["Bodies", "plus"]
+
+_ZERO = sp.Integer(0)
+
+
+class Bodies:
+    """Makes the loops of statements.
+
+    Attributes:
+        tensors: by name; shared with the scheduler, which adds some.
+        facts: what is ≥ 0 around the statement that is being written.
+        label: the statement as the user knows it, if it is another one.
+    """
+
+    def __init__(self, tensors: dict[str, Tensor], target: Target, accumulate: str | None) -> None:
+        self.tensors, self.target, self.wide = tensors, target, accumulate
+        self.facts: tuple[sp.Expr, ...] = ()
+        self.label = ""
+
+    def inside(self, statement: Statement, adding: bool = True) -> tuple[Node, ...]:
+        """The loops of one statement in a step of a recurrence, whose target has been set to 0, or in a row."""
+        order = loop_order(statement, self.target.vector_innermost)
+        if statement.op not in ("=", "+="):
+            return self.selected(statement, order)
+        if statement.reduced and not order.inner_left:
+            return self.summed(statement, order, adding)
+        if statement.reduced and not statement.scatters:
+            return self.in_place(statement, order, adding)
+        return self.mapped(statement, order, adding)
+
+    def ordered(self, statements: Sequence[Statement]) -> list[Statement]:
+        """Assignments first, then what sets every element."""
+        return sorted(statements, key=lambda s: (s.op == "+=", not self.covers(s)))
+
+    def complete(self, ordered: Sequence[Statement]) -> bool:
+        """Whether the first statement of a tensor sets every element."""
+        first = ordered[0]
+        return self.covers(first) and (len(ordered) == 1 or first.op != "=" or len([s for s in ordered if s.op == "="]) == 1)
+
+    def covers(self, statement: Statement) -> bool:
+        """Whether the statement sets every element of its target."""
+        if (
+            statement.scatters
+            or not all(isinstance(s, Index) for s in statement.subscripts)
+            or len(set(statement.subscripts)) < len(statement.subscripts)
+        ):
+            return False
+        if any(not set(indices_of(d)) & set(statement.reduced) for d in statement.domain):
+            return False
+        shape = self.tensors[statement.target].shape
+        ranges = [statement.range_of(s) for s in statement.subscripts]
+        return all(r.lower == 0 and sp.expand(r.upper - e) == 0 for r, e in zip(ranges, shape, strict=True))
+
+    def mapped(self, statement: Statement, order: Order, adding: bool) -> tuple[Node, ...]:
+        store = Store(statement.target, statement.subscripts, statement.value, adding or statement.scatters)
+        return self.loops(statement, order.indices, (store,), guard=True)
+
+    def in_place(self, statement: Statement, order: Order, adding: bool) -> tuple[Node, ...]:
+        """Reduced loops around a loop along the left side; the row is set to 0 first."""
+        inner = order.indices[-1]
+        left = [i for i in order.indices[:-1] if i in statement.free]
+        rest = [i for i in order.indices if i not in left]
+        body = self.loops(statement, rest, (Store(statement.target, statement.subscripts, statement.value, True),), outer=left)
+        if not adding:
+            r = statement.range_of(inner)
+            body = (For(inner, (r.lower,), (r.upper,), (Store(statement.target, statement.subscripts, _ZERO),)), *body)
+        return self.wrap(statement, left, body)
+
+    def accumulator_type(self, statement: Statement) -> str:
+        dtype = self.tensors[statement.target].dtype
+        return self.wide if self.wide is not None and is_float(dtype) else dtype
+
+    def summed(self, statement: Statement, order: Order, adding: bool) -> tuple[Node, ...]:
+        left = [i for i in order.indices if i in statement.free]
+        rest = [i for i in order.indices if i not in left]
+        total = Local("total")
+        dtype = self.accumulator_type(statement)
+        body = (
+            Assign(total, _ZERO, dtype),
+            *self.summing(statement, rest, total, dtype, left),
+            Store(statement.target, statement.subscripts, total, adding),
+        )
+        return self.wrap(statement, left, body)
+
+    def summing(
+        self, statement: Statement, rest: Sequence[Index], total: Local, dtype: str, outer: Sequence[Index], guard: bool = False
+    ) -> tuple[Node, ...]:
+        """Loops that add to `total`; with several loops every innermost one has a sum of its own, so that rounding errors stay small."""
+        if len(rest) < 2:
+            return self.loops(statement, rest, (Assign(total, plus(total, statement.value), dtype),), outer, guard=guard)
+        row = Local("row")
+        inner = self.loops(statement, rest[-1:], (Assign(row, plus(row, statement.value), dtype),), (*outer, *rest[:-1]))
+        body = (Assign(row, _ZERO, dtype), *inner, Assign(total, plus(total, row), dtype))
+        return self.loops(statement, rest[:-1], body, outer, hoist=False, guard=guard)
+
+    def selected(self, statement: Statement, order: Order) -> tuple[Node, ...]:
+        """Reductions other than sums: an accumulator and the rule how a value enters it."""
+        left = [i for i in order.indices if i in statement.free]
+        rest = [i for i in order.indices if i not in left]
+        own = settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype))
+        start, update, result = selection(statement, own)
+        after: tuple[Node, ...] = ()
+        if statement.op.startswith(("max", "min", "arg")) and statement.domain and not never_empty(statement):
+            empty = Local("empty")
+            start, update = (*start, Assign(empty, sp.true, "bool")), (*update, Assign(empty, sp.false, "bool"))
+            after = (If(empty, (Report(self.label or show(statement)),)),)
+        body = (
+            *start,
+            *self.loops(statement, rest, update, left, hoist=False),
+            *after,
+            Store(statement.target, statement.subscripts, result),
+        )
+        return self.wrap(statement, left, body)
+
+    def wrap(self, statement: Statement, left: Sequence[Index], body: tuple[Node, ...]) -> tuple[Node, ...]:
+        return self.loops(statement, left, body, hoist=False, guard=True)
+
+    def loops(
+        self,
+        statement: Statement,
+        order: Sequence[Index],
+        body: tuple[Node, ...],
+        outer: Sequence[Index] = (),
+        hoist: bool = True,
+        guard: bool = False,
+    ) -> tuple[Node, ...]:
+        """Loops over `order` inside loops over `outer` that exist already.
+
+        Every condition of the domain bounds the innermost loop whose index it contains; `guard` tests those without any.
+        """
+        if hoist and order:
+            body, lets = hoisted(statement, order, body, outer, self.tensors, self.facts)
+        else:
+            lets = ()
+        for position in range(len(order) - 1, -1, -1):
+            index = order[position]
+            known = {*outer, *order[:position]}
+            r = statement.range_of(index)
+            lower, upper = [r.lower], [r.upper]
+            tests: list[sp.Expr] = []
+            for condition in statement.domain:
+                names = set(indices_of(condition))
+                if index in names and names <= known | {index}:
+                    _bound(condition, index, lower, upper, tests)
+            if tests:
+                body = (If(tests[0] if len(tests) == 1 else Logical("and", *tests), body),)
+            body = (For(index, tuple(dict.fromkeys(lower)), tuple(dict.fromkeys(upper)), body),)
+            if lets and position == len(order) - 1:
+                body = (*lets, *body)
+        everywhere = [Compare(">=", c, _ZERO) for c in statement.domain if guard and not indices_of(c)]
+        if everywhere:
+            body = (If(everywhere[0] if len(everywhere) == 1 else Logical("and", *everywhere), body),)
+        return body
+
+
+def plus(total: Local, value: sp.Expr) -> sp.Expr:
+    return Call("plus", total, value)
+
+
+def _bound(condition: sp.Expr, index: Index, lower: list[sp.Expr], upper: list[sp.Expr], tests: list[sp.Expr]) -> None:
+    """Turn ``condition ≥ 0`` into a bound of `index`, or into a test if it is inside a quotient."""
+    form = linear(condition)
+    assert form is not None
+    if any(not a.is_Symbol and index in a.free_symbols for a, _ in form.terms):
+        tests.append(Compare(">=", condition, _ZERO))
+        return
+    factor = form.coefficient(index)
+    rest = sp.expand(condition - factor * index)
+    if factor > 0:
+        lower.append(sp.expand(-FloorDiv(rest, factor)))
+    else:
+        upper.append(sp.expand(FloorDiv(rest, -factor) + 1))

@@ -1,0 +1,24 @@
+"""Work of a statement."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from graphc.ir.expr import Call, postorder
+from graphc.ir.functions import FUNCTIONS
+from graphc.ir.statement import Statement
+
+__all__ = ["cost"]
+
+
+def cost(statement: Statement) -> sp.Expr:
+    """Scalar operations of the whole nest, a box assumed."""
+    operations = 0
+    for node in postorder(statement.value):
+        if isinstance(node, sp.Add | sp.Mul):
+            operations += len(node.args) - 1
+        elif isinstance(node, Call):
+            operations += FUNCTIONS[node.function].cost if node.function in FUNCTIONS else 1
+        elif isinstance(node, sp.Pow):
+            operations += 4
+    return sp.Mul(*(r.extent for r in statement.loops)) * (operations + 1)
