@@ -44,33 +44,36 @@ class _Padder:
         conditions = set(map(sp.expand, statement.domain))
         for position, factor in enumerate(factors):
             covered: set[sp.Expr] = set()
-            dimensions = []
-            for d, (subscript, extent) in enumerate(zip(factor.subscripts, self.tensors[factor.tensor].shape, strict=True)):
-                pair = {sp.expand(subscript), behind(subscript, extent)}
-                if pair & conditions:
-                    covered |= pair & conditions
-                    dimensions.append(d)
+            for subscript, extent in zip(factor.subscripts, self.tensors[factor.tensor].shape, strict=True):
+                covered |= {sp.expand(subscript), behind(subscript, extent)} & conditions
             other = factors[1 - position]
             if covered == conditions and factor.tensor != statement.target and self._inside_without(statement, factor, other):
-                return self._padded(statement, factor, tuple(dimensions))
+                return self._padded(statement, factor)
         return [statement]
+
+    def _facts(self, statement: Statement) -> tuple[sp.Expr, ...]:
+        """What holds in the loops without their domain."""
+        return self.known + tuple(c for r in statement.loops for c in r.constraints())
 
     def _inside_without(self, statement: Statement, factor: Access, other: Access) -> bool:
         """Whether what is left in the statement stays in range when its domain is dropped."""
-        facts = self.known + tuple(c for r in statement.loops for c in r.constraints())
+        facts = self._facts(statement)
         return all(linear(s) is not None for s in factor.subscripts) and all(
             linear(s) is not None and in_range(s, extent, facts)
             for access in (other, Access(statement.target, *statement.subscripts))
             for s, extent in zip(access.subscripts, self.tensors[access.tensor].shape, strict=True)
         )
 
-    def _padded(self, statement: Statement, factor: Access, dimensions: tuple[int, ...]) -> list[Statement]:
-        source = self.tensors[factor.tensor]
+    def _padded(self, statement: Statement, factor: Access) -> list[Statement]:
+        source, facts = self.tensors[factor.tensor], self._facts(statement)
         limits = {r.index: r for r in statement.loops}
         below, shape = [], []
-        for d, (subscript, extent) in enumerate(zip(factor.subscripts, source.shape, strict=True)):
+        for subscript, extent in zip(factor.subscripts, source.shape, strict=True):
+            # A condition on one dimension may have implied another one, so that every dimension is looked at.
             least, most = (
-                (_extreme(subscript, limits, largest) for largest in (False, True)) if d in dimensions else (sp.Integer(0), extent - 1)
+                (sp.Integer(0), extent - 1)
+                if in_range(subscript, extent, facts)
+                else (_extreme(subscript, limits, largest) for largest in (False, True))
             )
             if nonnegative(least):
                 least = sp.Integer(0)

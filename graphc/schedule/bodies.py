@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import sympy as sp
 
-from graphc.ir.affine import linear
+from graphc.ir.affine import linear, nonnegative
 from graphc.ir.dtypes import dtype_of, is_float, settle
-from graphc.ir.expr import Call, Compare, FloorDiv, Index, Logical, indices_of
+from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Logical, accesses, contains, indices_of
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Statement
@@ -100,7 +101,27 @@ class Bodies:
             *self.summing(statement, rest, total, dtype, left),
             Store(statement.target, statement.subscripts, total, adding),
         )
-        return self.wrap(statement, left, body)
+        guarded = replace(statement, domain=(*statement.domain, *self.beyond(statement, left)))
+        return self.wrap(guarded, left, body)
+
+    def beyond(self, statement: Statement, left: Sequence[Index]) -> tuple[sp.Expr, ...]:
+        """What must be ≥ 0 for a write after the sum, beyond what the conditions on the left indices alone imply.
+
+        All conditions together imply it, but where no summed index fulfils them, a sum of nothing would be written outside.
+        """
+        facts = (
+            *self.facts,
+            *(c for i in left for c in statement.range_of(i).constraints()),
+            *(d for d in statement.domain if set(indices_of(d)) <= set(left)),
+        )
+        accessed = [Access(statement.target, *statement.subscripts), *(a for s in statement.subscripts for a in accesses(s))]
+        pairs = [
+            (s, extent)
+            for a in accessed
+            for s, extent in zip(a.subscripts, self.tensors[a.tensor].shape, strict=True)
+            if not contains(s, Access)
+        ]
+        return tuple(sp.expand(c) for s, extent in pairs for c in (s, extent - 1 - s) if not nonnegative(c, facts))
 
     def summing(
         self, statement: Statement, rest: Sequence[Index], total: Local, dtype: str, outer: Sequence[Index], guard: bool = False

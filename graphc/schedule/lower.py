@@ -245,7 +245,12 @@ class _Scheduler:
         final = (
             Assign(total, _ZERO, dtype),
             For(block, (_ZERO,), (blocks,), (Assign(total, total + Access(name, block), dtype),)),
-            Store(statement.target, statement.subscripts, total, adding),
+            *self.bodies.loops(
+                replace(statement, domain=self.bodies.beyond(replace(statement, domain=()), ())),
+                (),
+                (Store(statement.target, statement.subscripts, total, adding),),
+                guard=True,
+            ),
         )
         plan = LoopPlan(f"{statement.target}[()] = sum of {name}", "reduction", ("block",), "", "sum of the partial sums")
         self.steps.append(Nest(Kernel("finish", plan.loop, (statement.target, name), final, None), plan, (name,), statement.target, blocks))
