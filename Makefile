@@ -37,6 +37,7 @@ soak: $(VENV)/.dev  ## random programs against the interpreter until it is inter
 bench: $(VENV)/.examples  ## the numbers of docs/performance.md
 	@$(BIN)/python benchmarks/compile_time.py
 	@$(BIN)/python benchmarks/d1.py
+	@$(BIN)/python benchmarks/random_numbers.py
 
 clean:  ## remove everything that was built, except the virtual environment
 	@rm -rf pictures examples/pictures build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,6 +20,7 @@ from graphc.frontend.boundaries import wrap_around as wrap
 from graphc.frontend.collect import parameters
 from graphc.frontend.declare import dim, dims, index, indices, parameter, tensor, tensors
 from graphc.frontend.functions import function, power, rsqrt, scalar, sqrt, where
+from graphc.frontend.random import normal, uniform
 from graphc.frontend.reductions import all_ as all
 from graphc.frontend.reductions import any_ as any
 from graphc.frontend.reductions import argmax, argmin, logsumexp, mean, prod
@@ -109,6 +110,7 @@ __all__ = [
     "mean",
     "min",
     "minimum",
+    "normal",
     "pad",
     "parameter",
     "parameters",
@@ -132,6 +134,7 @@ __all__ = [
     "tanh",
     "tensor",
     "tensors",
+    "uniform",
     "where",
     "wrap",
 ]

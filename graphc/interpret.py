@@ -41,6 +41,7 @@ from graphc.ir.expr import (
 )
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph
+from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Range, Statement
 
@@ -118,6 +119,11 @@ def _smallest(a: Any, b: Any) -> Any:
     return a if a != a else b if b != b else _pick(_real(a) <= _real(b), a, b)
 
 
+def _drawn(number: Callable[[int], Any]) -> Callable[..., float]:
+    """A random number of a key and indices."""
+    return lambda key, *indices: float(number(functools.reduce(draw, map(int, indices), int(key))))
+
+
 _SCALAR: dict[str, Callable[..., Any]] = {
     "exp": _either(_guarded(math.exp), cmath.exp),
     "expm1": _either(
@@ -140,6 +146,10 @@ _SCALAR: dict[str, Callable[..., Any]] = {
     "difference": lambda a, b: a - b,
     "maximum": _largest,
     "minimum": _smallest,
+    "uniform32": _drawn(uniform32),
+    "uniform64": _drawn(uniform64),
+    "normal32": _drawn(lambda bits: normal32(polar(bits))),
+    "normal64": _drawn(lambda bits: normal64(polar(bits))),
     "hypot": _either(math.hypot, lambda a, b: cmath.sqrt(a * a + b * b)),
     "atan2": _either(
         math.atan2,

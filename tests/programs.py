@@ -424,6 +424,8 @@ class _Writer:
         if choice < 0.93 and scope:
             loop = self.pick(*scope)
             loop.used = True
+            if self.chance(0.3):
+                return f"gc.{self.pick('uniform', 'normal')}({self.pick(3, 5)}, {loop.name})"
             return f"(0.3*{loop.name} - {self.number()})"
         return self.number(-1.5, 1.5) if self.chance(0.7) else "gc.exp(" + self.number(-1, 0.5) + ")"
 

@@ -13,9 +13,10 @@ from graphc.analysis.touches import Touch, touches
 from graphc.errors import DtypeError, Location, NotationError, RangeError
 from graphc.ir.affine import Linear, eliminate, infeasible, linear, quotient_facts, relevant, to_expr
 from graphc.ir.dtypes import is_integer
-from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce, Size, Where, sizes_of
+from graphc.ir.expr import Access, BoundaryAccess, Call, Index, Reduce, Size, Where, accesses, postorder, sizes_of
 from graphc.ir.graph import Check, Graph
-from graphc.ir.show import Order, expression, statement_body
+from graphc.ir.random import RANDOM
+from graphc.ir.show import Order, expression, spoken, statement_body
 from graphc.ir.statement import Range, Statement, behind
 from graphc.ir.tensor import Tensor
 
@@ -123,6 +124,18 @@ def _check_integer(subscript: Access, access: Access | BoundaryAccess, statement
                          fix=f'declare it as integers: gc.tensor("{subscript.tensor}", …, dtype="int64").')
 
 
+def _check_random(statement: Statement, tensors: Mapping[str, Tensor]) -> None:
+    """Keys and indices of random numbers are integers."""
+    calls = [part for part in postorder(statement.value) if isinstance(part, Call) and part.function in RANDOM]
+    for call in calls:
+        roles = ("key", *("index" for _ in call.arguments[1:]))
+        for role, access in ((role, a) for role, argument in zip(roles, call.arguments, strict=True) for a in accesses(argument)):
+            name, dtype = access.tensor, tensors[access.tensor].dtype
+            if not is_integer(dtype):
+                raise DtypeError(f"{name} has dtype {dtype} and gives no {role} of gc.{spoken(call)}.", at=(_marked(statement, access),),
+                                 fix=f'declare it as integers: gc.tensor("{name}", …, dtype="int64").')
+
+
 def _marked(statement: Statement, culprit: sp.Basic | None = None) -> tuple[str, str, Location | None]:
     """The statement for an error message, with carets under a part of it (by default its left side)."""
     part = Access(statement.target, *statement.subscripts) if culprit is None else culprit
@@ -186,6 +199,7 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
     for statement in graph.statements:
         found = [check for touch in touches(statement) for check in _check_touch(touch, statement, tensors, seen, rows)]
         checks.update(dict.fromkeys((*found, *_extrema(statement))))
+        _check_random(statement, tensors)
         if statement.op == "=":
             _check_skips(statement.value, statement)
     for name, statements in definitions.items():

@@ -12,6 +12,7 @@ from graphc.emit.expression import Writer, safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.ir.expr import Access, Size
 from graphc.ir.nest import Contract, Fill, Kernel, KernelRecord, Nest, Step
+from graphc.ir.random import RANDOM
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
 
@@ -253,12 +254,15 @@ def emit_cpu(
     shown = textwrap.fill(", ".join(arguments), 130, subsequent_indent="        ")
     definitions = "\n\n\n".join(emitter.definition(f) for f in emitter.functions.values())
     views = sorted(emitter.used & {"flat", "view"})
-    elementary = sorted(emitter.used - {"checked", "contract", "fill", "flat", "view"})
+    random = sorted(emitter.used & {"draw", *RANDOM})
+    elementary = sorted(emitter.used - {"checked", "contract", "fill", "flat", "view", *random})
     imports = ["import numpy as np", "from numba import njit", ""]
     if "contract" in emitter.used:
         imports.append("from graphc.kernels.contraction import contract")
     if elementary:
         imports.append(f"from graphc.kernels.elementary import {', '.join(elementary)}")
+    if random:
+        imports.append(f"from graphc.kernels.random import {', '.join(random)}")
     blocks = sorted(emitter.used & {"checked", "fill"})
     if blocks:
         imports.append(f"from graphc.kernels.blocks import {', '.join(blocks)}")

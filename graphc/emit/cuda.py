@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +15,7 @@ from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.errors import InternalError, TargetError
 from graphc.ir.expr import Access, Compare, Index, Logical, Size, accesses, contains
 from graphc.ir.nest import Assign, Contract, Fill, For, If, Kernel, KernelRecord, Nest, Node, Report, Step, Store
+from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
 from graphc.ir.show import Order, expression
 from graphc.ir.tensor import Tensor
 
@@ -46,6 +49,10 @@ SPELLING = {
     "difference": "(({0}) - ({1}))",
     "maximum": "np.maximum({0}, {1})",
     "minimum": "np.minimum({0}, {1})",
+    "uniform32": "uniform32({0})",
+    "uniform64": "uniform64({0})",
+    "normal32": "normal32(polar({0}))",
+    "normal64": "normal64(polar({0}))",
 }
 """Every form stays in the type of its arguments; device functions would need a driver even to compile to PTX."""
 
@@ -179,16 +186,30 @@ class _Emitter:
         writer = self._writer(self.orders.get(kernel.comment, Order()))
         walker = Walker(writer, lambda name, low, high: f"for {name} in range({low} + cuda.grid(1), {high}, cuda.gridsize(1)):", refuse)
         lines = list(walker.lines(_guarded(kernel.body), 1))
-        missing = sorted(writer.used - set(SPELLING))
+        missing = sorted(writer.used - {*SPELLING, "draw"})
         if missing:
             raise _refused(kernel.comment, missing[0], f"The function {missing[0]} is")
-        return lines, walker.literals
+        return [*_inner_functions(lines), *lines], walker.literals
 
     def _writer(self, order: Order) -> Writer:
         return Writer(
             lambda n: self.tensors[n].dtype, lambda n: self.size_names.get(n) or self.variables.get(n) or safe(n), lambda text, *_: text,
             order, SPELLING,
         )  # fmt: skip
+
+
+def _inner_functions(lines: Sequence[str]) -> Iterator[str]:
+    """What a kernel needs of `graphc.ir.random`, as functions inside of it: those Numba inlines without asking a driver."""
+    text = "\n".join(lines)
+    for function in (draw, polar, uniform32, uniform64, normal32, normal64):
+        if f"{function.__name__}(" in text:
+            source = inspect.getsource(function)
+            definition = ast.parse(source).body[0]
+            assert isinstance(definition, ast.FunctionDef)
+            yield f"    def {function.__name__}({', '.join(a.arg for a in definition.args.args)}):"
+            end_of_docstring = definition.body[0].end_lineno
+            yield from ("    " + line for line in source.splitlines()[end_of_docstring:])
+            yield ""
 
 
 # ---------------------------------------------------------------------------------------------------------------- parallel

@@ -9,8 +9,9 @@ import sympy as sp
 
 from graphc.errors import InternalError
 from graphc.ir.dtypes import is_float, is_integer, promote
-from graphc.ir.expr import INFINITY, NAN, Access, Call, Compare, FloorDiv, Index, Logical, Modulo, Size, Where
+from graphc.ir.expr import INFINITY, NAN, Access, Call, Compare, FloorDiv, Index, Logical, Modulo, Size, Where, accesses
 from graphc.ir.nest import Local
+from graphc.ir.random import RANDOM
 from graphc.ir.show import Order, split_fraction
 
 __all__ = ["Typed", "Writer"]
@@ -202,11 +203,26 @@ class Writer:
             parts = [self.typed(a, wanted) for a in node.arguments]
             first, second = (self.cast(p, wanted) for p in parts)
             return Typed(f"{first.text} + {second.at(_SUM + 1)}", _SUM, wanted)
+        if node.function in RANDOM:
+            return self._random(node)
         parts = [self.typed(a, wanted) for a in node.arguments]
         if node.function in _INTEGER_CALLS and all(not is_float(p.dtype) for p in parts):
             return Typed(f"{_INTEGER_CALLS[node.function]}({', '.join(p.text for p in parts)})", _ATOM, "int64")
         joint = self._joint(parts, wanted, floating=True)
         return self._elementary(FLOAT_CALLS.get(node.function, node.function), parts, joint)
+
+    def _random(self, node: Call) -> Typed:
+        """A random number: every index draws the bits that are the key of the next one."""
+        bits, *indices = (self._wide_integer(a) for a in node.arguments)
+        for index in indices:
+            bits = f"draw({bits}, {index})"
+        self.used |= {"draw", node.function}
+        return Typed(self.spelling.get(node.function, f"{node.function}({{0}})").format(bits), _ATOM, RANDOM[node.function])
+
+    def _wide_integer(self, node: sp.Basic) -> str:
+        """An integer of 64 bits, also where it is read from a tensor of smaller ones."""
+        narrow = any(self.dtype_of(a.tensor) != "int64" for a in accesses(node))
+        return f"i64({self.integer(node)})" if narrow else self.integer(node)
 
     def _elementary(self, name: str, parts: list[Typed], dtype: str) -> Typed:
         """The call of an elementary function of floats, in the target's spelling."""
@@ -370,6 +386,12 @@ _RESERVED = frozenset(
         "sign",
         "maximum",
         "minimum",
+        "draw",
+        "uniform32",
+        "uniform64",
+        "normal32",
+        "normal64",
+        "polar",
         "math",
         "cuda",
         "grid",

@@ -13,6 +13,7 @@ from graphc.errors import NotationError
 from graphc.frontend.expression import shown
 from graphc.frontend.infer import Inference
 from graphc.frontend.location import here
+from graphc.frontend.random import settled
 from graphc.frontend.recorded import Recorded
 from graphc.frontend.tensor import Contribution, Element, Tensor
 from graphc.ir.expr import Access, BoundaryAccess, accesses, rewrite, undistributing
@@ -163,7 +164,7 @@ def _checked(
 ) -> Graph:
     renamed = _Renaming(names)
     statements = tuple(
-        _statement(s, renamed, found.ranges[t.key, position]) for t in members for position, s in enumerate(t.statements)
+        _statement(s, renamed, found.ranges[t.key, position], found.dtypes[t.key]) for t in members for position, s in enumerate(t.statements)
     )
     graph = Graph(infos, statements, outputs)
     return replace(graph, checks=check_program(graph))
@@ -201,12 +202,12 @@ def _group(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _statement(recorded: Recorded, renamed: _Renaming, ranges: tuple[Range, ...]) -> Statement:
+def _statement(recorded: Recorded, renamed: _Renaming, ranges: tuple[Range, ...], dtype: str) -> Statement:
     return Statement(
         renamed.names[recorded.target],
         tuple(map(renamed, recorded.subscripts)),
         recorded.op,
-        renamed(recorded.value),
+        settled(renamed(recorded.value), dtype),
         ranges,
         recorded.domain,
         tuple(renamed(a) for a, _ in recorded.reads if a.tensor in renamed.names),

@@ -13,6 +13,7 @@ from graphc.frontend.expression import Expr, as_number, combine, merged, real_po
 from graphc.frontend.location import here
 from graphc.ir.expr import Call, Compare, Logical, Reduce, Where, substitute
 from graphc.ir.functions import FUNCTIONS, Function
+from graphc.ir.random import RANDOM
 
 __all__ = ["function", "names", "power", "rsqrt", "scalar", "sqrt", "where"]
 
@@ -148,4 +149,4 @@ def _parameters(python: Any, text: str, what: str) -> list[str]:
 
 def names() -> tuple[str, ...]:
     """Names of the functions of graphc."""
-    return tuple(n for n, row in FUNCTIONS.items() if row.kind != "user")
+    return (*(n for n, row in FUNCTIONS.items() if row.kind != "user"), *RANDOM)

@@ -24,6 +24,7 @@ from graphc.ir.expr import (
     postorder,
 )
 from graphc.ir.functions import FUNCTIONS
+from graphc.ir.random import RANDOM
 
 __all__ = ["DTYPES", "dtype_of", "is_float", "is_integer", "promote"]
 
@@ -59,6 +60,8 @@ def promote(*dtypes: str) -> str:
 
 
 def _of_call(name: str, operands: list[str]) -> str:
+    if name in RANDOM:
+        return RANDOM[name]
     kind = FUNCTIONS[name].kind if name in FUNCTIONS else "float"
     joint = promote(*operands)
     if kind == "integer":

@@ -27,7 +27,7 @@ from graphc.ir.expr import (
     contains,
     indices_of,
 )
-from graphc.ir.show import Order, conditions, number, split_fraction
+from graphc.ir.show import Order, conditions, number, split_fraction, spoken
 from graphc.ir.statement import Range, Statement
 
 __all__ = ["expression_latex", "name_latex", "statement_latex"]
@@ -157,7 +157,7 @@ class _Writer:
         arguments = [self.show(a)[0] for a in node.arguments]
         if node.function in _ENCLOSED:
             return _ENCLOSED[node.function] % arguments[0], _ATOM
-        head = _FUNCTIONS.get(node.function) or rf"\operatorname{{{_escaped(node.function)}}}"
+        head = _FUNCTIONS.get(node.function) or rf"\operatorname{{{_escaped(spoken(node))}}}"
         return rf"{head}\left({', '.join(arguments)}\right)", _ATOM
 
     def cases(self, node: Where) -> str:

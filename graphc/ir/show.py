@@ -25,9 +25,10 @@ from graphc.ir.expr import (
     accesses,
     indices_of,
 )
+from graphc.ir.random import RANDOM
 from graphc.ir.statement import Statement
 
-__all__ = ["Order", "expression", "number", "split_fraction", "statement", "statement_body"]
+__all__ = ["Order", "expression", "number", "split_fraction", "spoken", "statement", "statement_body"]
 
 _SUM, _QUOTIENT, _PRODUCT, _UNARY, _POWER, _ATOM = 10, 19, 20, 25, 30, 40
 """How strongly operators bind; // and % stand in parentheses wherever a factor or a sign is next to them."""
@@ -40,6 +41,11 @@ def number(value: sp.Expr) -> str:
     if isinstance(value, sp.Rational):
         return f"{int(value.p)}/{int(value.q)}"
     return repr(float(value))
+
+
+def spoken(call: Call) -> str:
+    """The name of a function as the user writes it, whatever type a random number has."""
+    return call.function.removesuffix("32").removesuffix("64") if call.function in RANDOM else call.function
 
 
 @lru_cache(maxsize=100_000)
@@ -188,7 +194,7 @@ def _show(node: sp.Basic, order: Order) -> tuple[str, int]:
         case BoundaryAccess():
             return _boundary(node, order), _ATOM
         case Call():
-            return f"{node.function}({', '.join(_show(a, order)[0] for a in node.arguments)})", _ATOM
+            return f"{spoken(node)}({', '.join(_show(a, order)[0] for a in node.arguments)})", _ATOM
         case Where():
             return f"where({', '.join(_show(a, order)[0] for a in node.args)})", _ATOM
         case Reduce():

@@ -204,6 +204,18 @@ class Lane:
         kind = self._with_element(ir.FloatType() if self.element.width == 32 else ir.DoubleType())
         return Lane(self.builder, self.builder.bitcast(self.value, kind))
 
+    def resized(self, bits: int, signed: bool = False) -> Lane:
+        """An integer of another width: cut, or extended by zeros (by its sign if `signed`)."""
+        kind, wider = self._with_element(ir.IntType(bits)), self.builder.sext if signed else self.builder.zext
+        if bits == self.element.width:
+            return self
+        return Lane(self.builder, (wider if bits > self.element.width else self.builder.trunc)(self.value, kind))
+
+    def rounded(self, form: Format) -> Lane:
+        """The float next to a signed integer."""
+        kind = self._with_element(ir.FloatType() if form is SINGLE else ir.DoubleType())
+        return Lane(self.builder, self.builder.sitofp(self.value, kind))
+
     def intrinsic(self, name: str, *others: Lane | float) -> Lane:
         """Call LLVM's `llvm.<name>`, overloaded on this lane's type."""
         operands = [self.value, *(o.value if isinstance(o, Lane) else self.constant(o).value for o in others)]

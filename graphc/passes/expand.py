@@ -19,7 +19,7 @@ def expand_functions(graph: Graph) -> Graph:
     """``relu(x)`` → ``maximum(x, 0)``, ``gelu(x)`` → ``x*(1 + erf(x/√2))/2``, the user's functions → their bodies."""
 
     def rule(part: sp.Basic) -> sp.Basic | None:
-        if isinstance(part, Call) and FUNCTIONS[part.function].expansion is not None:
+        if isinstance(part, Call) and part.function in FUNCTIONS and FUNCTIONS[part.function].expansion is not None:
             return rewrite(build(lambda: expand_call(part)), rule)
         return None
 

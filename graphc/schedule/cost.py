@@ -6,6 +6,7 @@ import sympy as sp
 
 from graphc.ir.expr import Call, postorder
 from graphc.ir.functions import FUNCTIONS
+from graphc.ir.random import RANDOM
 from graphc.ir.statement import Statement
 
 __all__ = ["cost"]
@@ -18,7 +19,8 @@ def cost(statement: Statement) -> sp.Expr:
         if isinstance(node, sp.Add | sp.Mul):
             operations += len(node.args) - 1
         elif isinstance(node, Call):
-            operations += FUNCTIONS[node.function].cost if node.function in FUNCTIONS else 1
+            row = FUNCTIONS.get(node.function)
+            operations += row.cost if row else 60 * (len(node.arguments) - 1) if node.function in RANDOM else 1
         elif isinstance(node, sp.Pow):
             operations += 4
     return sp.Mul(*(r.extent for r in statement.loops)) * (operations + 1)
