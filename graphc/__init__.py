@@ -34,6 +34,7 @@ from graphc.program import Program
 from graphc.summary import Summary, summary
 from graphc.text import latex, loops
 from graphc.transforms import hvp, jvp
+from graphc.verify import Verification, verify
 
 _register()
 
@@ -71,6 +72,7 @@ __all__ = [
     "Summary",
     "TargetError",
     "Tensor",
+    "Verification",
     "abs",
     "all",
     "any",
@@ -135,6 +137,7 @@ __all__ = [
     "tensor",
     "tensors",
     "uniform",
+    "verify",
     "where",
     "wrap",
 ]

@@ -11,10 +11,12 @@ import numpy as np
 from graphc.compile import compile_program, derived
 from graphc.errors import ArgumentError, DifferentiationError, DtypeError, GradientError, NotationError
 from graphc.frontend.collect import collect, export
+from graphc.frontend.expression import IndexVariable
 from graphc.frontend.location import here
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.unindexed import shown
 from graphc.ir.dtypes import is_float
+from graphc.ir.expr import Index
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression
 from graphc.passes.prune import prune
@@ -133,6 +135,17 @@ def check_grad(output: Tensor, wrt: Any, *, step: float = 1e-4, tolerance: float
         raise GradientError(message,
                             fix="if the point lies on a kink, move it; correct a hand-written derivative; otherwise report the program.")
     return worst
+
+
+def with_seed(output: Tensor) -> tuple[Tensor, Tensor | None]:
+    """A scalar whose derivative is the output's: ``Σ seed·output`` and the seed, or the output itself."""
+    shape = output.shape
+    if not shape:
+        return output, None
+    seed, total = Tensor(f"{output.name}.seed", shape, output.dtype), Tensor(output.name, ())
+    indices = tuple(IndexVariable(Index(f"i{d}")) for d in range(len(shape)))
+    total[()] += output[indices] * seed[indices]
+    return total, seed
 
 
 def _integers(program: Program) -> set[str]:

@@ -13,7 +13,7 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Range, Statement
 
-__all__ = ["interpret", "size_value"]
+__all__ = ["NUMBERS", "Arithmetic", "Machine", "interpret", "size_value"]
 
 Environment = dict[str, Any]
 """Values of indices by name; sizes are constants."""
@@ -211,6 +211,31 @@ Code = Callable[[Environment], Any]
 """An expression as a Python function of the values of indices."""
 
 
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """What the scalars are: Python numbers, unless somebody evaluates a graph in others (`graphc.exact`).
+
+    Attributes:
+        constant: a number of an expression as a scalar.
+        functions: scalar functions by name; the others are evaluated by their expansions.
+        add, multiply: of any number of scalars.
+        quotient, power: of two scalars.
+        compare: operators of comparisons.
+        combine: a reduction by name, of terms and their positions.
+        stored: a value as an element of a tensor of a dtype.
+    """
+
+    constant: Callable[[sp.Basic], Any]
+    functions: Mapping[str, Callable[..., Any]]
+    add: Callable[..., Any]
+    multiply: Callable[..., Any]
+    quotient: Callable[[Any, Any], Any]
+    power: Callable[[Any, Any], Any]
+    compare: Mapping[str, Callable[[Any, Any], bool]]
+    combine: Callable[[str, list[Any], list[int], Statement], Any]
+    stored: Callable[[str, Any], Any]
+
+
 @dataclass
 class _Loops:
     """A statement with its expressions turned into functions and its bounds into numbers."""
@@ -230,11 +255,13 @@ class _Loops:
 
 
 @dataclass
-class _Machine:
+class Machine:
+    """A graph with its arrays; elements that are known are kept."""
+
     graph: Graph
     sizes: dict[sp.Basic, int]
     arrays: dict[str, np.ndarray[Any, Any]]
-    complex_step: bool = False
+    arithmetic: Arithmetic
     active: set[tuple[str, tuple[int, ...]]] = field(default_factory=set)
     scatters: dict[int, dict[tuple[int, ...], Any]] = field(default_factory=dict)
 
@@ -291,10 +318,10 @@ class _Machine:
     def _computed(self, name: str, where: tuple[int, ...]) -> Any:
         """The element's value; outside of the shape only if a statement assigns it (the first row of a recurrence)."""
         total: Any = 0
-        initial = False
+        add, initial = self.arithmetic.add, False
         for loops in self.definitions[name]:
             if loops.statement.scatters:
-                total += self._scattered(loops).get(where, 0)
+                total = add(total, self._scattered(loops).get(where, 0))
                 continue
             for environment in self._matching(loops, where):
                 initial = True
@@ -302,23 +329,14 @@ class _Machine:
                     continue
                 try:
                     if loops.statement.op == "=":
-                        total += loops.value(environment)
+                        total = add(total, loops.value(environment))
                     else:
-                        total += _reduced(loops.op, loops.value, loops.reduced, loops.domain, environment, loops.statement)
+                        total = add(total, self.reduced(loops.op, loops.value, loops.reduced, loops.domain, environment, loops.statement))
                 except _Dropped:
                     continue
         if not initial:
             self._bounds(name, where)
-        return self._stored(name, total)
-
-    def _stored(self, name: str, value: Any) -> Any:
-        dtype = self.tensors[name].dtype
-        if self.complex_step and is_float(dtype):
-            return complex(value)
-        if dtype == "float64":
-            return float(value)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(value).astype(dtype).item()
+        return self.arithmetic.stored(self.tensors[name].dtype, total)
 
     def _matching(self, loops: _Loops, where: tuple[int, ...]) -> Iterator[Environment]:
         """Values of the free indices with which the left side is `where`."""
@@ -343,9 +361,25 @@ class _Machine:
                         continue
                     where = tuple(int(_real(s(environment))) for s in loops.subscripts)
                     self._bounds(loops.statement.target, where)
-                    sums[where] = sums.get(where, 0) + value
+                    sums[where] = self.arithmetic.add(sums.get(where, 0), value)
             self.scatters[key] = sums
         return self.scatters[key]
+
+    def reduced(
+        self, op: str, body: Code, spans: dict[str, range], domain: list[Code], environment: Environment, statement: Statement
+    ) -> Any:
+        terms, positions = [], []
+        for point in _points(spans, environment):
+            if all(test(point) >= 0 for test in domain):
+                try:
+                    terms.append(body(point))
+                except _Dropped:
+                    continue
+                position = 0
+                for index, span in spans.items():
+                    position = position * len(span) + point[index] - span.start
+                positions.append(position)
+        return self.arithmetic.combine(op, terms, positions, statement)
 
 
 def _points(spans: dict[str, range], environment: Environment) -> Iterator[Environment]:
@@ -356,25 +390,10 @@ def _points(spans: dict[str, range], environment: Environment) -> Iterator[Envir
         yield point
 
 
-def _reduced(op: str, body: Code, spans: dict[str, range], domain: list[Code], environment: Environment, statement: Statement) -> Any:
-    terms, positions = [], []
-    for point in _points(spans, environment):
-        if all(test(point) >= 0 for test in domain):
-            try:
-                terms.append(body(point))
-            except _Dropped:
-                continue
-            position = 0
-            for index, span in spans.items():
-                position = position * len(span) + point[index] - span.start
-            positions.append(position)
-    return _combine(op, terms, positions, statement)
-
-
 class _Coder:
     """Turns the expressions of a statement into functions."""
 
-    def __init__(self, machine: _Machine, statement: Statement) -> None:
+    def __init__(self, machine: Machine, statement: Statement) -> None:
         self.machine, self.statement = machine, statement
         self.codes: dict[sp.Basic, Code] = {}
 
@@ -385,7 +404,7 @@ class _Coder:
 
     def _code(self, node: sp.Basic) -> Code:
         if isinstance(node, sp.Integer | sp.Number) or node in (INFINITY, NAN, sp.true, sp.false):
-            value = _constant(node)
+            value = self.machine.arithmetic.constant(node)
             return lambda env: value
         if node in self.machine.sizes:
             size = self.machine.sizes[node]
@@ -400,7 +419,7 @@ class _Coder:
         if isinstance(node, Reduce):
             body, domain = self.code(node.body), [self.code(d) for d in node.domain]
             spans = {i.name: self.machine._span(self.statement.range_of(i)) for i in node.indices}
-            return lambda env: _reduced(node.op, body, spans, domain, env, self.statement)
+            return lambda env: self.machine.reduced(node.op, body, spans, domain, env, self.statement)
         if isinstance(node, Access):
             return self._access(node)
         return self._operation(node)
@@ -474,10 +493,11 @@ class _Coder:
         if isinstance(node, sp.Mul):
             below = [self.code(f.base) for f in node.args if isinstance(f, sp.Pow) and f.exp == -1]
             above = [self.code(f) for f in node.args if not (isinstance(f, sp.Pow) and f.exp == -1)]
-            return lambda env: functools.reduce(_quotient, (b(env) for b in below), math.prod([a(env) for a in above]))
-        if isinstance(node, Call) and node.function not in _SCALAR:
+            multiply, quotient = self.machine.arithmetic.multiply, self.machine.arithmetic.quotient
+            return lambda env: functools.reduce(quotient, (b(env) for b in below), multiply(*[a(env) for a in above]))
+        if isinstance(node, Call) and node.function not in self.machine.arithmetic.functions:
             return self._expanded(node)
-        apply = _operator(node)
+        apply = _operator(node, self.machine.arithmetic)
         return lambda env: apply(*[p(env) for p in parts])
 
     def _expanded(self, node: Call) -> Code:
@@ -527,19 +547,19 @@ def _constant(node: sp.Basic) -> Any:
     return int(node) if isinstance(node, sp.Integer) else float(node)
 
 
-def _operator(node: sp.Basic) -> Callable[..., Any]:
+def _operator(node: sp.Basic, arithmetic: Arithmetic) -> Callable[..., Any]:
     if isinstance(node, sp.Add):
-        return lambda *values: sum(values[1:], values[0])
+        return arithmetic.add
     if isinstance(node, sp.Pow):
-        return _power
+        return arithmetic.power
     if isinstance(node, Compare):
-        return _COMPARE[node.op]
+        return arithmetic.compare[node.op]
     if isinstance(node, FloorDiv):
         return operator.floordiv
     if isinstance(node, Modulo):
         return operator.mod
     if isinstance(node, Call):
-        return _SCALAR[node.function]
+        return arithmetic.functions[node.function]
     raise InternalError(f"The interpreter does not know {type(node).__name__}.")
 
 
@@ -582,8 +602,30 @@ def _logsumexp(terms: list[Any]) -> Any:
     return top + (cmath.log(total) if isinstance(total, complex) else math.log(total))
 
 
+def _stored(dtype: str, value: Any) -> Any:
+    if dtype == "float64":
+        return float(value)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(_real(value)).astype(dtype).item()
+
+
+def _stored_complex(dtype: str, value: Any) -> Any:
+    return complex(value) if is_float(dtype) else _stored(dtype, value)
+
+
+NUMBERS = Arithmetic(
+    _constant, _SCALAR, lambda *values: sum(values[1:], values[0]), lambda *values: math.prod(values), _quotient, _power, _COMPARE,
+    _combine, _stored,
+)
+"""Python's floats, rounded to the dtype when they are stored."""
+
+COMPLEX = replace(NUMBERS, stored=_stored_complex)
+"""The same with float tensors kept complex."""
+
+
 def interpret(
-    graph: Graph, arrays: Mapping[str, Any], sizes: Mapping[sp.Basic, int], complex_step: bool = False
+    graph: Graph, arrays: Mapping[str, Any], sizes: Mapping[sp.Basic, int], complex_step: bool = False,
+    arithmetic: Arithmetic | None = None,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Evaluate the outputs of a graph element by element.
 
@@ -592,6 +634,7 @@ def interpret(
         arrays: one array per input, of the graph's shape for these sizes.
         sizes: the value of every size symbol.
         complex_step: keep float tensors complex, for derivatives by the complex step (Squire and Trapp, SIAM Review 40, 1998).
+        arithmetic: of other scalars than Python numbers; arrays then have the dtype object.
 
     Returns:
         One array per output name.
@@ -599,13 +642,15 @@ def interpret(
     Raises:
         ArgumentError: a read lies outside of its tensor, or an extremum is over an empty range.
     """
-    machine = _Machine(graph, dict(sizes), {n: np.asarray(a) for n, a in arrays.items() if n in graph.by_name()}, complex_step)
+    known = graph.by_name()
+    given = {n: np.asarray(a) for n, a in arrays.items() if n in known}
+    machine = Machine(graph, dict(sizes), given, arithmetic or (COMPLEX if complex_step else NUMBERS))
     results = {}
     for name in graph.order():
         if name in machine.arrays:
             continue
         shape, dtype = machine.shapes[name], machine.tensors[name].dtype
-        array = np.empty(shape, complex if complex_step and is_float(dtype) else dtype)
+        array = np.empty(shape, object if arithmetic else complex if complex_step and is_float(dtype) else dtype)
         for where in np.ndindex(*shape):
             try:
                 array[where] = machine.element(name, where)

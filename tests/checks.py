@@ -16,7 +16,7 @@ import numpy as np
 import graphc as gc
 from graphc.compile import AFTER_GRADIENT, BEFORE_GRADIENT, optimised
 from graphc.frontend.collect import collect
-from graphc.interpret import _Machine, _points, interpret
+from graphc.interpret import Machine, _points, interpret
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import undistributed
 from graphc.ir.graph import Graph
@@ -72,7 +72,7 @@ def lowered(graph: Graph, program: RandomProgram) -> Graph:
 
     result = undistributed(run)
     sizes = program.size_values()
-    machine = _Machine(result, sizes, {n: a for n, a in program.arrays.items() if n in result.by_name()})
+    machine = Machine(result, sizes, {n: a for n, a in program.arrays.items() if n in result.by_name()})
     for name, found in machine.definitions.items():
         for loops in found:
             for point in _points({**loops.free, **loops.reduced}, {}):

@@ -164,7 +164,9 @@ def _checked(
 ) -> Graph:
     renamed = _Renaming(names)
     statements = tuple(
-        _statement(s, renamed, found.ranges[t.key, position], found.dtypes[t.key]) for t in members for position, s in enumerate(t.statements)
+        _statement(s, renamed, found.ranges[t.key, position], found.dtypes[t.key])
+        for t in members
+        for position, s in enumerate(t.statements)
     )
     graph = Graph(infos, statements, outputs)
     return replace(graph, checks=check_program(graph))
