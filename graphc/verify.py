@@ -32,6 +32,9 @@ __all__ = ["Verification", "verify"]
 
 Sizes = dict[sp.Basic, int]
 
+AGREED, ROUNDED = DIGITS - 20, 11
+"""Digits to which equal values agree; where the program contains constants rounded to 15 digits, no more than the second number."""
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -46,6 +49,7 @@ class Verification:
         elements: gradient elements that were compared.
         proved: those among them whose two formulas were proved equal for all values.
         pieces: smooth pieces (outcomes of all conditions, extrema and roundings) that were visited.
+        digits: to which the others agree at random points; fewer where the program contains rounded constants.
     """
 
     output: str
@@ -56,6 +60,7 @@ class Verification:
     elements: int
     proved: int
     pieces: int
+    digits: int
 
     def __bool__(self) -> bool:
         return True
@@ -68,7 +73,7 @@ class Verification:
             f"The gradient of {self.output} with respect to {', '.join(self.wrt)} is the derivative of the expanded program.",
             f"  sizes     {covered}{f': {spans}' if spans else ''}",
             f"  elements  {self.elements} compared: {self.proved} proved equal as formulas"
-            + (f", {self.elements - self.proved} equal to {DIGITS - 20} digits at random points" if self.proved < self.elements else ""),
+            + (f", {self.elements - self.proved} equal to {self.digits} digits at random points" if self.proved < self.elements else ""),
         ]
         if self.refused:
             sizes, reason = self.refused[0]
@@ -91,8 +96,9 @@ def verify(output: Tensor, wrt: Any, *, largest: int = 4, budget: int = 20_000) 
 
     The program is expanded at sizes 1 … `largest` into one formula per element of its inputs, without any of graphc's rewriting;
     SymPy differentiates that, and every element of the derived gradient is compared with it: as formulas where a normal form decides,
-    else to 30 digits at random points. Conditions, extrema and kinks are taken on several sides and on the kink itself, where the
-    documented value counts. Integer inputs get fixed values inside of what they are subscripts of.
+    else to 30 digits at random points (11 if the program contains rounded constants). Conditions, extrema and kinks are taken on
+    several sides and on the kink itself, where the documented value counts. Integer inputs get fixed values inside of what they are
+    subscripts of.
 
     Args:
         output: a float tensor; one that is no scalar is multiplied by a seed of symbols.
@@ -141,15 +147,17 @@ def _symbols(graphs: Sequence[Graph]) -> list[Size]:
 
 
 def _combinations(graphs: Sequence[Graph], largest: int, budget: int) -> Iterator[Sizes]:
-    """Sizes that fit into the budget: near the diagonal of 2s first, so that every size takes every value."""
-    symbols = _symbols(graphs)
-    found = [dict(zip(symbols, values, strict=True)) for values in itertools.product(range(1, largest + 1), repeat=min(len(symbols), 7))] \
-        if len(symbols) <= 7 else [{**dict.fromkeys(symbols, 2), s: v} for s in symbols for v in range(1, largest + 1)]
-    costs = {k: sum(_cost(s, sizes) for g in graphs for s in g.statements) for k, sizes in enumerate(found)}
-    spent = 0
-    for k in sorted(costs, key=lambda k: (sum(v != 2 for v in found[k].values()), costs[k])):
-        spent += costs[k]
-        if spent <= budget:
+    """Sizes that fit into the budget: all, or those that differ from 2 in one place first, so that every size takes every value."""
+    symbols, values = _symbols(graphs), range(1, largest + 1)
+    if largest ** len(symbols) <= MANY:
+        found = [dict(zip(symbols, chosen, strict=True)) for chosen in itertools.product(values, repeat=len(symbols))]
+    else:
+        found = [{**dict.fromkeys(symbols, min(2, largest)), s: v} for s in symbols for v in values]
+        found = [s for k, s in enumerate(found) if s not in found[:k]] + [dict.fromkeys(symbols, v) for v in values if v != 2]
+    costs = [sum(_cost(s, sizes) for g in graphs for s in g.statements) for sizes in found]
+    for k in sorted(range(len(found)), key=lambda k: (sum(v != 2 for v in found[k].values()), costs[k])):
+        if costs[k] <= budget:
+            budget -= costs[k]
             yield found[k]
 
 
@@ -178,9 +186,10 @@ def _whole_numbers(graph: Graph, sizes: Sizes) -> dict[str, np.ndarray[Any, Any]
     for tensor in graph.tensors:
         if tensor.is_input and not is_float(tensor.dtype):
             shape, limit = _shape(tensor, sizes), 2 if tensor.dtype == "bool" else limits.get(tensor.name, 4)
-            if limit == 0 and math.prod(shape):
+            if limit == 0 and 0 not in shape:
                 raise ArgumentError(f"{tensor.name} would be a subscript of a tensor without elements.")
-            values = (5 * np.arange(math.prod(shape)) ** 2 + 3 * np.arange(math.prod(shape)) + 1) // 2 % max(limit, 1)
+            count = np.arange(int(np.prod(shape)))
+            values = (5 * count**2 + 3 * count + 1) // 2 % max(limit, 1)
             arrays[tensor.name] = values.reshape(shape).astype(tensor.dtype)
     return arrays
 
@@ -192,6 +201,9 @@ def _elements(tensor: TensorInfo, sizes: Sizes) -> np.ndarray[Any, Any]:
         array[where] = Access(tensor.name, *where)
     return array
 
+
+MANY = 256
+"""Combinations of sizes beyond which only lines through the middle are covered."""
 
 DRAWS = ("any", "any", "small", "any", "positive", "small", "fraction", "positive", "fraction")
 """Where the elements of one point come from: small numbers hit ties and kinks, positive ones the domains of log and sqrt."""
@@ -220,6 +232,7 @@ class _Check:
     pieces: set[Any] = field(default_factory=set)
     elements: int = 0
     proved: int = 0
+    rounded: bool = False
 
     def report(self, largest: int) -> Verification:
         symbols = _symbols((self.forward, self.backward))
@@ -230,6 +243,7 @@ class _Check:
         return Verification(
             self.output, tuple(self.names), tuple(map(_named, self.sizes)), largest ** len(symbols),
             tuple((_named(s), r) for s, r in self.refused), self.elements, self.proved, len(self.pieces),
+            ROUNDED if self.rounded else AGREED,
         )
 
     def at(self, sizes: Sizes) -> None:
@@ -285,6 +299,7 @@ class _Check:
             point.value(node)
         pieces = tuple(exact.decisions)
         derived = interpret(self.backward, arrays, sizes, arithmetic=arithmetic)
+        self.rounded |= exact.rounded
         for (name, where), right in zip(wanted, expected, strict=True):
             left = scalar(derived[self.names[name]][where])
             if not _equal(point, left, right, exact.rounded):
@@ -299,7 +314,7 @@ class _Check:
         if left == right:
             return True
         try:
-            return self.normaliser.left > 0 and self.normaliser.zero(left - right)
+            return self.normaliser.zero(left - right)
         except TooLarge:
             return False
 
@@ -326,10 +341,10 @@ def _comparison(op: str, exact: Exact) -> Any:
 
 
 def _equal(point: Point, left: sp.Expr, right: sp.Expr, rounded: bool) -> bool:
-    """Whether two scalars agree to 30 digits; to 11 where the program itself contains rounded constants."""
+    """Whether two scalars agree, relative to 1 or the correct one."""
     want = point.value(right)
     try:
-        return bool(abs(point.value(left) - want) <= 10.0 ** (-11 if rounded else 20 - DIGITS) * max(1, abs(want)))
+        return bool(abs(point.value(left) - want) <= 10.0 ** -(ROUNDED if rounded else AGREED) * max(1, abs(want)))
     except Undefined:
         return False
 

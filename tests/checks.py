@@ -16,7 +16,7 @@ import numpy as np
 import graphc as gc
 from graphc.compile import AFTER_GRADIENT, BEFORE_GRADIENT, optimised
 from graphc.frontend.collect import collect
-from graphc.interpret import Machine, _points, interpret
+from graphc.interpret import NUMBERS, Machine, _points, interpret
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import undistributed
 from graphc.ir.graph import Graph
@@ -72,7 +72,7 @@ def lowered(graph: Graph, program: RandomProgram) -> Graph:
 
     result = undistributed(run)
     sizes = program.size_values()
-    machine = Machine(result, sizes, {n: a for n, a in program.arrays.items() if n in result.by_name()})
+    machine = Machine(result, sizes, {n: a for n, a in program.arrays.items() if n in result.by_name()}, NUMBERS)
     for name, found in machine.definitions.items():
         for loops in found:
             for point in _points({**loops.free, **loops.reduced}, {}):
@@ -355,6 +355,12 @@ def check_cpu(case: Case) -> None:
             raise Mismatch(f"{name}: cpu gives\n{got[name]}\ninstead of\n{exact[name]}")
 
 
+def check_exactly(case: Case) -> None:
+    """The derived gradient is the derivative of the program written out element by element, at sizes of its own."""
+    if case.wrt:
+        gc.verify(case.names["L"], [case.names[n] for n in case.wrt], budget=1500)
+
+
 CHECKS: dict[str, Callable[[Case], None]] = {
     "values": check_values,
     "gradient": check_gradient,
@@ -363,9 +369,10 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "jvp": check_jvp,
     "hvp": check_hvp,
     "cpu": check_cpu,
+    "verify": check_exactly,
 }
-QUICK = tuple(kind for kind in CHECKS if kind != "cpu")
-"""Everything that does not wait for Numba."""
+QUICK = tuple(kind for kind in CHECKS if kind not in ("cpu", "verify"))
+"""Everything that takes milliseconds: no waiting for Numba or SymPy."""
 
 
 def check(program: RandomProgram, kinds: Sequence[str] = QUICK) -> None:

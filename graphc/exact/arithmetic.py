@@ -20,7 +20,8 @@ from graphc.ir.statement import Statement
 __all__ = ["Exact", "scalar"]
 
 _NAMED = {
-    math.sqrt(0.5): sp.sqrt(sp.Rational(1, 2)), 2 / math.sqrt(math.pi): 2 / sp.sqrt(sp.pi), 1 / math.sqrt(2 * math.pi): 1 / sp.sqrt(2 * sp.pi),
+    math.sqrt(0.5): sp.sqrt(sp.Rational(1, 2)), 2 / math.sqrt(math.pi): 2 / sp.sqrt(sp.pi),
+    1 / math.sqrt(2 * math.pi): 1 / sp.sqrt(2 * sp.pi),
 }
 """Constants that the expressions of graphc contain as rounded numbers."""
 
@@ -180,17 +181,11 @@ class Exact:
         def call(x: Any) -> Any:
             if isinstance(x, int) or _infinite(x):
                 return x
-            value = int(self._near(x)) if self._near(x) is not None else int(function(self.point.value(x)))
-            self.decisions.append(value)
-            return value
+            whole = self.point.integer(x, function)
+            self.decisions.append(whole)
+            return whole
 
         return call
-
-    def _near(self, x: Any) -> Any:
-        """The integer that a scalar is, None if it is none."""
-        value = self.point.value(x)
-        whole = round(value)
-        return whole if self.point.sign(value - whole) == 0 else None
 
     def _larger(self, a: Any, b: Any, sign: int) -> Any:
         order = sign * self.order(a, b)

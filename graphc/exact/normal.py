@@ -39,6 +39,9 @@ class Quotient:
         return frozenset(self.numerator.items()), frozenset(self.denominator.items())
 
 
+Terms = tuple[Quotient, ...]
+"""A sum of quotients whose denominators have different factors: brought to one denominator only where that is needed."""
+
 _ONE: Polynomial = {(): Fraction(1)}
 
 
@@ -46,16 +49,17 @@ class Normaliser:
     """Turns scalars into quotients; what has been seen is kept.
 
     Args:
-        budget: products of terms that may be computed in all.
+        budget: products of terms that may be computed in all; a tenth of it for one scalar.
     """
 
-    def __init__(self, budget: int = 1_000_000) -> None:
-        self.left = budget
+    def __init__(self, budget: int = 80_000) -> None:
+        self._left, self._share = budget, budget // 10
+        self._stop = 0
         self._generators: dict[Any, int] = {}
         self._reductions: dict[int, tuple[int, Quotient]] = {}
         """Generators with g^n = quotient: roots and sines."""
         self._logarithms: dict[int, Quotient] = {}
-        self._known: dict[sp.Basic, Quotient] = {}
+        self._known: dict[sp.Basic, Terms] = {}
 
     def zero(self, scalar: sp.Expr) -> bool:
         """Whether a scalar is proved to be 0 for all values of its symbols.
@@ -68,10 +72,12 @@ class Normaliser:
         Raises:
             TooLarge: the budget is used up.
         """
-        return not self._reduced(self.of(scalar)).numerator
+        self._stop = max(self._left - self._share, 0)
+        terms = [self._reduced(term) for term in self.of(scalar)]
+        return not any(term.numerator for term in terms) or (len(terms) > 1 and not self._reduced(self.whole(terms)).numerator)
 
     # ------------------------------------------------------------------------------------------------ expressions
-    def of(self, scalar: sp.Basic) -> Quotient:
+    def of(self, scalar: sp.Basic) -> Terms:
         stack = [scalar]
         while stack:
             node = stack[-1]
@@ -84,35 +90,50 @@ class Normaliser:
             stack.pop()
         return self._known[scalar]
 
-    def _of(self, node: sp.Basic, parts: list[Quotient]) -> Quotient:
+    def _of(self, node: sp.Basic, parts: list[Terms]) -> Terms:
         if isinstance(node, sp.Rational):
-            return _number(Fraction(int(node.p), int(node.q)))
+            return (_number(Fraction(int(node.p), int(node.q))),)
         if isinstance(node, sp.Add):
-            return self.sum(parts)
+            return self._sums([term for part in parts for term in part])
         if isinstance(node, sp.Mul):
-            return self.product(parts)
+            return self._distributed(parts)
+        if isinstance(node, sp.Pow) and isinstance(node.exp, sp.Integer) and 0 < node.exp < 8:
+            return self._distributed([parts[0]] * int(node.exp))
+        wholes = [self.whole(part) for part in parts]
         if isinstance(node, sp.Pow) and isinstance(node.exp, sp.Rational):
-            return self.power(parts[0], Fraction(int(node.exp.p), int(node.exp.q)))
+            return (self.power(wholes[0], Fraction(int(node.exp.p), int(node.exp.q))),)
         if isinstance(node, sp.Pow):
-            return self.exponential(self.product([parts[1], self.logarithm(parts[0])]))
-        if isinstance(node, Call):
-            return self._call(node.function, parts)
-        return self._generator(node)
+            return (self.exponential(self.product([wholes[1], self.logarithm(wholes[0])])),)
+        return (self._call(node.function, wholes) if isinstance(node, Call) else self._generator(node),)
+
+    def _sums(self, terms: Iterable[Quotient]) -> Terms:
+        """Terms whose denominators have equal factors are added."""
+        groups: dict[frozenset[Key], list[Quotient]] = {}
+        for term in terms:
+            groups.setdefault(frozenset(term.denominator), []).append(term)
+        found = [self.whole(group) for group in groups.values()]
+        return tuple(term for term in found if term.numerator) or (_number(0),)
+
+    def _distributed(self, parts: list[Terms]) -> Terms:
+        made: Terms = (_number(1),)
+        for part in parts:
+            made = self._sums([self.product([a, b]) for a in made for b in part])
+        return made
 
     def _call(self, name: str, parts: list[Quotient]) -> Quotient:
         x, one = parts[0], _number(1)
         if name in ("exp", "expm1"):
             e = self.exponential(x)
-            return e if name == "exp" else self.sum([e, _number(-1)])
+            return e if name == "exp" else self.whole([e, _number(-1)])
         if name in ("log", "log1p", "softplus"):
-            inner = x if name == "log" else self.sum([one, self.exponential(x) if name == "softplus" else x])
+            inner = x if name == "log" else self.whole([one, self.exponential(x) if name == "softplus" else x])
             return self.logarithm(inner)
         if name in ("sigmoid", "tanh"):
             e = self.exponential(x if name == "sigmoid" else self.product([_number(2), x]))
-            top = e if name == "sigmoid" else self.sum([e, _number(-1)])
-            return self.product([top, self.power(self.sum([e, one]), Fraction(-1))])
+            top = e if name == "sigmoid" else self.whole([e, _number(-1)])
+            return self.product([top, self.power(self.whole([e, one]), Fraction(-1))])
         if name == "hypot":
-            return self.power(self.sum([self.product([p, p]) for p in parts]), Fraction(1, 2))
+            return self.power(self.whole([self.product([p, p]) for p in parts]), Fraction(1, 2))
         if name == "tan":
             return self.product([self._call("sin", parts), self.power(self._call("cos", parts), Fraction(-1))])
         if name == "stop_gradient":
@@ -120,7 +141,7 @@ class Normaliser:
         found = self._generator((name, *(p.key() for p in parts)))
         if name == "sin":
             cosine = self._call("cos", parts)
-            square = self.sum([one, self.product([_number(-1), cosine, cosine])])
+            square = self.whole([one, self.product([_number(-1), cosine, cosine])])
             self._reductions[next(iter(found.numerator))[0][0]] = (2, square)
         return found
 
@@ -148,8 +169,11 @@ class Normaliser:
         return found
 
     # ------------------------------------------------------------------------------------------------- arithmetic
-    def sum(self, parts: Iterable[Quotient]) -> Quotient:
+    def whole(self, parts: Iterable[Quotient]) -> Quotient:
+        """The sum as one quotient."""
         parts = list(parts)
+        if len(parts) == 1:
+            return parts[0]
         common: dict[Key, int] = {}
         for part in parts:
             for factor, power in part.denominator.items():
@@ -208,8 +232,8 @@ class Normaliser:
         return _power_of(generator, exponent.numerator)
 
     def _times(self, a: Polynomial, b: Polynomial) -> Polynomial:
-        self.left -= len(a) * len(b)
-        if self.left < 0:
+        self._left -= len(a) * len(b)
+        if self._left <= self._stop:
             raise TooLarge
         total: Polynomial = {}
         for m, c in a.items():
@@ -234,7 +258,7 @@ class Normaliser:
                 replaced.append(self.product([Quotient({rest: c}), self.power(square, Fraction(p // degree))]))
             if not replaced:
                 return x
-            x = self.product([self.sum([Quotient(plain), *replaced]), Quotient(_ONE, x.denominator)])
+            x = self.product([self.whole([Quotient(plain), *replaced]), Quotient(_ONE, x.denominator)])
         return x
 
 

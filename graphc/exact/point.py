@@ -100,7 +100,18 @@ class Point:
         if isinstance(node, float) and math.isinf(node):
             return 1 if node > 0 else -1
         value = self.value(node)
-        return 0 if abs(value) < _CONTEXT.mpf(10) ** (-DIGITS + 10) else 1 if value > 0 else -1
+        return 0 if self.vanishes(value) else 1 if value > 0 else -1
+
+    def integer(self, node: Any, function: Callable[[Any], int]) -> int:
+        """A scalar rounded by `function`, unless it is an integer up to rounding."""
+        value = self.value(node)
+        nearest = int(_CONTEXT.nint(value))
+        return nearest if self.vanishes(value - nearest) else int(function(value))
+
+    @staticmethod
+    def vanishes(value: Any) -> bool:
+        """Whether a value is no larger than rounding."""
+        return bool(abs(value) < _CONTEXT.mpf(10) ** (-DIGITS + 10))
 
 
 def _number(node: Any) -> Any:

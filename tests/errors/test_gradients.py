@@ -133,3 +133,23 @@ def test_check_of_a_defined_tensor(rejects):
 
 def test_check_accepts_lists_and_both_float_types():
     assert gc.check_grad(L, [X, W, Z], X=x.astype("float32"), W=[1.0, 2.0], Z=z) < 1e-6
+
+
+def test_verified_gradient_is_wrong(rejects):
+    wrong = gc.function("wrong", lambda x: x**2, grad=lambda x, y: 3 * x)
+    B, V = gc.tensor("B"), gc.tensor("V", D)
+    B[()] += wrong(V[j]) * V[j]
+    with rejects(gc.GradientError, call=True):
+        gc.verify(B, V)
+
+
+def test_verify_a_defined_tensor(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        gc.verify(L, Y)
+
+
+def test_verify_a_large_program(rejects):
+    V, B = gc.tensor("V", 100_000), gc.tensor("B")
+    B[()] += V[j] ** 2
+    with rejects(gc.ArgumentError, call=True):
+        gc.verify(B, V)
