@@ -19,6 +19,7 @@ from graphc.exact.normal import Normaliser, TooLarge
 from graphc.exact.point import DIGITS, Point, Undefined
 from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor
+from graphc.frontend.unindexed import shown
 from graphc.gradient import grad, with_seed
 from graphc.interpret import Arithmetic, interpret, size_value
 from graphc.ir.dtypes import is_float
@@ -123,6 +124,11 @@ def verify(output: Tensor, wrt: Any, *, largest: int = 4, budget: int = 20_000) 
       elements  10 compared: 10 proved equal as formulas
     """
     tensors = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
+    for tensor in (output, *tensors):
+        if not isinstance(tensor, Tensor):
+            raise ArgumentError(f"gc.verify takes tensors, not {shown(tensor)}.", fix="pass the tensors themselves: gc.verify(L, [W, b]).")
+    if not isinstance(largest, int) or not isinstance(budget, int) or largest < 1 or budget < 1:
+        raise ArgumentError("largest and budget of gc.verify are positive numbers.", fix="leave them out for 4 and 20000.")
     scalar_output, seed = with_seed(output)
     gradients = grad(output, tensors, seed=seed)
     for tensor in tensors:

@@ -1,0 +1,61 @@
+"""Statements that touch the same rows are one kernel, and mean what they meant."""
+
+import numpy as np
+import pytest
+
+import graphc as gc
+
+N, D = gc.dims("N D")
+i, j = gc.indices("i j")
+
+
+def agree(outputs, **arrays):
+    """Results of the target cpu, after comparison with the interpreter."""
+    got, want = (gc.compile(outputs, target=t)(**{k: v.copy() for k, v in arrays.items()}) for t in ("cpu", "interpret"))
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+    return got
+
+
+@pytest.mark.parametrize("rows, columns", [(1, 1), (3, 5), (7, 65), (0, 4)])
+def test_cross_entropy_with_gradient(rows, columns):
+    x, label, total = gc.tensor("X", N, D), gc.tensor("label", N, dtype="int64"), gc.tensor("L")
+    total[()] += gc.logsumexp(x[i, j], over=j) - x[i, label[i]]
+    random = np.random.default_rng(rows)
+    agree(
+        [total, gc.grad(total, x)], X=random.normal(size=(rows, columns)).astype("float32"), label=random.integers(0, columns, rows)
+    )
+
+
+def test_softmax_and_its_gradient_are_one_kernel():
+    x, g, y = gc.tensor("X", N, D), gc.tensor("G", N, D), gc.tensor("Y")
+    y[i, j] = gc.exp(x[i, j]) / gc.sum(gc.exp(x[i, k := gc.index("k", D)]), over=k)
+    program = gc.compile([y, gc.grad(y, x, seed=g)])
+    assert [record.plan.kind for record in program.kernels] == ["rows"]
+    random = np.random.default_rng(0)
+    agree([y, gc.grad(y, x, seed=g)], X=random.normal(size=(5, 17)).astype("float32"), G=random.normal(size=(5, 17)).astype("float32"))
+
+
+def test_equal_shapes_are_one_loop_over_all_elements():
+    w, v, g = (gc.tensor(n, N, D) for n in "WVG")
+    velocity, new = gc.tensor("velocity"), gc.tensor("new")
+    velocity[i, j] = 0.9 * v[i, j] + g[i, j]
+    new[i, j] = w[i, j] - 0.1 * velocity[i, j]
+    program = gc.compile(new)
+    assert len(program.kernels) == 1
+    assert "velocity[e]" not in program.source, "a tensor that nobody else reads stays in a variable"
+    random = np.random.default_rng(1)
+    agree([new, velocity], **{n: random.normal(size=(3, 6)).astype("float32") for n in "WVG"})
+
+
+def test_a_sum_over_nothing_is_not_written_outside():
+    """Found by random programs: ``x.grad[-2] += 0`` corrupted the memory in front of the array."""
+    x, w, y, total = gc.tensor("x", 3), gc.tensor("w", N), gc.tensor("T"), gc.tensor("L")
+    y[i] += gc.skip(x)[0 - 2] * w[i]
+    total[()] += y[i]
+    program = gc.compile([total, gc.grad(total, x)])
+    lines = program.source.splitlines()
+    for k, line in enumerate(lines):
+        if "x_grad[-2] +=" in line:
+            assert "if -2 >= 0" in lines[k - 1]
+    agree([total, gc.grad(total, x)], x=np.ones(3, "float32"), w=np.ones(4, "float32"))
