@@ -1,5 +1,6 @@
 """graphc: tensor programs written as loops over indices — declare, see, compile."""
 
+from graphc.batching import vmap
 from graphc.compile import compile_program as compile
 from graphc.draw import Drawing, draw
 from graphc.errors import (
@@ -138,6 +139,7 @@ __all__ = [
     "tensors",
     "uniform",
     "verify",
+    "vmap",
     "where",
     "wrap",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.compile import compile_program, derived
 from graphc.errors import ArgumentError, DifferentiationError, DtypeError, GradientError, NotationError
-from graphc.frontend.collect import collect, export
+from graphc.frontend.collect import collect, current, export
 from graphc.frontend.expression import IndexVariable
 from graphc.frontend.location import here
 from graphc.frontend.tensor import Tensor
@@ -55,6 +55,7 @@ def grad(output: Tensor, wrt: Any, seed: Tensor | None = None, strict: bool = Fa
         if not isinstance(tensor, Tensor):
             raise NotationError(f"gc.grad takes tensors, not {shown(tensor)}.", at=((text, shown(tensor), here()),),
                                 fix="pass the tensors themselves, without subscripts: gc.grad(L, [W, b]).")
+    tensors = current([output], tensors)
     program = collect([output, *tensors, *([seed] if seed is not None else [])], "grad")
     graph = program.graph
     names = [program.name_of(t) for t in tensors]

@@ -33,7 +33,7 @@ LAYERS: dict[str, set[str]] = {
 """What a layer sees beside itself; "" is the public API. Members of one row of the house never see each other."""
 
 DOORS = {
-    "", "arrays", "cli", "compile", "draw", "export", "gradient", "layout", "notebook", "program", "signature", "summary", "targets", "text",
+    "", "arrays", "batching", "cli", "compile", "draw", "export", "gradient", "layout", "notebook", "program", "requests", "signature", "summary", "targets", "text",
     "transforms",
     "verify",
 }  # fmt: skip

@@ -94,3 +94,100 @@ class TestHvp:
         other = random.normal(size=(2, 3))
         second = values(gc.hvp(net["L"], {net["A"]: w}), **DATA, w=other)[net["A"]]
         assert np.isclose((first * other).sum(), (second * CHANGE["dA"]).sum(), rtol=1e-12)
+
+
+def one_by_one(outputs, batched, **arrays):
+    """The outputs for every value of the first dimension of the arrays named in `batched`."""
+    function = gc.compile(outputs, target="interpret", precision="float64")
+    runs = [function(**{n: a[row] if n in batched else a for n, a in arrays.items()}) for row in range(len(arrays[batched[0]]))]
+    return [np.stack(results) for results in zip(*runs, strict=True)]
+
+
+class TestVmap:
+    def test_loops_of_a_batched_program(self, golden):
+        net = layer()
+        golden(gc.loops(gc.vmap(net["L"], {net["X"]: gc.dim("B")})))
+
+    @pytest.mark.parametrize("names", ["X", "A", "Xc", "XAc"])
+    def test_is_the_loop(self, names):
+        net = layer()
+        outputs = [net["L"], net["Y"], *gc.grad(net["L"], [net["A"], net["c"]])]
+        batched = gc.vmap(outputs, {net[n]: 3 for n in names})
+        given = {n: random.normal(size=(3, *a.shape)) if n in names else a for n, a in DATA.items()}
+        for got, want in zip(values(batched, **given), one_by_one(outputs, names, **given), strict=True):
+            assert np.allclose(got, want, rtol=1e-12)
+
+    @pytest.mark.parametrize("target", ["interpret", "cpu"])
+    def test_whole_language(self, target):
+        """Boundary views, reductions, gathers, scatters, conditions and recurrences."""
+        x, k0, tok = gc.tensor("x", 6), gc.tensor("k0", 3), gc.tensor("tok", 4, dtype="int64")
+        r, (g, h, w, u) = gc.index("r", 3), gc.tensors("g h w u")
+        a = gc.tensor("a", 6)
+        a[i] = gc.max(gc.pad(x, 0.5)[i + r - 1] * k0[r], over=r)
+        g[j] = x[tok[j]] * 2
+        S = gc.tensor("S", 6)
+        S[tok[j]] += g[j] * k0[0]
+        h[t] = gc.tanh(h[t - 1] * k0[1] + x[t])
+        h[-1] = k0[2]
+        w[i] = gc.where((i > 1) & (x[i] > 0), gc.log(x[i]), gc.sum(gc.where(j < i, a[j], 0), over=j))
+        u[()] += gc.logsumexp(x[i] + h[j], over=(i, j))
+        outputs, names = [a, g, S, h, w, u], ("x", "k0", "tok")
+        given = {"x": random.normal(size=(2, 6)), "k0": random.normal(size=(2, 3)), "tok": random.integers(0, 6, (2, 4))}
+        for chosen in (names, ("x",), ("tok",), ("k0", "tok")):
+            arrays = {n: v if n in chosen else v[0] for n, v in given.items()}
+            batched = gc.vmap(outputs, {{"x": x, "k0": k0, "tok": tok}[n]: 2 for n in chosen})
+            found = gc.compile(batched, target=target, precision="float64")(**arrays)
+            for got, want in zip(found, one_by_one(outputs, chosen, **arrays), strict=True):
+                assert np.allclose(got, want, rtol=1e-12)
+
+    def test_of_an_index(self):
+        x, y = gc.tensor("x", 4), gc.tensor("y")
+        y[i] = x[i] ** 2
+        assert [repr(gc.vmap(y, {x: n})) for n in (gc.index("n", 5), gc.index("n"), gc.dim("M") - 1, 2)] == [
+            "y(5, 4)", "y(N, 4)", "y(M - 1, 4)", "y(2, 4)"]
+        assert str(gc.loops(gc.vmap(y, {x: gc.index("i", 5)}))) == "for i2,i:  y[i2,i] = x[i2,i]**2"
+
+    def test_names_and_structure_are_kept(self):
+        net = layer()
+        made = gc.vmap({"loss": net["L"]}, {net["X"]: 2})
+        assert made["loss"].name == "L"
+        program = gc.compile(made, target="interpret", precision="float64", inputs=[net["X"], net["A"]])
+        assert program(DATA["X"][None].repeat(2, 0), DATA["A"], c=DATA["c"])["loss"].shape == (2,)
+
+    def test_what_does_not_depend_is_repeated(self):
+        net = layer()
+        made = gc.vmap([net["A"], net["L"]], {net["X"]: 2})
+        found = values(made[0], A=DATA["A"])
+        assert (found == DATA["A"][None].repeat(2, 0)).all()
+
+    def test_another_tensor_in_the_place_of_an_input(self):
+        net = layer()
+        Z = gc.tensor("Z", 5, N, D)
+        made = gc.vmap(net["L"], {net["X"]: Z})
+        given = random.normal(size=(5, 4, 2))
+        want = one_by_one([net["L"]], "X", **DATA | {"X": given})[0]
+        assert np.allclose(values(made, A=DATA["A"], c=DATA["c"], Z=given), want, rtol=1e-12)
+
+    def test_twice(self):
+        net = layer()
+        twice = gc.vmap(gc.vmap(net["L"], {net["X"]: 3}), {net["X"]: 2, net["c"]: 2})
+        given = {"X": random.normal(size=(2, 3, 4, 2)), "A": DATA["A"], "c": random.normal(size=(2, 3))}
+        found = values(twice, **given)
+        want = [one_by_one([net["L"]], "X", X=given["X"][n], A=given["A"], c=given["c"][n])[0] for n in range(2)]
+        assert np.allclose(found, want, rtol=1e-12)
+
+    def test_derivatives_of_a_batched_program(self):
+        """The original input stands for the batched one."""
+        net, total = layer(), gc.tensor("total")
+        losses = gc.vmap(net["L"], {net["X"]: 3})
+        total[()] += losses[k] * (k + 1)
+        given = DATA | {"X": random.normal(size=(3, 4, 2))}
+        dX, dA = values(gc.grad(total, [net["X"], net["A"]]), **given)
+        wantX, wantA = one_by_one(gc.grad(net["L"], [net["X"], net["A"]]), "X", **given)
+        weights = np.arange(1, 4)
+        assert np.allclose(dX, wantX * weights[:, None, None], rtol=1e-12)
+        assert np.allclose(dA, np.tensordot(weights, wantA, 1), rtol=1e-12)
+        V = gc.tensor("V", 3, N, D)
+        v = random.normal(size=(3, 4, 2))
+        assert np.isclose(values(gc.jvp(total, {net["X"]: V}), **given, V=v), (dX * v).sum(), rtol=1e-12)
+        gc.check_grad(total, [net["A"]], **given)

@@ -21,7 +21,7 @@ from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 
-__all__ = ["Program", "collect", "export", "parameters", "shape_and_dtype"]
+__all__ = ["Program", "collect", "current", "export", "parameters", "shape_and_dtype"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,9 @@ class Program:
     handles: dict[str, Tensor]
 
     def name_of(self, tensor: Tensor) -> str:
-        """The name of a tensor in the graph ("" if the graph does not contain it)."""
-        return next((name for name, handle in self.handles.items() if handle is tensor), "")
+        """The name in the graph of a tensor, or of what `graphc.vmap` made of it ("" if the graph contains neither)."""
+        same = next((name for name, handle in self.handles.items() if handle is tensor), "")
+        return same or next((name for name, handle in self.handles.items() if _descends(handle, tensor)), "")
 
 
 def _sources(tensor: Tensor) -> list[Tensor]:
@@ -55,6 +56,18 @@ def _reachable(outputs: Iterable[Tensor]) -> list[Tensor]:
                 stack.append((tensor, True))
                 stack.extend((source, False) for source in reversed(_sources(tensor)) if source not in entered)
     return list(done)
+
+
+def current(outputs: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors, or what the outputs read in the place of inputs to which `gc.vmap` gave a dimension."""
+    members = dict.fromkeys(_reachable(outputs))
+    return [tensor if tensor in members else next((m for m in members if _descends(m, tensor)), tensor) for tensor in tensors]
+
+
+def _descends(tensor: Tensor | None, ancestor: Tensor) -> bool:
+    while tensor is not None and tensor is not ancestor:
+        tensor = tensor.batched_from
+    return tensor is ancestor
 
 
 def shape_and_dtype(tensor: Tensor) -> tuple[tuple[sp.Expr, ...], str]:

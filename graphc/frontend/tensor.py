@@ -99,6 +99,7 @@ class Tensor(Unindexed):
         self.statements: list[Recorded] = []
         self.frozen_by = ""
         self.inferred: tuple[int, tuple[sp.Expr, ...], str] | None = None
+        self.batched_from: Tensor | None = None
         self._rank: int | None = None if shape is None else len(shape)
         self._first_use: tuple[str, str, Location | None] = ("", "", None)
         self._open: list[Contribution] = []

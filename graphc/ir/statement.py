@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import count
 
 import sympy as sp
 
 from graphc.errors import Location
-from graphc.ir.expr import Access, Index, Reduce, contains, indices_of, postorder, substitute
+from graphc.ir.expr import Access, Index, Reduce, accesses, contains, indices_of, postorder, substitute
 
-__all__ = ["Range", "Statement", "behind", "plain_ranges", "rename", "zeros"]
+__all__ = ["Range", "Statement", "behind", "fresh_indices", "plain_ranges", "rename", "zeros"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,19 @@ class Statement:
 def plain_ranges(shape: tuple[sp.Expr, ...]) -> tuple[Range, ...]:
     """One index per dimension, over all of it."""
     return tuple(Range(Index("ijklmnpq"[d] if d < 8 else f"i{d}"), sp.Integer(0), extent) for d, extent in enumerate(shape))
+
+
+def fresh_indices(statement: Statement, wanted: Sequence[str]) -> tuple[Index, ...]:
+    """Indices that the statement does not have: the wanted names, with a number behind those that are taken."""
+    parts = (statement.value, *statement.subscripts, *statement.domain)
+    used = {str(r.index) for r in statement.ranges} | {str(s) for part in parts for s in part.free_symbols}
+    used |= {a.tensor for part in parts for a in accesses(part)}
+    found = []
+    for name in wanted:
+        fresh = next(n for k in count(1) if (n := name if k == 1 else f"{name}{k}") not in used)
+        used.add(fresh)
+        found.append(Index(fresh))
+    return tuple(found)
 
 
 def zeros(target: str, shape: tuple[sp.Expr, ...], origin: tuple[str, ...] = ()) -> Statement:

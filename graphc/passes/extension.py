@@ -11,7 +11,7 @@ from graphc.ir.graph import Graph, fresh_name, reads
 from graphc.ir.statement import Statement, zeros
 from graphc.ir.tensor import Tensor
 
-__all__ = ["Extension", "between"]
+__all__ = ["Extension", "below", "between"]
 
 
 @dataclass
@@ -42,13 +42,17 @@ class Extension:
 
 def between(graph: Graph, sources: Iterable[str], sinks: Iterable[str]) -> set[str]:
     """Names of the tensors that depend on `sources` and that `sinks` depend on, both included."""
+    definitions = graph.definitions()
+    return below(graph, sources) & _closure(sinks, lambda n: (r for s in definitions[n] for r in reads(s)))
+
+
+def below(graph: Graph, sources: Iterable[str]) -> set[str]:
+    """Names of the tensors that depend on `sources`, these included."""
     users: dict[str, list[str]] = {}
     for s in graph.statements:
         for name in reads(s):
             users.setdefault(name, []).append(s.target)
-    definitions = graph.definitions()
-    below = _closure(sources, lambda n: users.get(n, ()))
-    return below & _closure(sinks, lambda n: (r for s in definitions[n] for r in reads(s)))
+    return _closure(sources, lambda n: users.get(n, ()))
 
 
 def _closure(start: Iterable[str], neighbours: Callable[[str], Iterable[str]]) -> set[str]:

@@ -73,3 +73,33 @@ def test_hvp_along_another_shape(rejects):
 def test_hvp_without_a_dict(rejects):
     with rejects(gc.NotationError):
         gc.hvp(L, W)
+
+
+def test_vmap_of_a_defined_tensor(rejects):
+    with rejects(gc.NotationError):
+        gc.vmap(L, {Y: 3})
+
+
+def test_vmap_without_an_extent(rejects):
+    with rejects(gc.NotationError):
+        gc.vmap(L, {W: 2.5})
+
+
+def test_vmap_of_an_index_that_begins_elsewhere(rejects):
+    with rejects(gc.NotationError):
+        gc.vmap(L, {W: gc.index("b", 1, 8)})
+
+
+def test_vmap_of_two_extents(rejects):
+    with rejects(gc.ShapeError):
+        gc.vmap(L, {W: 3, X: N})
+
+
+def test_vmap_of_a_tensor_that_does_not_fit(rejects):
+    with rejects(gc.ShapeError):
+        gc.vmap(L, {W: Z})
+
+
+def test_vmap_without_a_dict(rejects):
+    with rejects(gc.NotationError):
+        gc.vmap(L, W)

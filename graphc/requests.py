@@ -1,0 +1,78 @@
+"""What transforms are asked for: the structure of their arguments, and the refusals that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from graphc.errors import DifferentiationError, DtypeError, GraphcError, NotationError
+from graphc.frontend.collect import collect, shape_and_dtype
+from graphc.frontend.location import here
+from graphc.frontend.tensor import Tensor
+from graphc.frontend.unindexed import shown
+from graphc.ir.dtypes import is_float
+from graphc.ir.show import expression
+
+__all__ = ["check_changes", "check_floats", "check_scalar", "check_tensors", "listed", "pairs", "refusal", "structure"]
+
+
+def listed(value: Any) -> str:
+    """What was passed, as an error message writes it."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{shown(k)}: {shown(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(shown, value)) + "]"
+    return shown(value)
+
+
+def refusal(kind: type[GraphcError], what: str, text: str, culprit: Any, fix: str) -> GraphcError:
+    return kind(what, at=((text, culprit if isinstance(culprit, str) else shown(culprit), here()),), fix=fix)
+
+
+def structure(outputs: Any, verb: str, text: str) -> tuple[list[Any], Callable[[Sequence[Tensor]], Any]]:
+    """The tensors of a tensor, list, tuple or dict, and the function that puts as many others into its place."""
+    if isinstance(outputs, Mapping):
+        keys = list(outputs)
+        return list(outputs.values()), lambda made: dict(zip(keys, made, strict=True))
+    if isinstance(outputs, list | tuple):
+        return list(outputs), list
+    return [outputs], lambda made: made[0]
+
+
+def pairs(given: Any, verb: str, form: str, text: str) -> tuple[list[Any], list[Any]]:
+    if not isinstance(given, Mapping) or not given:
+        raise refusal(NotationError, f"gc.{verb} takes a dict from tensors, not {listed(given)}.", text, listed(given),
+                       f"write gc.{verb}(…, {form}) with a tensor X of the program.")
+    return list(given), list(given.values())
+
+
+def check_tensors(tensors: Sequence[Any], verb: str, text: str) -> None:
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise refusal(NotationError, f"gc.{verb} takes tensors, not {shown(tensor)}.", text, tensor,
+                           "pass the tensors themselves, without subscripts.")
+
+
+def check_scalar(output: Tensor, verb: str, text: str) -> None:
+    if shape_and_dtype(output)[0]:
+        raise refusal(DifferentiationError, f"{output.name} is not a scalar; gc.{verb} is about second derivatives of a scalar.", text,
+                       output, "sum it to a scalar first.")
+
+
+def check_floats(tensors: Sequence[Tensor], text: str) -> None:
+    for tensor in tensors:
+        dtype = shape_and_dtype(tensor)[1]
+        if not is_float(dtype):
+            raise refusal(DtypeError, f"{tensor.name} has dtype {dtype}; integer tensors are never differentiated.", text, tensor,
+                           "differentiate float tensors with respect to float tensors only.")
+
+
+def check_changes(tensors: Sequence[Tensor], keys: Sequence[Tensor], changes: Sequence[Tensor], verb: str, text: str) -> None:
+    collect([*tensors, *keys, *changes], verb)
+    check_floats([*tensors, *keys, *changes], text)
+    for key, change in zip(keys, changes, strict=True):
+        wanted, given = (shape_and_dtype(t)[0] for t in (key, change))
+        if wanted != given:
+            shapes = [f"({', '.join(map(expression, shape))})" for shape in (given, wanted)]
+            raise refusal(DifferentiationError, f"The change {change.name} of {key.name} has shape {shapes[0]}, but {key.name} has shape "
+                           f"{shapes[1]}.", text, f"{key.name}: {change.name}", f"declare it with the extents of {key.name}.")
