@@ -16,6 +16,7 @@ from graphc.errors import (
     ShapeError,
     TargetError,
 )
+from graphc.explain import Explanation, explain
 from graphc.frontend.boundaries import clamp, pad, reflect, skip
 from graphc.frontend.boundaries import wrap_around as wrap
 from graphc.frontend.collect import parameters
@@ -61,6 +62,7 @@ __all__ = [
     "CompileError",
     "DifferentiationError",
     "Drawing",
+    "Explanation",
     "DtypeError",
     "GradientError",
     "GraphcError",
@@ -92,6 +94,7 @@ __all__ = [
     "elu",
     "erf",
     "exp",
+    "explain",
     "expm1",
     "floor",
     "function",

@@ -16,6 +16,7 @@ import typer
 from graphc.compile import compile_program
 from graphc.draw import draw as draw_tensors
 from graphc.errors import ArgumentError, GraphcError, InternalError, Location
+from graphc.explain import explain as explanation
 from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor
 from graphc.gradient import grad as gradient
@@ -79,6 +80,16 @@ def grad(where: Where, wrt: Wrt = "", latex: Latex = False) -> None:
     tensors = _tensors(where)
     tensors += _gradients(tensors, wrt)
     typer.echo(formulas(*tensors) if latex else statements(*tensors))
+
+
+@app.command()
+def explain(where: Where, wrt: Wrt = "", latex: Latex = False) -> None:
+    """Print how each derived or rewritten line came about; with --wrt, also the lines of the gradient."""
+    tensors = _tensors(where)
+    if wrt:
+        tensors += _gradients(tensors, wrt)
+    told = explanation(*tensors)
+    typer.echo(told.latex() if latex else told)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphc.errors import ArgumentError
+from graphc.explain import derivations
 from graphc.frontend.collect import Program, collect
 from graphc.frontend.tensor import Tensor
 from graphc.ir.dtypes import is_float
@@ -105,7 +106,7 @@ def draw(*tensors: Any, values: Mapping[str, Any] | None = None, style: str = "l
         forward = _forward(program.graph)
         return Drawing(dot(scene(forward, notes=_notes(program, forward, values))))
     compact = style == "compact" or (style == "lecture" and len(program.graph.statements) > _LONG)
-    return Drawing(dot(scene(program.graph, compact)))
+    return Drawing(dot(scene(program.graph, compact, told=derivations(program))))
 
 
 def _forward(graph: Graph) -> Graph:

@@ -66,6 +66,15 @@ def test_grad(graphc):
     assert "X.grad[b,j] +=" in graphc("grad", "net.py:L")[1]
 
 
+def test_explain(graphc):
+    code, out, _ = graphc("explain", "net.py:L", "--wrt", "A")
+    assert code == 0
+    assert "    factor       ∂U[b,i]/∂A[j,i] = X[b,j]" in out.splitlines()
+    assert "    from         U[b,i] += X[b,j]*A[j,i]   (net.py, line 8)" in out.splitlines()
+    assert r"\frac{\partial U_{b,i}}{\partial A_{j,i}} = X_{b,j}" in graphc("explain", "net.py:L", "--wrt", "A", "--latex")[1]
+    assert graphc("explain", "net.py:U")[1] == "for b,i,j:  U[b,i] += X[b,j]*A[j,i]   (net.py, line 8)\n"
+
+
 @pytest.mark.parametrize("name", ["net.svg", "net.png", "net.dot"])
 def test_draw(graphc, net, name):
     code, out, _ = graphc("draw", "net.py:L", "--wrt", "A,c", "-o", name)

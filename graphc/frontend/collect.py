@@ -18,6 +18,7 @@ from graphc.frontend.recorded import Recorded
 from graphc.frontend.tensor import Contribution, Element, Tensor
 from graphc.ir.expr import Access, BoundaryAccess, accesses, rewrite, undistributing
 from graphc.ir.graph import Graph, fresh_name
+from graphc.ir.origin import Exported
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 
@@ -258,7 +259,8 @@ def export(
             reads = {renamed(a): made[a.tensor] for a in (*(a for a in s.order if a in found), *found)}
             tensor.statements.append(Recorded(
                 tensor.key, tuple(map(renamed, s.subscripts)), s.op, renamed(s.value),
-                tuple((r.index, r.lower, r.upper) for r in s.ranges), tuple(reads.items()), s.location, s.domain, s.origin,
+                tuple((r.index, r.lower, r.upper) for r in s.ranges), tuple(reads.items()), s.location, s.domain,
+                s.origin and Exported(s.origin, renamed.names),
                 tuple(r.index for r in s.ranges),
             ))
         tensor.frozen_by = verb

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
@@ -12,6 +12,7 @@ from graphc.errors import Location, NotationError
 from graphc.frontend.expression import plain
 from graphc.ir.affine import linear
 from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce, contains, indices_of, postorder
+from graphc.ir.origin import Origin
 from graphc.ir.show import Order, expression
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Recorded:
     reads: tuple[tuple[Access | BoundaryAccess, Tensor], ...]
     location: Location | None
     domain: tuple[sp.Expr, ...] = ()
-    origin: tuple[str, ...] = ()
+    origin: Origin | None = field(default=None, compare=False)
     indices: tuple[Index, ...] = ()
 
     def shown(self, node: sp.Basic) -> str:

@@ -8,6 +8,7 @@ import sympy as sp
 
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Index, indices_of
+from graphc.ir.origin import Solution
 from graphc.ir.statement import Range, Statement, rename
 from graphc.ir.tensor import Tensor
 
@@ -50,4 +51,5 @@ def _solved(statement: Statement, dimension: int, index: Index, sign: int, exten
         subscripts=(*moved.subscripts[:dimension], index, *moved.subscripts[dimension + 1 :]),
         ranges=(*others[:position], fresh, *others[position:]),
         domain=tuple(map(sp.expand, moved.domain)) + kept,
+        origin=Solution(statement, statement.subscripts[dimension], index, index, solution),
     )

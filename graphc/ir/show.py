@@ -239,7 +239,7 @@ def conditions(domain: Iterable[sp.Expr], order: Order = _NO_ORDER) -> list[str]
         partner = next((other for other in left if not [s for s in sp.expand(first + other).free_symbols if isinstance(s, Index)]), None)
         if partner is not None:
             left.remove(partner)
-            middle = min((first, partner), key=lambda e: (_sized(e), _leading_sign(e, order)))
+            middle = min((first, partner), key=lambda e: (_sized(e), abs(e.as_coeff_Add()[0]), _leading_sign(e, order)))
             upper = sp.expand(first + partner + 1)
             text = f"0<={_show(middle, order)[0]}<{_show(upper, order)[0]}" if upper != 1 else f"{_show(middle, order)[0]}==0"
         else:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import count
+from typing import Any
 
 import sympy as sp
 
 from graphc.errors import Location
 from graphc.ir.expr import Access, Index, Reduce, accesses, contains, indices_of, postorder, substitute
+from graphc.ir.origin import Origin, Rewrite
 
-__all__ = ["Range", "Statement", "behind", "fresh_indices", "plain_ranges", "rename", "zeros"]
+__all__ = ["Range", "Statement", "behind", "fresh_indices", "plain_ranges", "rename", "revised", "zeros"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Statement:
         domain: affine expressions over indices and sizes that must be ≥ 0, beyond the ranges.
         order: the reads in the order in which the user wrote them, for display only.
         location: the line of the user's program.
-        origin: how a derived statement came about, one line per step.
+        origin: how a derived or rewritten statement came about; None for what the user wrote.
     """
 
     target: str
@@ -71,7 +73,7 @@ class Statement:
     domain: tuple[sp.Expr, ...] = ()
     order: tuple[Access, ...] = field(default=(), compare=False)
     location: Location | None = field(default=None, compare=False)
-    origin: tuple[str, ...] = field(default=(), compare=False)
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @property
     def bound(self) -> tuple[Index, ...]:
@@ -128,10 +130,17 @@ def fresh_indices(statement: Statement, wanted: Sequence[str]) -> tuple[Index, .
     return tuple(found)
 
 
-def zeros(target: str, shape: tuple[sp.Expr, ...], origin: tuple[str, ...] = ()) -> Statement:
+def zeros(target: str, shape: tuple[sp.Expr, ...], origin: Origin | None = None) -> Statement:
     """``for i,j: T[i,j] = 0``: what defines a tensor to which nothing contributes."""
     ranges = plain_ranges(shape)
     return Statement(target, tuple(r.index for r in ranges), "=", sp.Integer(0), ranges, origin=origin)
+
+
+def revised(statement: Statement, name: str, rule: str | tuple[Statement, ...], **changes: Any) -> Statement:
+    """The statement with other fields, which remembers the rewrite; the statement itself if they are what it has already."""
+    if all(getattr(statement, field) == value for field, value in changes.items()):
+        return statement
+    return replace(statement, **changes, origin=Rewrite(name, rule, statement))
 
 
 def rename(statement: Statement, mapping: dict[sp.Basic, sp.Expr]) -> Statement:

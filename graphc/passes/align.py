@@ -12,8 +12,9 @@ from graphc.analysis.recurrence import components, cyclic, initial_dimension
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Where, indices_of, rewrite
 from graphc.ir.graph import Graph, fresh_name, reads
+from graphc.ir.origin import Part, Rewrite
 from graphc.ir.shift import shifted
-from graphc.ir.statement import Range, Statement
+from graphc.ir.statement import Range, Statement, revised
 from graphc.ir.tensor import Tensor
 
 __all__ = ["align_recurrences"]
@@ -56,7 +57,7 @@ def _separate_slices(graph: Graph, names: set[str]) -> Graph:
         tensors[name] = Tensor(name, shape, info.dtype, "defined", info.group)
         slices.setdefault(s.target, []).append((dimension, s.subscripts[dimension], name))
         rest = (*s.subscripts[:dimension], *s.subscripts[dimension + 1 :])
-        statements.append(replace(s, target=name, subscripts=rest, origin=(*s.origin, f"initial slice of {s.target}")))
+        statements.append(replace(s, target=name, subscripts=rest, origin=Part("the initial slice", s)))
     if not slices:
         return graph
     return replace(graph, tensors=tuple(tensors.values()), statements=tuple(_with_slices(s, slices) for s in statements))
@@ -79,6 +80,7 @@ def _spread(statement: Statement, graph: Graph, names: set[str]) -> Statement:
             value=value,
             ranges=(Range(index, sp.Integer(0), extent), *statement.ranges),
             domain=(*statement.domain, sp.expand(index - row), sp.expand(row - index)),
+            origin=Rewrite("one row", f"a loop over {index} with one iteration", statement),
         )
     return statement
 
@@ -119,4 +121,4 @@ def _with_slices(statement: Statement, slices: dict[str, list[tuple[int, sp.Expr
             value = Where(Compare("==", subscript, row), _slice_of(part, name, dimension), value)
         return value
 
-    return replace(statement, value=rewrite(statement.value, rule))
+    return revised(statement, "initial slice", "the first row is a tensor of its own", value=rewrite(statement.value, rule))

@@ -9,13 +9,20 @@ import sympy as sp
 
 from graphc.analysis.legality import in_range
 from graphc.errors import NotationError
-from graphc.ir.expr import Access, BoundaryAccess, Compare, Logical, Reduce, Where, contains, postorder, rewrite
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Logical, Reduce, Where, accesses, contains, postorder, rewrite
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement_body
-from graphc.ir.statement import Statement, behind
+from graphc.ir.statement import Statement, behind, revised
 from graphc.ir.tensor import Tensor
 
 __all__ = ["lower_boundary"]
+
+
+_RULES = {
+    "pad": "pad(X, c)[s] = X[s] inside, c outside", "clamp": "clamp(X)[s] = X at the nearest edge outside",
+    "wrap": "wrap(X)[s] = X[s ± N] outside", "reflect": "reflect(X)[s] = X[-s] below, X[2*N-2-s] above",
+    "skip": "skip(X)[s] drops the term outside",
+}
 
 
 def lower_boundary(graph: Graph) -> Graph:
@@ -49,7 +56,9 @@ def _lowered(statement: Statement, tensors: Mapping[str, Tensor]) -> Statement:
                             at=((statement_body(statement), expression(culprit), statement.location),),
                             fix="use += or a reduction such as gc.max around it, or gc.pad for a value outside.")
     order = tuple(Access(a.tensor, *a.subscripts) for a in statement.order)
-    return replace(statement, value=value, domain=statement.domain + domain, order=order)
+    modes = dict.fromkeys(mode for part in accesses(statement.value) if isinstance(part, BoundaryAccess) for mode in part.modes if mode)
+    told = ", ".join(_RULES[mode] for mode in modes)
+    return revised(statement, "boundary", told, value=value, domain=statement.domain + domain, order=order)
 
 
 def _without_skips(body: sp.Expr, tensors: Mapping[str, Tensor], facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:

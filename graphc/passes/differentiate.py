@@ -15,7 +15,7 @@ import sympy as sp
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, accesses, build, postorder, substitute
 from graphc.ir.graph import Graph
-from graphc.ir.show import expression, statement_body
+from graphc.ir.origin import Derivative, Given
 from graphc.ir.statement import Statement, plain_ranges
 from graphc.passes.extension import Extension, between
 from graphc.passes.partials import partials
@@ -115,7 +115,7 @@ class _Reverse:
                 (),
                 (value,) if isinstance(value, Access) else (),
                 None,
-                ("seed",),
+                Given("the seed"),
             )
         )
 
@@ -137,8 +137,6 @@ class _Reverse:
         adjoint = self.adjoint(statement)
         known = recovered(statement, self.definitions)
         order = tuple(a for a in (adjoint, *extra_order, *statement.order, *known.values()) if isinstance(a, Access))
-        outer = self.output if adjoint == 1 else expression(adjoint)
-        origin = f"from {statement_body(statement)}: {access.tensor}.grad += {outer} · ∂/∂{expression(access)}"
         self.statements.append(
             Statement(
                 self.adjoint_name(access.tensor),
@@ -149,7 +147,7 @@ class _Reverse:
                 statement.domain,
                 order,
                 statement.location,
-                (*statement.origin, origin),
+                Derivative(statement, access, adjoint, value),
             )
         )
 
@@ -185,18 +183,18 @@ class _Reverse:
             if partial == 0:
                 continue
             self.tensors_reached.add(access.tensor)
-            origin = f"from {statement_body(statement)}: shares {expression(common)} with {expression(carrier)}"
+            value = _times(common, partial)
             self.statements.append(
                 Statement(
                     self.adjoint_name(access.tensor),
                     access.subscripts,
                     "+=",
-                    _times(common, partial),
+                    value,
                     statement.loops,
                     statement.domain,
                     (common, *statement.order),
                     statement.location,
-                    (*statement.origin, origin),
+                    Derivative(statement, access, common, value, carrier, node),
                 )
             )
         return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import sympy as sp
 
 from graphc.ir.graph import Graph, fresh_name, reads
+from graphc.ir.origin import Given
 from graphc.ir.statement import Statement, zeros
 from graphc.ir.tensor import Tensor
 
@@ -32,7 +33,7 @@ class Extension:
         return name
 
     def add_zeros(self, name: str, reason: str) -> None:
-        self.statements.append(zeros(name, self.tensors[name].shape, (reason,)))
+        self.statements.append(zeros(name, self.tensors[name].shape, Given(reason)))
 
     def result(self, outputs: Sequence[str]) -> Graph:
         """The graph with what has been added, and with more outputs."""

@@ -12,7 +12,8 @@ from graphc.ir.affine import nonnegative
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, Index, build, contains, indices_of
 from graphc.ir.graph import Graph, fresh_name
-from graphc.ir.statement import Statement
+from graphc.ir.origin import Part
+from graphc.ir.statement import Statement, revised
 from graphc.ir.tensor import Tensor
 
 __all__ = ["factor_contractions"]
@@ -91,7 +92,7 @@ class _Factorer:
                     (),
                     statement.order,
                     statement.location,
-                    (*statement.origin, f"partial product of {statement.target}"),
+                    Part("a product of some of the factors", statement),
                 )
             )
             return Access(name, *(r.index for r in kept))
@@ -108,7 +109,9 @@ class _Factorer:
         value = build(lambda: sp.Mul(*constants, value))
         own = set(indices_of(value)) | set(statement.free)
         lost = [r.extent for r in statement.ranges if r.index not in own and not any(r.index in indices_of(f) for f in factors)]
-        final = replace(statement, value=build(lambda: sp.Mul(*lost, value)), ranges=tuple(r for r in statement.ranges if r.index in own))
+        ranges = tuple(r for r in statement.ranges if r.index in own)
+        final = revised(statement, "factor", "multiply and sum two factors at a time, in the cheapest order",
+                        value=build(lambda: sp.Mul(*lost, value)), ranges=ranges)
         return [*pieces, final]
 
 

@@ -12,9 +12,9 @@ from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Index, accesses, indices_of
 from graphc.ir.graph import Graph
+from graphc.ir.origin import Solution
 from graphc.ir.shift import shifted
-from graphc.ir.show import expression
-from graphc.ir.statement import Range, Statement, behind, rename
+from graphc.ir.statement import Range, Statement, behind, rename, revised
 from graphc.ir.tensor import Tensor
 
 __all__ = ["gather"]
@@ -40,7 +40,7 @@ def _confined(statement: Statement, target: Tensor, known: tuple[sp.Expr, ...]) 
     extra = [bound for subscript, extent in zip(statement.subscripts, target.shape, strict=True)
              if linear(subscript) is not None and not in_range(subscript, extent, facts)
              for bound in (subscript, behind(subscript, extent)) if not nonnegative(bound, facts)]
-    return replace(statement, domain=statement.domain + tuple(extra)) if extra else statement
+    return revised(statement, "inside", f"only elements that {statement.target} has", domain=statement.domain + tuple(extra))
 
 
 def _gathered(statement: Statement, target: Tensor) -> Statement:
@@ -85,7 +85,7 @@ def _solved(statement: Statement, dimension: int, extent: sp.Expr, letter: str) 
         subscripts=(*moved.subscripts[:dimension], fresh, *moved.subscripts[dimension + 1 :]),
         ranges=ranges,
         domain=kept + bounds,
-        origin=(*statement.origin, f"solve {expression(subscript)} = {fresh} for {index} = {expression(solution)}"),
+        origin=Solution(statement, subscript, fresh, index, solution),
     )
 
 

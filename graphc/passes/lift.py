@@ -27,12 +27,15 @@ from graphc.ir.expr import (
     substitute,
 )
 from graphc.ir.graph import Graph, fresh_name
+from graphc.ir.origin import Part
 from graphc.ir.show import statement as show
-from graphc.ir.statement import Range, Statement, behind
+from graphc.ir.statement import Range, Statement, behind, revised
 from graphc.ir.tensor import Tensor
 
 __all__ = ["guard", "lift_reductions"]
 
+_WHOLE = "a right side that is one reduction makes the statement that reduction"
+_NESTED = "a nested reduction gets a tensor of its own"
 _NEUTRAL = {"sum": sp.Integer(0), "prod": sp.Integer(1), "max": -INFINITY, "min": INFINITY, "logsumexp": -INFINITY}
 _OVER_NOTHING = {"prod": sp.Integer(1), "all": sp.true, "logsumexp": -INFINITY}
 """Reductions with a neutral element that is not what unassigned elements are."""
@@ -110,12 +113,14 @@ class _Lifter:
             inner = {i for part in postorder(value.body) if isinstance(part, Reduce) for i in part.indices}
             body = substitute(value.body, self._inner(value.body, statement, statement.domain + value.domain))
             ranges = tuple(r for r in statement.ranges if r.index not in inner)
-            self.statements.append(replace(statement, op=op, value=body, ranges=ranges, domain=statement.domain + value.domain))
+            domain = statement.domain + value.domain
+            self.statements.append(revised(statement, "lift", _WHOLE, op=op, value=body, ranges=ranges, domain=domain))
             return
         mapping = self._inner(value, statement, statement.domain)
         lifted = substitute(value, mapping)
         bound = set(statement.bound)
-        self.statements.append(replace(statement, value=lifted, ranges=tuple(r for r in statement.ranges if r.index not in bound)))
+        ranges = tuple(r for r in statement.ranges if r.index not in bound)
+        self.statements.append(revised(statement, "lift", _NESTED, value=lifted, ranges=ranges))
 
     def _direct(self, statement: Statement, value: Reduce) -> bool:
         if value.op == "sum":
@@ -162,7 +167,7 @@ class _Lifter:
             relevant + reduction.domain,
             order,
             statement.location,
-            (*statement.origin, f"nested {reduction.op} of {statement.target}"),
+            Part(f"the nested {reduction.op.replace('_split', '')}", statement),
         )
         self.counts[name] = 1
         if contains(body, Reduce):

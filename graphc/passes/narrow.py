@@ -10,7 +10,8 @@ from graphc.analysis.conditions import Conjunction, pieces
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Where, build, contains
 from graphc.ir.graph import Graph
-from graphc.ir.statement import Statement, zeros
+from graphc.ir.origin import Rewrite
+from graphc.ir.statement import Statement, revised, zeros
 
 __all__ = ["narrow"]
 
@@ -24,7 +25,7 @@ def narrow(graph: Graph) -> Graph:
     infos, defined = graph.by_name(), {s.target for s in statements}
     for s in graph.statements:
         if s.target not in defined:
-            statements.append(zeros(s.target, infos[s.target].shape, s.origin))
+            statements.append(zeros(s.target, infos[s.target].shape, Rewrite("zero", "every contribution vanishes", s)))
             defined.add(s.target)
     return replace(graph, statements=tuple(statements))
 
@@ -33,7 +34,8 @@ def _split(statement: Statement) -> list[Statement]:
     if not contains(statement.value, Where):
         return [statement]
     if statement.op == "+=" and isinstance(statement.value, sp.Add) and any(_hoistable(t, statement) for t in statement.value.args):
-        return [piece for term in statement.value.args for piece in _split(replace(statement, value=term))]
+        terms = [revised(statement, "split", "a sum of terms is a statement per term", value=term) for term in statement.value.args]
+        return [piece for term in terms for piece in _split(term)]
     hoisted = _hoisted(statement.value, statement)
     if hoisted is None:
         return [statement]
@@ -46,7 +48,8 @@ def _split(statement: Statement) -> list[Statement]:
         extra = _irredundant(conjunction, facts)
         if any(nonnegative(-c - 1, facts) for c in extra):
             continue
-        result += _split(replace(statement, value=chosen, domain=statement.domain + extra))
+        narrowed = revised(statement, "narrow", "a condition on indices limits the loops", value=chosen, domain=statement.domain + extra)
+        result += _split(narrowed)
     return result
 
 

@@ -11,6 +11,7 @@ from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Access, Index, accesses, build
 from graphc.ir.graph import Graph, fresh_name
+from graphc.ir.origin import Part
 from graphc.ir.statement import Range, Statement, behind
 from graphc.ir.tensor import Tensor
 
@@ -103,7 +104,7 @@ class _Padder:
                     (),
                     (read,),
                     statement.location,
-                    (*statement.origin, f"{factor.tensor} with zeros around it"),
+                    Part(f"{factor.tensor} with zeros around it", statement),
                 )
             )
         moved = Access(self.copies[key], *(sp.expand(s + b) for s, b in zip(factor.subscripts, below, strict=True)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import sympy as sp
 
 from graphc.ir.expr import Access, Index, rewrite, substitute
 from graphc.ir.graph import Graph, reads
-from graphc.ir.statement import Range, Statement
+from graphc.ir.statement import Range, Statement, revised
 
 __all__ = ["inline_copies", "merge", "prune"]
 
@@ -36,16 +37,28 @@ def rename_tensors(graph: Graph, mapping: dict[str, str]) -> Graph:
     def rule(part: sp.Basic) -> sp.Basic | None:
         return Access(mapping[part.tensor], *part.subscripts) if isinstance(part, Access) and part.tensor in mapping else None
 
-    done: dict[sp.Basic, sp.Basic] = {}
+    through = _Through(rule)
+    return replace(graph, statements=tuple(
+        through(s, "merge", ", ".join(f"{n} is {mapping[n]}" for n in reads(s) if n in mapping)) for s in graph.statements))
 
-    def renamed(node: sp.Expr) -> sp.Expr:
-        return rewrite(node, rule, done)
 
-    statements = tuple(
-        replace(s, value=renamed(s.value), subscripts=tuple(map(renamed, s.subscripts)), order=tuple(map(renamed, s.order)))
-        for s in graph.statements
-    )
-    return replace(graph, statements=statements)
+class _Through:
+    """A rule for reads, applied to statements; equal parts of different statements are rewritten once."""
+
+    def __init__(self, rule: Callable[[sp.Basic], sp.Basic | None]) -> None:
+        self.rule = rule
+        self.done: dict[sp.Basic, sp.Basic] = {}
+
+    def __call__(self, statement: Statement, name: str, told: str | tuple[Statement, ...]) -> Statement:
+        return revised(
+            statement, name, told,
+            value=self.node(statement.value),
+            subscripts=tuple(map(self.node, statement.subscripts)),
+            order=tuple(map(self.node, statement.order)),
+        )
+
+    def node(self, node: sp.Expr) -> sp.Expr:
+        return rewrite(node, self.rule, self.done)
 
 
 def _canonical(statement: Statement) -> tuple[object, ...]:
@@ -103,12 +116,12 @@ def _renamed(node: sp.Expr, mapping: dict[str, str]) -> sp.Expr:
 
 def inline_copies(graph: Graph) -> Graph:
     """Temporaries that only rename or permute another tensor are read through: ``D[i,j] = E[j,i]`` makes ``D[a,b]`` ``E[b,a]``."""
-    copies: dict[str, tuple[Statement, sp.Expr]] = {}
+    copies: dict[str, Statement] = {}
 
     def rule(part: sp.Basic) -> sp.Basic | None:
         if isinstance(part, Access) and part.tensor in copies:
-            copy, source = copies[part.tensor]
-            return substitute(source, dict(zip(copy.subscripts, part.subscripts, strict=True)))
+            copy = copies[part.tensor]
+            return substitute(copy.value, dict(zip(copy.subscripts, part.subscripts, strict=True)))
         return None
 
     definitions = graph.definitions()
@@ -116,18 +129,12 @@ def inline_copies(graph: Graph) -> Graph:
         if name not in graph.outputs and len(definitions[name]) == 1 and _copies(definitions[name][0], graph):
             source = rewrite(definitions[name][0].value, rule)
             if source.tensor != name:
-                copies[name] = definitions[name][0], source
+                copies[name] = replace(definitions[name][0], value=source)
     if not copies:
         return graph
-    done: dict[sp.Basic, sp.Basic] = {}
-
-    def through(node: sp.Expr) -> sp.Expr:
-        return rewrite(node, rule, done)
-
+    through = _Through(rule)
     statements = tuple(
-        replace(s, value=through(s.value), subscripts=tuple(map(through, s.subscripts)), order=tuple(map(through, s.order)))
-        for s in graph.statements
-        if s.target not in copies
+        through(s, "copy", tuple(copies[n] for n in reads(s) if n in copies)) for s in graph.statements if s.target not in copies
     )
     return prune(replace(graph, statements=statements))
 

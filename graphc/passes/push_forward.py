@@ -14,7 +14,7 @@ import sympy as sp
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, accesses
 from graphc.ir.graph import Graph, reads
-from graphc.ir.show import statement_body
+from graphc.ir.origin import Given, Tangent
 from graphc.ir.statement import Statement, plain_ranges
 from graphc.passes.extension import Extension, between
 from graphc.passes.partials import tangent
@@ -95,7 +95,9 @@ class _Forward:
         ranges = plain_ranges(self.extension.tensors[name].shape)
         value = Access(self.given[name], *(r.index for r in ranges))
         self.extension.statements.append(
-            Statement(self.name_of(name), value.subscripts, "+=", value, ranges, order=(value,), origin=(f"the given change of {name}",))
+            Statement(
+                self.name_of(name), value.subscripts, "+=", value, ranges, order=(value,), origin=Given(f"the given change of {name}")
+            )
         )
 
     def _statement(self, statement: Statement) -> None:
@@ -121,6 +123,6 @@ class _Forward:
                     op="=" if statement.op == "=" else "+=",
                     value=term,
                     order=(*order, *local.reads, *known.values()),
-                    origin=(*statement.origin, f"the change of {statement_body(statement)}"),
+                    origin=Tangent(statement, tuple(directions.items())),
                 )
             )

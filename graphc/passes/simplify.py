@@ -10,7 +10,8 @@ from graphc.analysis.conditions import pieces
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Where, build, contains, indices_of, rewrite
 from graphc.ir.graph import Graph
-from graphc.ir.statement import Statement, zeros
+from graphc.ir.origin import Rewrite
+from graphc.ir.statement import Statement, revised, zeros
 
 __all__ = ["simplify"]
 
@@ -28,7 +29,8 @@ def simplify(graph: Graph) -> Graph:
         defined.add(s.target)
     for s in graph.statements:
         if s.target not in defined:
-            statements.append(zeros(s.target, infos[s.target].shape, s.origin))
+            nothing = zeros(s.target, infos[s.target].shape, Rewrite("zero", "every contribution vanishes", s))
+            statements.append(s if s == nothing else nothing)
             defined.add(s.target)
     return replace(graph, statements=tuple(statements))
 
@@ -42,7 +44,8 @@ def _factored(statement: Statement) -> Statement:
     if not lonely or not all(nonnegative(e) for e in extents):
         return statement
     rest = tuple(r for r in statement.ranges if r.index not in lonely)
-    return replace(statement, value=build(lambda: sp.Mul(*extents, statement.value)), ranges=rest)
+    return revised(statement, "constant sum", "a sum of equal terms is a product with their number",
+                   value=build(lambda: sp.Mul(*extents, statement.value)), ranges=rest)
 
 
 def _decided(statement: Statement) -> Statement:
@@ -58,4 +61,4 @@ def _decided(statement: Statement) -> Statement:
                     return chosen
         return None
 
-    return replace(statement, value=rewrite(statement.value, rule))
+    return revised(statement, "simplify", "a condition that always holds, or never, disappears", value=rewrite(statement.value, rule))

@@ -13,6 +13,7 @@ import sympy as sp
 
 from graphc.errors import DifferentiationError
 from graphc.ir.expr import Access, Call, Compare, Index, Where, build, substitute
+from graphc.ir.origin import Part
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Range, Statement
 from graphc.passes.extension import Extension
@@ -73,7 +74,7 @@ def _argument(statement: Statement, extension: Extension) -> Access:
     target = extension.tensors[statement.target]
     name = extension.add_tensor(f"{statement.target}.arg", target.shape, "int64", target.group)
     extension.statements.append(
-        replace(statement, target=name, op=f"arg{statement.op}", origin=(*statement.origin, f"which element is the {statement.op}"))
+        replace(statement, target=name, op=f"arg{statement.op}", origin=Part(f"which element is the {statement.op}", statement))
     )
     found: Access = Access(name, *statement.subscripts)
     return found
@@ -84,7 +85,7 @@ def _ties(statement: Statement, result: Access, extension: Extension) -> Access:
     name = extension.add_tensor(f"{statement.target}.ties", target.shape, target.dtype, target.group)
     value = Where(Compare("==", statement.value, result), _ONE, _ZERO)
     extension.statements.append(
-        replace(statement, target=name, op="+=", value=value, origin=(*statement.origin, "how many elements share the extremum"))
+        replace(statement, target=name, op="+=", value=value, origin=Part("how many elements share the extremum", statement))
     )
     found: Access = Access(name, *statement.subscripts)
     return found
@@ -122,7 +123,7 @@ def _exclusive(statement: Statement, extension: Extension) -> list[Access]:
                     (*kept_domain, *(sp.expand(d) for d in domain)),
                     tuple(substitute(a, dict(fresh)) for a in statement.order),
                     statement.location,
-                    (*statement.origin, f"the factors {label} the current one"),
+                    Part(f"the product of the factors {label} the current one", statement),
                 )
             )
             found.append(Access(name, *subscripts))

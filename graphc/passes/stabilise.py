@@ -5,14 +5,15 @@ All of them are identities of the real numbers. They run before differentiation,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import sympy as sp
 
 from graphc.ir.expr import Access, Call, Index, build, postorder, rewrite, substitute
 from graphc.ir.graph import Graph, fresh_name
-from graphc.ir.statement import Statement
+from graphc.ir.origin import Part
+from graphc.ir.statement import Statement, revised
 from graphc.ir.tensor import Tensor
 
 __all__ = ["RULES", "Rule", "stabilise"]
@@ -84,32 +85,51 @@ def _sigmoid_quotient(node: sp.Basic) -> sp.Expr | None:
     return None
 
 
-def _log_of(node: sp.Basic) -> sp.Expr | None:
+def _log_exp(node: sp.Basic) -> sp.Expr | None:
     inner = _call(node, "log")
-    if inner is None:
+    return None if inner is None else _call(inner, "exp")
+
+
+def _log_sigmoid(node: sp.Basic) -> sp.Expr | None:
+    inner = _call(node, "log")
+    logit = None if inner is None else _call(inner, "sigmoid")
+    return None if logit is None else build(lambda: -Call("softplus", -logit))
+
+
+def _log_reciprocal(node: sp.Basic) -> sp.Expr | None:
+    inner = _call(node, "log")
+    return build(lambda: -Call("log", inner.base)) if isinstance(inner, sp.Pow) and inner.exp == -1 else None
+
+
+def _log_product(node: sp.Basic) -> sp.Expr | None:
+    inner = _call(node, "log")
+    if not isinstance(inner, sp.Mul):
         return None
-    exponent = _call(inner, "exp")
-    if exponent is not None:
-        return exponent
-    if isinstance(inner, Call) and inner.function == "sigmoid":
-        return build(lambda: -Call("softplus", -inner.arguments[0]))
-    if isinstance(inner, sp.Pow) and inner.exp == -1:
-        return build(lambda: -Call("log", inner.base))
-    if isinstance(inner, sp.Mul):
-        known = [f for f in inner.args if _call(f, "exp") is not None or _call(f, "sigmoid") is not None]
-        if known:
-            rest = [f for f in inner.args if f not in known]
-            logs = [_log_of(Call("log", f)) for f in known]
-            tail = [Call("log", sp.Mul(*rest))] if rest else []
-            return build(lambda: sp.Add(*logs, *tail))
+    known = [f for f in inner.args if _call(f, "exp") is not None or _call(f, "sigmoid") is not None]
+    rest = [f for f in inner.args if f not in known]
+    logs = [_log_of(Call("log", f)) for f in known] + ([Call("log", sp.Mul(*rest))] if rest else [])
+    return build(lambda: sp.Add(*logs)) if known else None
+
+
+def _softplus(node: sp.Basic) -> sp.Expr | None:
+    rest = _beside_one(node)
+    if rest is None:
+        return None
+    logit = _call(build(lambda: -rest), "sigmoid")
+    exponent = _call(rest, "exp")
+    return build(lambda: -Call("softplus", logit)) if logit is not None else None if exponent is None else Call("softplus", exponent)
+
+
+def _log1p(node: sp.Basic) -> sp.Expr | None:
+    rest = _beside_one(node)
+    return None if rest is None else Call("log1p", rest)
+
+
+def _beside_one(node: sp.Basic) -> sp.Expr | None:
+    """u of log(1 + u)."""
+    inner = _call(node, "log")
     if isinstance(inner, sp.Add) and sp.Integer(1) in inner.args:
-        rest_sum = build(lambda: sp.Add(*(a for a in inner.args if a != 1)))
-        negative = build(lambda: -rest_sum)
-        logit = _call(negative, "sigmoid")
-        if logit is not None:
-            return build(lambda: -Call("softplus", logit))
-        exponent = _call(rest_sum, "exp")
-        return Call("softplus", exponent) if exponent is not None else Call("log1p", rest_sum)
+        return build(lambda: sp.Add(*(a for a in inner.args if a != 1)))
     return None
 
 
@@ -132,17 +152,33 @@ def _one_minus_sigmoid(node: sp.Basic) -> sp.Expr | None:
     return None
 
 
+_LOGARITHMS = (
+    Rule("log of exp", "log(exp(u)) → u", _log_exp),
+    Rule("log of sigmoid", "log(sigmoid(u)) → -softplus(-u)", _log_sigmoid),
+    Rule("log of reciprocal", "log(1/x) → -log(x)", _log_reciprocal),
+    Rule("log of product", "log(exp(u)*x) → u + log(x)", _log_product),
+    Rule("softplus", "log(1 + exp(u)) → softplus(u)", _softplus),
+    Rule("log1p", "log(1 + u) → log1p(u)", _log1p),
+)
+
 RULES = (
     Rule("exp quotient", "exp(a)/exp(b) → exp(a - b)", _join_exp),
     Rule("sigmoid", "1/(1 + exp(-u)) → sigmoid(u)", _sigmoid),
     Rule("sigmoid quotient", "exp(u)/(1 + exp(u)) → sigmoid(u)", _sigmoid_quotient),
-    Rule("log", "log(exp(u)) → u, log(1 + exp(u)) → softplus(u), log(1 + u) → log1p(u), log(sigmoid(u)) → -softplus(-u)", _log_of),
+    *_LOGARITHMS,
     Rule("expm1", "exp(u) - 1 → expm1(u)", _expm1),
     Rule("one minus sigmoid", "1 - sigmoid(u) → sigmoid(-u)", _one_minus_sigmoid),
 )
 
 
-def _scalar_rules(node: sp.Expr) -> sp.Expr:
+def _log_of(node: sp.Basic) -> sp.Expr | None:
+    """A logarithm in another form."""
+    return next((new for rule in _LOGARITHMS if (new := rule.apply(node)) is not None), None)
+
+
+def _scalar_rules(statement: Statement) -> Statement:
+    applied: dict[Rule, None] = {}
+
     def rule(part: sp.Basic) -> sp.Basic | None:
         current: sp.Basic = part
         for _ in range(8):
@@ -150,12 +186,19 @@ def _scalar_rules(node: sp.Expr) -> sp.Expr:
                 new = candidate.apply(current)
                 if new is not None and new != current:
                     current = new
+                    applied.setdefault(candidate)
                     break
             else:
                 break
         return None if current is part else current
 
-    return rewrite(node, rule)
+    return _revised(statement, rewrite(statement.value, rule), applied)
+
+
+def _revised(statement: Statement, value: sp.Expr, applied: Iterable[Rule]) -> Statement:
+    """The statement with another right side, which remembers the rules."""
+    rules = tuple(applied)
+    return revised(statement, " and ".join(r.name for r in rules), ", ".join(r.example for r in rules), value=value)
 
 
 def stabilise(graph: Graph) -> Graph:
@@ -170,7 +213,7 @@ def stabilise(graph: Graph) -> Graph:
         return graph
     for _ in range(4):
         before = graph
-        graph = replace(graph, statements=tuple(replace(s, value=_scalar_rules(s.value)) for s in graph.statements))
+        graph = replace(graph, statements=tuple(_scalar_rules(s) for s in graph.statements))
         graph = _across(graph)
         if graph == before:
             break
@@ -197,25 +240,53 @@ def _across(graph: Graph) -> Graph:
                 source = tensors[name]
                 tensors[existing] = Tensor(existing, source.shape, source.dtype, "defined", source.group)
                 s = sums[name]
-                value, origin = _log_of(Call("log", s.value)), (*s.origin, f"log of {name}, without overflow")
+                value, origin = _log_of(Call("log", s.value)), Part(f"the logarithm of {name}, without overflow", s)
                 new_statements.append(replace(s, target=existing, op="logsumexp", value=value, origin=origin))
             companions[name] = existing
         return companions[name]
 
+    applied: dict[Rule, None] = {}
+
     def rule(part: sp.Basic) -> sp.Basic | None:
+        for candidate in rules:
+            new = candidate.apply(part)
+            if new is not None:
+                applied.setdefault(candidate)
+                return new
+        return None
+
+    def treated(s: Statement) -> Statement:
+        applied.clear()
+        return _revised(s, rewrite(s.value, rule), applied)
+
+    def log_of_sum(part: sp.Basic) -> sp.Expr | None:
         inner = _call(part, "log")
         if isinstance(inner, Access) and inner.tensor in sums:
             return Access(companion(inner.tensor), *inner.subscripts)
+        return None
+
+    def log_of_stored(part: sp.Basic) -> sp.Expr | None:
+        inner = _call(part, "log")
         if isinstance(inner, Access) and inner.tensor in stored:
             return _log_of(Call("log", _defining_value(stored[inner.tensor], inner)))
+        return None
+
+    def log1p_of_stored(part: sp.Basic) -> sp.Expr | None:
         inner = _call(part, "log1p")
         if inner is not None and isinstance(inner, Access) and (exponent := _exponent_in(inner, stored)) is not None:
             return Call("softplus", exponent)
-        if isinstance(part, sp.Mul):
-            return _quotient(part, sums, stored, companion)
         return None
 
-    statements = tuple(replace(s, value=rewrite(s.value, rule)) for s in graph.statements)
+    def softmax(part: sp.Basic) -> sp.Expr | None:
+        return _quotient(part, sums, stored, companion) if isinstance(part, sp.Mul) else None
+
+    rules = (
+        Rule("logsumexp", "log(Σ exp(e)) → logsumexp(e)", log_of_sum),
+        Rule("log of stored exp", "log(P) → e where P = exp(e)", log_of_stored),
+        Rule("softplus of stored exp", "log(1 + P) → softplus(e) where P = exp(e)", log1p_of_stored),
+        Rule("softmax", "exp(e)/Σ exp(f) → exp(e - logsumexp(f))", softmax),
+    )
+    statements = tuple(map(treated, graph.statements))
     return replace(graph, tensors=tuple(tensors.values()), statements=(*statements, *new_statements))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from graphc.ir.graph import Graph, reads
@@ -60,20 +60,25 @@ class Scene:
     sideways: bool = False
 
 
-def scene(graph: Graph, compact: bool = False, notes: Mapping[str, tuple[str, str]] | None = None) -> Scene:
+def scene(
+    graph: Graph, compact: bool = False, notes: Mapping[str, tuple[str, str]] | None = None, told: Callable[[Statement], str] = statement
+) -> Scene:
     """Arrange a graph for drawing.
 
     Args:
         graph: any graph.
         compact: draw a tensor and the loops that define it as one box.
+        told: what is said about a statement under the mouse.
         notes: a line above and a line below the name of each tensor, which replace its shape; the picture then runs from left to right.
     """
-    return _Builder(graph, compact, notes).build()
+    return _Builder(graph, compact, notes, told).build()
 
 
 class _Builder:
-    def __init__(self, graph: Graph, compact: bool, notes: Mapping[str, tuple[str, str]] | None) -> None:
-        self.graph, self.compact, self.notes = graph, compact, notes
+    def __init__(
+        self, graph: Graph, compact: bool, notes: Mapping[str, tuple[str, str]] | None, told: Callable[[Statement], str]
+    ) -> None:
+        self.graph, self.compact, self.notes, self.told = graph, compact, notes, told
         self.tensors = graph.by_name()
         self.definitions = graph.definitions()
         self.backward = backward_names(graph)
@@ -124,7 +129,7 @@ class _Builder:
             lines = (f"{name}  {shape}".rstrip(), *body)
         else:
             lines = (name, " ".join(part for part in (shape_text(info), info.dtype) if part))
-        told = "\n".join((facts, *(_told(s) for s in definitions)))
+        told = "\n".join((facts, *(self.told(s) for s in definitions)))
         return Node(name, kind, lines, told, name in self.right, self.group(info), name in self.graph.outputs)
 
     def loop(self, s: Statement, key: str) -> Node:
@@ -132,7 +137,7 @@ class _Builder:
         if not found:
             header, body = "", header
         lines = (header, *wrapped(_tidy(body), _WIDTH["lecture"]))
-        return Node(key, "loop", lines, _told(s), s.target in self.right, self.group(self.tensors[s.target]))
+        return Node(key, "loop", lines, self.told(s), s.target in self.right, self.group(self.tensors[s.target]))
 
     def group(self, info: Tensor) -> str:
         """The layer; what the compiler named after a tensor belongs to the layer of that tensor."""
@@ -156,7 +161,7 @@ def backward_names(graph: Graph) -> frozenset[str]:
     definitions = graph.definitions()
     found = {t.name for t in graph.tensors if not t.is_input and _ADJOINT.search(t.name)}
     for name in reversed(graph.order()):
-        derived = definitions[name] and all(s.origin for s in definitions[name])
+        derived = definitions[name] and all(s.origin is not None for s in definitions[name])
         if derived and name not in graph.outputs and readers[name] and readers[name] - {name} <= found:
             found.add(name)
     return frozenset(found)
@@ -185,10 +190,6 @@ def shape_text(info: Tensor) -> str:
 def _tidy(text: str) -> str:
     """A scalar is written without its empty subscripts."""
     return text.replace("[()]", "")
-
-
-def _told(s: Statement) -> str:
-    return "\n".join((statement(s), *s.origin, *([f"at {s.location.short}"] if s.location else [])))
 
 
 def wrapped(text: str, width: int) -> list[str]:
