@@ -100,6 +100,12 @@ def test_second_derivative(golden):
     golden(told(gc.grad(total, x)))
 
 
+def test_forward_mode(golden):
+    loss, (_, c) = layer()
+    change = gc.tensor("c_change", gc.dim("M"))
+    golden(told(gc.jvp(loss, {c: change}), gc.hvp(loss, {c: change})[c]))
+
+
 def test_softmax_of_the_user(golden):
     """What the compiler makes of lines that the user wrote."""
     b, i, j = gc.indices("b i j")
