@@ -106,6 +106,12 @@ def test_forward_mode(golden):
     golden(told(gc.jvp(loss, {c: change}), gc.hvp(loss, {c: change})[c]))
 
 
+def test_batch(golden):
+    loss, wrt = layer()
+    many = gc.vmap(gc.grad(loss, wrt[1]), {wrt[1]: 7})
+    golden(told(many))
+
+
 def test_softmax_of_the_user(golden):
     """What the compiler makes of lines that the user wrote."""
     b, i, j = gc.indices("b i j")

@@ -9,6 +9,7 @@ import sympy as sp
 
 from graphc.ir.expr import Access, BoundaryAccess, rewrite
 from graphc.ir.graph import Graph, fresh_names
+from graphc.ir.origin import Given, Rewrite
 from graphc.ir.statement import Range, Statement, fresh_indices, plain_ranges
 from graphc.passes.extension import below
 
@@ -65,11 +66,12 @@ def _batched(statement: Statement, chosen: set[str], loops: Sequence[tuple[str, 
         value=rewrite(statement.value, rule),
         ranges=(*statement.ranges, *ranges) if last else (*ranges, *statement.ranges),
         order=tuple(rewrite(a, rule) for a in statement.order),
+        origin=Rewrite("vmap", f"for every {', '.join(map(str, indices))}", statement),
     )
 
 
 def _copies(name: str, target: str, shape: tuple[sp.Expr, ...], loops: Sequence[tuple[str, sp.Expr]], last: bool) -> Statement:
     own = plain_ranges(shape)
     value = Access(name, *(r.index for r in own))
-    plain = Statement(target, value.subscripts, "=", value, own, order=(value,), origin=(f"{name} does not depend on what is batched",))
-    return _batched(plain, {target}, loops, last)
+    plain = Statement(target, value.subscripts, "=", value, own, order=(value,))
+    return replace(_batched(plain, {target}, loops, last), origin=Given(f"{name} does not depend on what is batched"))
