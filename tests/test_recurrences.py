@@ -131,7 +131,17 @@ def test_backward_runs_backwards_and_weights_leave_the_loop():
     L, (W, *_), _ = rnn()
     text = str(gc.loops(gc.grad(L, W)))
     assert "h.grad[t,b,j] += h.sum.grad[t+1,b,i]*W[i,j]" in text
-    f = gc.compile([L, gc.grad(L, W)])
-    kinds = [k.plan.kind for k in f.kernels]
-    assert kinds.count("scan") == 2
-    assert "contraction" in kinds[kinds.index("scan") + 1 :]
+    plans = [k.plan for k in gc.compile([L, gc.grad(L, W)]).kernels]
+    last = max(k for k, plan in enumerate(plans) if "in every step" in plan.strategy)
+    after = [plan for plan in plans[last + 1 :] if plan.kind == "contraction"]
+    assert [plan.loop.split()[0] for plan in after] and all("W.grad[i,j] +=" in plan.loop for plan in after)
+
+
+def test_products_with_inputs_are_computed_before_the_loop():
+    x, W, V, c = gc.tensor("x", T, B, H), gc.tensor("W", H, H), gc.tensor("V", H, H), gc.tensor("c", H)
+    h = gc.tensor("h")
+    h[t, b, i] = gc.tanh(gc.sum(gc.pad(h, 0, dims=[0])[t - 1, b, j] * W[j, i], over=j) + gc.sum(x[t, b, k] * V[k, i], over=k) + c[i])
+    plans = [kernel.plan for kernel in gc.compile(h).kernels]
+    assert [plan.kind for plan in plans] == ["contraction", "map", "contraction", "scan"]
+    assert "x[t,b,k]*V[k,i]" in plans[0].loop and "in every step" not in plans[0].strategy
+    assert all("in every step of t" in plan.strategy for plan in plans[-2:])

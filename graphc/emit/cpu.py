@@ -11,7 +11,7 @@ import sympy as sp
 from graphc.emit.expression import Writer, safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.ir.expr import Access, Size
-from graphc.ir.nest import Contract, Fill, Kernel, KernelRecord, Nest, Step
+from graphc.ir.nest import Contract, Fill, Kernel, KernelRecord, Loop, Moment, Nest, Step, single
 from graphc.ir.random import RANDOM
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
@@ -74,10 +74,12 @@ class _Emitter:
         self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str]
     ) -> None:
         self.tensors, self.orders, self.steps, self.in_place = tensors, orders, steps, in_place
-        touched = dict.fromkeys(n for s in steps for n in (s.writes, *(s.also if isinstance(s, Nest) else ()), *s.reads))
+        self.contractions = 0
+        touched = dict.fromkeys(n for s in single(steps) for n in (s.writes, *(s.also if isinstance(s, Nest) else ()), *s.reads))
         taken = generated_names(steps)
         self.variables = variable_names(list(touched), taken)
-        sizes = sorted({z for s in steps for e in self._size_sources(s) for z in e.free_symbols if isinstance(z, Size)}, key=str)
+        sources = {z for s in steps for e in self._size_sources(s) for z in e.free_symbols}
+        sizes = sorted((z for z in sources if isinstance(z, Size) and not isinstance(z, Moment)), key=str)
         self.size_names = variable_names([str(z) for z in sizes], taken | {f".{n}": v for n, v in self.variables.items()})
         self.sizes = tuple(sizes)
         self.functions: dict[str, _Function] = {}
@@ -89,7 +91,9 @@ class _Emitter:
     def _size_sources(self, step: Step) -> list[sp.Expr]:
         if isinstance(step, Nest):
             return [*sizes_of_kernel(step.kernel.body), *([step.kernel.extent] if step.kernel.extent is not None else [])]
-        return [step.scale] if isinstance(step, Contract) else []
+        if isinstance(step, Loop):
+            return [step.extent, *(e for s in step.steps for e in self._size_sources(s))]
+        return [step.scale, *step.starts, *step.when] if isinstance(step, Contract) else []
 
     # -------------------------------------------------------------------------------------------------- kernels
     def kernel(self, kernel: Kernel) -> tuple[_Function, dict[str, str]]:
@@ -102,7 +106,7 @@ class _Emitter:
         key = kinds + "\n" + "\n".join(neutral.lines) + str(neutral.size_order)
         if key not in self.functions:
             names = {n: self.variables[n] for n in kernel.arrays}
-            written = self._lines(kernel, names, order, {str(z): self.size_names[str(z)] for z in sizes})
+            written = self._lines(kernel, names, order, {str(z): self._size_name(z) for z in sizes})
             number = self.counters[kernel.kind] = self.counters.get(kernel.kind, -1) + 1
             self.functions[key] = _Function(
                 f"{kernel.kind}_{number}", written.lines, kernel.arrays, sizes, written.literals, [], kernel.flat, kernel.extent is not None
@@ -133,6 +137,9 @@ class _Emitter:
         self.used |= writer.used
         return _Written(lines, walker.literals, tuple(own_sizes))
 
+    def _size_name(self, size: Size) -> str:
+        return safe(str(size)) if isinstance(size, Moment) else self.size_names[str(size)]
+
     def _code(self, check: GatherCheck | EmptyRange) -> int:
         if check not in self.checks:
             self.checks.append(check)
@@ -144,7 +151,7 @@ class _Emitter:
             *(["first", "last"] if function.shared else []),
             "status",
             *arrays,
-            *(self.size_names[str(z)] for z in function.sizes),
+            *map(self._size_name, function.sizes),
             *function.literals,
         ]
         uses_status = any("status" in line for line in function.lines)
@@ -160,35 +167,46 @@ class _Emitter:
 
     # -------------------------------------------------------------------------------------------------- program
     def program(self) -> list[str]:
+        return self._lines_of(self.steps) or ["    pass"]
+
+    def _lines_of(self, steps: Sequence[Step]) -> list[str]:
+        """The calls of steps, with a barrier where one needs what another thread may still be computing."""
         lines: list[str] = []
         written: set[str] = set()
         read: set[str] = set()
-        contractions = 0
-        for step in self.steps:
-            targets = {self.in_place.get(n, n) for n in (step.writes, *(step.also if isinstance(step, Nest) else ()))}
+        for step in steps:
+            targets = {self.in_place.get(n, n) for n in (step.writes, *(step.also if isinstance(step, Nest | Loop) else ()))}
             reads = {self.in_place.get(r, r) for r in step.reads}
             if (reads | targets) & written or targets & read:
                 lines.append("    wait(sync, team)")
                 written, read = set(), set()
+            if isinstance(step, Loop):
+                # It ends with a barrier, but may have no steps.
+                lines += self._repeated(step)
+                continue
             written |= targets
             read |= reads
             if isinstance(step, Contract):
-                lines += self._contract(step, contractions)
-                contractions += 1
+                lines += self._contract(step)
             elif isinstance(step, Fill):
                 self.used.add("fill")
                 lines.append(f"    fill(me, team, {self.variables[step.writes]})")
                 self.records.append(KernelRecord("fill", step.plan.loop, step.plan, step.cost))
             else:
                 lines += self._launch(step)
-        return lines or ["    pass"]
+        return lines
+
+    def _repeated(self, step: Loop) -> list[str]:
+        name, extent = safe(step.moment.name), self._writer().integer(step.extent)
+        bounds = f"{extent} - 1, -1, -1" if step.descending else extent
+        return [f"    for {name} in range({bounds}):", *(f"    {line}" for line in self._lines_of(step.steps)), "        wait(sync, team)"]
 
     def _launch(self, step: Nest) -> list[str]:
         function, _ = self.kernel(step.kernel)
         sizes = sizes_of_kernel(step.kernel.body)
         arguments = [
             *(self.variables[n] for n in step.kernel.arrays),
-            *(self.size_names[str(z)] for z in sizes),
+            *(self._size_name(z) for z in sizes),
             *map(str, function.literals.values()),
         ]
         if any("status" in line for line in function.lines):
@@ -199,16 +217,27 @@ class _Emitter:
         extent = self._writer().integer(step.kernel.extent)
         return [f"    first, last = share(me, team, {extent})", f"    {function.name}(first, last, {', '.join(arguments)})"]
 
-    def _contract(self, step: Contract, number: int) -> list[str]:
+    def _contract(self, step: Contract) -> list[str]:
         self.used.add("contract")
-        c, a, b = (self.variables[n] for n in step.operands)
+        number, writer = self.contractions, self._writer()
+        self.contractions += 1
+        c, a, b = (self._part(n, start) for n, start in zip(step.operands, step.starts, strict=True))
         scale = self._writer().value(step.scale, self.tensors[step.writes].dtype)
         tables = f"batch{number}, rows{number}, columns{number}, depth{number}"
         self.records.append(KernelRecord("contract", step.plan.loop, step.plan, step.cost))
+        indent = "        " if step.when else "    "
         return [
             *(f"    # {line}" for line in textwrap.wrap(step.plan.loop, 130)),
-            f"    contract(me, team, {c}, {a}, {b}, {tables}, {step.accumulate}, {scale})",
+            *([f"    if {' and '.join(f'{writer.integer(x)} >= 0' for x in step.when)}:"] if step.when else []),
+            f"{indent}contract(me, team, {c}, {a}, {b}, {tables}, {step.accumulate}, {scale})",
         ]
+
+    def _part(self, name: str, start: sp.Expr) -> str:
+        """The array from an element on."""
+        if start == 0:
+            return self.variables[name]
+        self.used.add("part")
+        return f"part({self.variables[name]}, {self._writer().integer(start)})"
 
     def _writer(self) -> Writer:
         return Writer(
@@ -243,7 +272,7 @@ def emit_cpu(
     """
     emitter = _Emitter(steps, tensors, orders, in_place)
     body = emitter.program()
-    contractions = tuple(s for s in steps if isinstance(s, Contract))
+    contractions = tuple(s for s in single(steps) if isinstance(s, Contract))
     arrays = tuple(emitter.variables)
     arguments = [
         "status",
@@ -255,7 +284,7 @@ def emit_cpu(
     definitions = "\n\n\n".join(emitter.definition(f) for f in emitter.functions.values())
     views = sorted(emitter.used & {"flat", "view"})
     random = sorted(emitter.used & {"draw", *RANDOM})
-    elementary = sorted(emitter.used - {"checked", "contract", "fill", "flat", "view", *random})
+    elementary = sorted(emitter.used - {"checked", "contract", "fill", "flat", "part", "view", *random})
     imports = ["import numpy as np", "from numba import njit", ""]
     if "contract" in emitter.used:
         imports.append("from graphc.kernels.contraction import contract")
@@ -263,7 +292,7 @@ def emit_cpu(
         imports.append(f"from graphc.kernels.elementary import {', '.join(elementary)}")
     if random:
         imports.append(f"from graphc.kernels.random import {', '.join(random)}")
-    blocks = sorted(emitter.used & {"checked", "fill"})
+    blocks = sorted(emitter.used & {"checked", "fill", "part"})
     if blocks:
         imports.append(f"from graphc.kernels.blocks import {', '.join(blocks)}")
     imports += [

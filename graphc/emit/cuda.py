@@ -14,7 +14,7 @@ from graphc.emit.expression import Writer, safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.errors import InternalError, TargetError
 from graphc.ir.expr import Access, Compare, Index, Logical, Size, accesses, contains
-from graphc.ir.nest import Assign, Contract, Fill, For, If, Kernel, KernelRecord, Nest, Node, Report, Step, Store
+from graphc.ir.nest import Assign, Contract, Fill, For, If, Kernel, KernelRecord, Loop, Nest, Node, Report, Step, Store
 from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
 from graphc.ir.show import Order, expression
 from graphc.ir.tensor import Tensor
@@ -143,7 +143,7 @@ class _Emitter:
                 return self._nest(step)
             case Fill():
                 return self._fill(step)
-            case Contract():
+            case Contract() | Loop():
                 raise InternalError("The schedule of the cuda target has no contraction engine.")
 
     def _fill(self, step: Fill) -> list[str]:

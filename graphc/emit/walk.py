@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.emit.expression import Writer, safe
 from graphc.ir.expr import Access, Size, postorder
-from graphc.ir.nest import Assign, Contract, For, If, Local, Moment, Nest, Node, Report, Step, Store, Unravel
+from graphc.ir.nest import Assign, Contract, For, If, Local, Loop, Moment, Nest, Node, Report, Step, Store, Unravel, single
 
 __all__ = ["Walker", "generated_names", "locals_of", "sizes_of_kernel"]
 
@@ -117,9 +117,18 @@ def _expressions(body: Sequence[Node]) -> Iterator[sp.Basic]:
 
 
 def sizes_of_kernel(body: Sequence[Node]) -> tuple[Size, ...]:
-    """Size symbols in a body, by name."""
-    found = {part for e in _expressions(body) for part in postorder(e) if isinstance(part, Size) and not isinstance(part, Moment)}
-    return tuple(sorted(found, key=str))
+    """The sizes that a kernel needs as arguments, and the variables of loops of steps around it, in alphabetical order."""
+    bound = set(_loop_variables(body))
+    found = {part for e in _expressions(body) for part in postorder(e) if isinstance(part, Size)}
+    return tuple(sorted((z for z in found if not (isinstance(z, Moment) and str(z) in bound)), key=str))
+
+
+def _loop_variables(body: Sequence[Node]) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, For | If):
+            if isinstance(node, For):
+                yield str(node.index)
+            yield from _loop_variables(node.body)
 
 
 def locals_of(body: Sequence[Node]) -> tuple[Local, ...]:
@@ -129,8 +138,9 @@ def locals_of(body: Sequence[Node]) -> tuple[Local, ...]:
 def generated_names(steps: Sequence[Step]) -> dict[str, str]:
     """Names that tensors and sizes cannot have: of functions, of tables, and of indices and scalar variables in a kernel that uses both."""
     names: set[str] = set()
+    names.update(safe(step.moment.name) for step in steps if isinstance(step, Loop))
     numbered: dict[str, int] = {}
-    for number, step in enumerate(steps):
+    for number, step in enumerate(single(steps)):
         if isinstance(step, Nest):
             used = {safe(n) for n in (*step.kernel.arrays, *map(str, sizes_of_kernel(step.kernel.body)))}
             names |= used.intersection(_names_in(step.kernel.body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "KernelRecord",
     "KernelTable",
     "Local",
+    "Loop",
     "LoopPlan",
     "Moment",
     "Node",
@@ -28,6 +30,7 @@ __all__ = [
     "Step",
     "Store",
     "Unravel",
+    "single",
 ]
 
 
@@ -176,7 +179,8 @@ class Nest:
 class Contract:
     """A step that calls the contraction engine: ``C += scale · Σ A·B`` with affine subscripts.
 
-    Operands are C, A, B; `constants` holds per operand the constant part of each subscript.
+    Operands are C, A, B; `constants` holds per operand the constant part of each subscript. In a loop of steps, `starts` holds per
+    operand the element at which the step begins, and the step is left out unless every expression of `when` is ≥ 0.
     """
 
     operands: tuple[str, str, str]
@@ -189,6 +193,8 @@ class Contract:
     accumulate: bool
     plan: LoopPlan
     cost: sp.Expr
+    starts: tuple[sp.Expr, sp.Expr, sp.Expr] = (sp.Integer(0), sp.Integer(0), sp.Integer(0))
+    when: tuple[sp.Expr, ...] = ()
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -209,7 +215,38 @@ class Fill:
     cost: sp.Expr = field(default_factory=lambda: sp.Integer(0))
 
 
-Step = Nest | Contract | Fill
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Steps that are repeated, by all threads together: for `moment` in 0 … extent-1, or backwards."""
+
+    moment: Moment
+    extent: sp.Expr
+    descending: bool
+    steps: tuple[Step, ...]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for s in self.steps for name in s.reads))
+
+    @property
+    def writes(self) -> str:
+        return self.steps[0].writes
+
+    @property
+    def also(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(n for s in self.steps for n in (s.writes, *(s.also if isinstance(s, Nest | Loop) else ()))))
+
+
+Step = Nest | Contract | Fill | Loop
+
+
+def single(steps: Sequence[Step]) -> Iterator[Nest | Contract | Fill]:
+    """The steps, and those of loops one by one."""
+    for step in steps:
+        if isinstance(step, Loop):
+            yield from single(step.steps)
+        else:
+            yield step
 
 
 @dataclass(frozen=True, slots=True)

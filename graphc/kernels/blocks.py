@@ -7,7 +7,7 @@ from numba import njit
 
 from graphc.kernels.team import share
 
-__all__ = ["checked", "fill"]
+__all__ = ["checked", "fill", "part"]
 
 INNER: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
@@ -18,6 +18,12 @@ def fill(me, team, array):
     flat = array.reshape(-1)
     first, last = share(me, team, flat.size)
     flat[first:last] = 0
+
+
+@njit(forceinline=True, **INNER)
+def part(array, start):
+    """The elements of a C-contiguous array from the one at `start` on, in one dimension."""
+    return array.reshape(-1)[start:]
 
 
 @njit(forceinline=True, **INNER)

@@ -19,7 +19,7 @@ from graphc.schedule.hoist import hoisted
 from graphc.schedule.selection import never_empty, selection
 from graphc.schedule.target import Target
 
-__all__ = ["Bodies", "plus"]
+__all__ = ["Bodies", "divided", "plus"]
 
 _ZERO = sp.Integer(0)
 
@@ -211,3 +211,16 @@ def _bound(condition: sp.Expr, index: Index, lower: list[sp.Expr], upper: list[s
         lower.append(sp.expand(-FloorDiv(rest, factor)))
     else:
         upper.append(sp.expand(FloorDiv(rest, -factor) + 1))
+
+
+def divided(body: tuple[Node, ...], shared: Index) -> tuple[Node, ...]:
+    """The loops over an index marked as divided among threads."""
+    marked: list[Node] = []
+    for node in body:
+        if isinstance(node, For):
+            marked.append(replace(node, body=divided(node.body, shared), shared=node.index == shared))
+        elif isinstance(node, If):
+            marked.append(replace(node, body=divided(node.body, shared)))
+        else:
+            marked.append(node)
+    return tuple(marked)

@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 import sympy as sp
 
-from graphc.analysis.order import Scan, ordered
 from graphc.analysis.recurrence import components
 from graphc.ir.affine import linear
 from graphc.ir.expr import (
@@ -21,16 +20,16 @@ from graphc.ir.expr import (
     indices_of,
 )
 from graphc.ir.graph import Graph, reads
-from graphc.ir.nest import Assign, Contract, Fill, For, Group, If, Kernel, Local, LoopPlan, Nest, Node, Step, Store
+from graphc.ir.nest import Assign, Contract, Fill, For, Group, Kernel, Local, LoopPlan, Moment, Nest, Node, Step, Store
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
-from graphc.schedule.bodies import Bodies
+from graphc.schedule.bodies import Bodies, divided
 from graphc.schedule.classify import Contraction, Order, contraction_roles, is_flat, loop_order, shared_index
 from graphc.schedule.cost import cost
 from graphc.schedule.fuse import Unit, units
-from graphc.schedule.recurrence import at_moment, length, moment_of, shared_indices
 from graphc.schedule.rows import flat_step, rows_step
+from graphc.schedule.scan import recurrence
 from graphc.schedule.target import Target
 
 __all__ = ["PARTIAL", "schedule"]
@@ -68,7 +67,7 @@ def schedule(
         if unit.depth and others:
             worker.steps.append(rows_step(worker.bodies, unit, definitions, in_place, graph))
         elif others or any(first in reads(s) for s in definitions[first]):
-            worker.recur(unit.names, [s for n in unit.names for s in definitions[n]])
+            worker.steps += recurrence(worker, unit.names, [s for n in unit.names for s in definitions[n]])
         else:
             worker.define(first, definitions[first])
     return replace(graph, tensors=tuple(worker.tensors.values())), tuple(worker.steps)
@@ -82,64 +81,32 @@ class _Scheduler:
         self.bodies = Bodies(self.tensors, target, accumulate)
 
     # ------------------------------------------------------------------------------------------------ statements
-    def define(self, name: str, statements: Sequence[Statement]) -> None:
-        """All statements of one tensor: the ones that set it first, then the ones that add to it."""
+    def define(self, name: str, statements: Sequence[Statement], complete: bool = False) -> None:
+        """All statements of one tensor: the ones that set it first, then the ones that add to it.
+
+        Where they do not set every element, the others become 0, unless the definition is `complete` without them.
+        """
         ordered = self.bodies.ordered(statements)
-        complete = self.bodies.complete(ordered)
+        complete = complete or self.bodies.complete(ordered)
         if not complete:
             self.steps.append(Fill(name, LoopPlan(f"{name} = 0", "fill", (), "elements", "set to 0 before it is added to")))
         for position, statement in enumerate(ordered):
             self._statement(statement, adding=statement.op == "+=" and (position > 0 or not complete))
 
-    def recur(self, group: Sequence[str], statements: Sequence[Statement]) -> None:
-        """A recurrence: what does not depend on it first, then one kernel with sequential loops around the rest."""
-        moving = [s for s in statements if set(reads(s)) & set(group)]
-        for name in group:
-            self.steps.append(Fill(name, LoopPlan(f"{name} = 0", "fill", (), "elements", "set to 0 before it is added to")))
-        for s in sorted((s for s in statements if not any(s is m for m in moving)), key=lambda s: s.op == "+="):
-            self._statement(s, adding=s.op == "+=")
-        shared = shared_indices(moving, group, self.tensors)
-        names = {str(z) for t in self.tensors.values() for e in t.shape for z in e.free_symbols}
-        body = self._sequence(ordered(moving, group), names, {str(i): i for i in (shared or {}).values()})
-        one = next(iter(shared.values())) if shared else None
-        extent = next(s.range_of(shared[id(s)]).extent for s in moving) if shared else None
-        touched = tuple(dict.fromkeys((*group, *(r for s in moving for r in reads(s)))))
-        loop = "; ".join(show(s) for s in moving)
-        how = "step by step" + (f", each thread its own {one}" if one is not None else "")
-        plan = LoopPlan(loop, "scan", (), str(one or ""), how, "every read is of an earlier step")
-        external = tuple(n for n in touched if n not in group)
-        self.steps.append(
-            Nest(Kernel("scan", loop, touched, body, extent), plan, external, group[0], sp.Add(*map(cost, moving)), tuple(group[1:]))
-        )
 
-    def _sequence(self, items: Sequence[Statement | Scan], taken: set[str], shared: dict[str, Index]) -> tuple[Node, ...]:
-        nodes: list[Node] = []
-        for item in items:
-            if isinstance(item, Scan):
-                moment = moment_of(item, taken)
-                extent = length(item, self.tensors)
-                inner = tuple(at_moment(i, item, moment, extent) for i in item.body)
-                body = self._sequence(inner, taken | {moment.name}, shared)
-                nodes.append(For(Index(moment.name), (_ZERO,), (extent,), body, descending=item.descending))
-            else:
-                index = next((i for i in item.free if str(i) in shared), None)
-                body = self.bodies.inside(item)
-                nodes += _mark(body, index) if index is not None else body
-        return tuple(nodes)
+    def is_contraction(self, statement: Statement) -> bool:
+        """Whether the contraction engine computes the statement."""
+        return self.roles(statement) is not None
 
-    def _roles(self, statement: Statement) -> Contraction | None:
+    def roles(self, statement: Statement) -> Contraction | None:
         """Roles of the indices if the contraction engine computes the statement."""
         roles = contraction_roles(statement, self.tensors) if self.target.has_engine and self.wide is None else None
         return roles if roles is not None and not self._tiny(statement, roles) else None
 
-    def is_contraction(self, statement: Statement) -> bool:
-        """Whether the contraction engine computes the statement."""
-        return self._roles(statement) is not None
-
     def _statement(self, statement: Statement, adding: bool) -> None:
-        roles = self._roles(statement)
+        roles = self.roles(statement)
         if roles is not None:
-            self.steps.append(self._contract(statement, roles, adding))
+            self.steps.append(self.contract(statement, roles, adding))
             return
         if is_flat(statement, self.tensors):
             self.steps.append(flat_step(self.bodies, [(statement, adding)], {statement.target}))
@@ -185,24 +152,32 @@ class _Scheduler:
         shared = shared if shared is not None else shared_index(statement, order)
         if shared is not None and extent is None:
             extent = statement.range_of(shared).extent
-            body = _mark(body, shared)
+            body = divided(body, shared)
         names = tuple(dict.fromkeys((statement.target, *reads(statement))))
         roles = {"sum": "reduction", "map": "map", "gather": "gather", "scatter": "scatter"}.get(kind, "reduction")
         plan = LoopPlan(show(statement), roles, tuple(map(str, order.indices)), str(shared or ""), strategy, order.reason)
         kernel = Kernel(kind, show(statement), names, body, extent)
         self.steps.append(Nest(kernel, plan, reads(statement), statement.target, cost(statement)))
 
-    def _contract(self, statement: Statement, roles: Contraction, adding: bool) -> Contract:
+    def contract(self, statement: Statement, roles: Contraction, adding: bool) -> Contract:
         operands = (Access(statement.target, *statement.subscripts), roles.first, roles.second)
         batch, rows, columns, depth = (self._group(statement, g, operands) for g in (roles.batch, roles.rows, roles.columns, roles.depth))
-        of_target, of_first, of_second = (tuple(_constant(s) for s in o.subscripts) for o in operands)
+        of_target, of_first, of_second = (tuple(_split(_constant(s))[0] for s in o.subscripts) for o in operands)
+        starts = [self._start(o) for o in operands]
         names = {"batch": roles.batch, "rows": roles.rows, "columns": roles.columns, "depth": roles.depth}
         words = "; ".join(f"{k} {' '.join(map(str, v))}" for k, v in names.items() if v)
         order = (*roles.batch, *roles.rows, *roles.columns, *roles.depth)
         plan = LoopPlan(show(statement), "contraction", tuple(map(str, order)), "tiles", f"contraction engine: {words}")
         names_of = (statement.target, roles.first.tensor, roles.second.tensor)
         constants = (of_target, of_first, of_second)
-        return Contract(names_of, batch, rows, columns, depth, constants, roles.scale, adding, plan, cost(statement))
+        moving = (starts[0], starts[1], starts[2])
+        return Contract(names_of, batch, rows, columns, depth, constants, roles.scale, adding, plan, cost(statement), moving)
+
+    def _start(self, operand: Access) -> sp.Expr:
+        """How many elements the variables of loops of steps move an operand."""
+        shape = self.tensors[operand.tensor].shape
+        parts = [_split(_constant(s))[1] for s in operand.subscripts]
+        return sp.Add(*(p * sp.Mul(*shape[d + 1 :]) for d, p in enumerate(parts)))
 
     @staticmethod
     def _group(statement: Statement, indices: Sequence[Index], operands: Sequence[Access]) -> Group:
@@ -255,23 +230,16 @@ class _Scheduler:
         plan = LoopPlan(f"{statement.target}[()] = sum of {name}", "reduction", ("block",), "", "sum of the partial sums")
         self.steps.append(Nest(Kernel("finish", plan.loop, (statement.target, name), final, None), plan, (name,), statement.target, blocks))
 
-def _mark(body: tuple[Node, ...], shared: Index) -> tuple[Node, ...]:
-    """Mark the loops over the shared index."""
-    marked: list[Node] = []
-    for node in body:
-        if isinstance(node, For):
-            inner = _mark(node.body, shared)
-            marked.append(replace(node, body=inner, shared=node.index == shared))
-        elif isinstance(node, If):
-            marked.append(replace(node, body=_mark(node.body, shared)))
-        else:
-            marked.append(node)
-    return tuple(marked)
-
 
 def _constant(subscript: sp.Expr) -> sp.Expr:
     """The part of a subscript without indices."""
     return sp.Add(*(t for t in sp.Add.make_args(sp.expand(subscript)) if not indices_of(t)))
+
+
+def _split(constant: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """The part without and, if there is any, everything with variables of loops of steps: a subscript at which nothing may be read
+    is never an address."""
+    return (_ZERO, constant) if contains(constant, Moment) else (constant, _ZERO)
 
 
 def _coefficient(subscript: sp.Expr, index: Index) -> int:

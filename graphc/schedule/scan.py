@@ -1,0 +1,275 @@
+"""Recurrences → steps: sequential loops around the loops of their statements.
+
+Where a step contains a product for the contraction engine, all threads go through the steps together, with barriers; else one kernel
+holds the whole recurrence, and threads share it only where it falls into independent ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from graphc.analysis.order import Scan, ordered
+from graphc.ir.affine import nonnegative
+from graphc.ir.expr import Access, Call, Index, accesses, contains, indices_of
+from graphc.ir.graph import reads
+from graphc.ir.nest import For, Kernel, Loop, LoopPlan, Moment, Nest, Node, Step
+from graphc.ir.show import statement as show
+from graphc.ir.statement import Range, Statement, rename
+from graphc.schedule.bodies import divided
+from graphc.schedule.cost import cost
+from graphc.schedule.recurrence import at_moment, length, moment_of, shared_indices
+
+if TYPE_CHECKING:
+    from graphc.schedule.lower import _Scheduler
+
+__all__ = ["recurrence"]
+
+_ZERO = sp.Integer(0)
+
+
+def recurrence(worker: _Scheduler, group: Sequence[str], statements: Sequence[Statement]) -> list[Step]:
+    """The steps of a recurrence; what is computed before it has been added to the worker's steps when this returns.
+
+    Args:
+        worker: makes loops of statements.
+        group: the tensors that depend on each other.
+        statements: all of theirs.
+    """
+    moving = [s for s in statements if set(reads(s)) & set(group)]
+    (scan,) = ordered(moving, group)
+    assert isinstance(scan, Scan)
+    still = [s for s in statements if not any(s is m for m in moving)]
+    inside = [s for s in still if _joins(s, scan)]
+    outside = [s for s in still if not any(s is i for i in inside)]
+    for name in group:
+        own = [s for s in outside if s.target == name]
+        if own:
+            worker.define(name, own)
+    builder = _Builder(worker, {s.target for s in outside})
+    scan = replace(scan, body=(*inside, *scan.body))
+    if any(builder.is_product(s) for s in scan.body if isinstance(s, Statement)):
+        return builder.together(scan)
+    return [builder.alone(group, [*inside, *moving], inside)]
+
+
+def _joins(statement: Statement, scan: Scan) -> bool:
+    """Whether a statement that reads nothing of the recurrence is better computed in its steps, where its rows are in cache."""
+    plain = isinstance(statement.subscripts[dict(scan.dimensions)[statement.target]], Index)
+    return plain and statement.op in ("=", "+=") and not (statement.reduced or statement.scatters or contains(statement.value, Call))
+
+
+@dataclass
+class _Run:
+    """Statements of one step that are computed in one kernel: every thread meets only what it has written itself.
+
+    Attributes:
+        shared: the index of the first statement that is divided among threads; None for one thread.
+        extent: of the shared loops.
+        owned: the dimension along which each tensor that is written is divided.
+        statements: with whether each adds to what is there.
+    """
+
+    shared: Index | None
+    extent: sp.Expr | None
+    owned: dict[str, int] = field(default_factory=dict)
+    statements: list[Statement] = field(default_factory=list)
+    body: tuple[Node, ...] = ()
+
+
+@dataclass
+class _Builder:
+    """Makes the loops of one recurrence.
+
+    Attributes:
+        worker: makes the loops of single statements.
+        started: tensors whose elements have been set, so that statements add to them.
+        facts: expressions in the variables of the loops around that are ≥ 0.
+        variables: of the loops around.
+    """
+
+    worker: _Scheduler
+    started: set[str]
+    facts: tuple[sp.Expr, ...] = ()
+    variables: tuple[Moment, ...] = ()
+
+    def _entered(self, scan: Scan) -> tuple[Moment, sp.Expr, tuple[Statement | Scan, ...], _Builder]:
+        """The loop's variable, number of steps and body, and the builder for what is inside."""
+        tensors = self.worker.tensors
+        taken = {str(z) for t in tensors.values() for e in t.shape for z in e.free_symbols} | {v.name for v in self.variables}
+        moment, extent = moment_of(scan, taken), length(scan, tensors)
+        facts = (*self.facts, moment, sp.expand(extent - 1 - moment))
+        inner = _Builder(self.worker, self.started, facts, (*self.variables, moment))
+        return moment, extent, tuple(at_moment(i, scan, moment, extent) for i in scan.body), inner
+
+    # -------------------------------------------------------------------------------------------------- one kernel
+    def alone(self, group: Sequence[str], statements: Sequence[Statement], inside: Sequence[Statement]) -> Nest:
+        """The whole recurrence as one kernel."""
+        loop, total = "; ".join(map(show, statements)), sp.Add(*map(cost, statements))
+        shared = shared_indices(statements, group, self.worker.tensors)
+        common = extent = None
+        if shared is not None:
+            extent = statements[0].range_of(shared[id(statements[0])]).extent
+            common = _common_name(statements, shared)
+            renamed = {id(s): rename(s, {shared[id(s)]: common}) for s in statements}
+            inside, statements = ([renamed[id(s)] for s in group_] for group_ in (inside, statements))
+        (scan,) = ordered([s for s in statements if not any(s is i for i in inside)], group)
+        assert isinstance(scan, Scan)
+        body = self.nodes([replace(scan, body=(*inside, *scan.body))])
+        how = "step by step" + (f", each thread its own {common}" if common is not None else "")
+        plan = LoopPlan(loop, "scan", (), str(common or ""), how, "every read is of an earlier step")
+        return _nest(statements, body if common is None else divided(body, common), extent, plan, total)
+
+    def nodes(self, items: Sequence[Statement | Scan]) -> tuple[Node, ...]:
+        """The loops of statements and sequential loops, one after the other."""
+        found: list[Node] = []
+        for item in items:
+            if isinstance(item, Scan):
+                moment, extent, body, inner = self._entered(item)
+                found.append(For(Index(moment.name), (_ZERO,), (extent,), inner.nodes(body), descending=item.descending))
+            else:
+                found += [node for s, adding in self._begun(item) for node in self.worker.bodies.inside(s, adding)]
+        return tuple(found)
+
+    # ------------------------------------------------------------------------------------------------------ a team
+    def is_product(self, statement: Statement) -> bool:
+        """Whether the contraction engine can compute the statement in a step."""
+        target = statement.subscripts
+        always = tuple(d for d in statement.domain if len(indices_of(d)) > 1 or not set(indices_of(d)) <= set(target))
+        return self.worker.roles(replace(statement, domain=always)) is not None
+
+    def together(self, scan: Scan) -> list[Step]:
+        """The recurrence as a loop of steps that all threads take together."""
+        moment, extent, items, inner = self._entered(scan)
+        steps: list[Step] = []
+        run: _Run | None = None
+
+        def close() -> None:
+            if run is not None:
+                steps.append(inner.kernel(run, moment, extent))
+
+        for item in items:
+            if isinstance(item, Scan):
+                close()
+                run = _Run(None, None, {}, _statements_of(item), inner.nodes([item]))
+                close()
+                run = None
+                continue
+            begun = inner._begun(item)
+            if len(begun) == 2 and not begun[1][1]:
+                self.worker.define(item.target, [_at_all(begun[0][0], moment, extent)], complete=True)
+                begun = begun[1:]
+            for statement, adding in begun:
+                bare = replace(statement, domain=())
+                roles = None if any(indices_of(d) for d in statement.domain) else self.worker.roles(bare)
+                if roles is None:
+                    grown = inner.joined(run, statement, adding)
+                    if grown is not run:
+                        close()
+                    run = grown
+                    continue
+                close()
+                run = None
+                step = self.worker.contract(bare, roles, adding)
+                plan = replace(step.plan, loop=show(statement), strategy=f"in every step of {moment}: {step.plan.strategy}")
+                steps.append(replace(step, when=statement.domain, plan=plan, cost=step.cost * extent))
+        close()
+        return [Loop(moment, extent, scan.descending, tuple(steps))]
+
+    def joined(self, run: _Run | None, statement: Statement, adding: bool) -> _Run:
+        """The run with one statement more, or a new run if a thread would need what another one computes."""
+        plain = [(d, s) for d, s in enumerate(statement.subscripts) if isinstance(s, Index) and statement.range_of(s).lower == 0]
+        for dimension, index in plain:
+            extent = statement.range_of(index).extent
+            if run is None:
+                run = _Run(index, extent)
+            elif run.shared is None or sp.expand(run.extent - extent) != 0 or not _owns(run, statement, dimension, index):
+                continue
+            run.owned.setdefault(statement.target, dimension)
+            run.statements.append(statement)
+            run.body += divided(self.worker.bodies.inside(statement, adding), index)
+            return run
+        if run is not None:
+            return self.joined(None, statement, adding)
+        return _Run(None, None, {}, [statement], self.worker.bodies.inside(statement, adding))
+
+    def kernel(self, run: _Run, moment: Moment, steps: sp.Expr) -> Nest:
+        """The kernel of a run."""
+        loop, total = "; ".join(map(show, run.statements)), sp.Add(*map(cost, run.statements)) * steps
+        plan = LoopPlan(loop, "scan", (), str(run.shared or ""), f"in every step of {moment}")
+        return _nest(run.statements, run.body, run.extent, plan, total)
+
+    # ------------------------------------------------------------------------------------------- the first statement
+    def _begun(self, statement: Statement) -> list[tuple[Statement, bool]]:
+        """The statement, after one that sets to 0 what it only adds to; with each, whether it adds."""
+        if statement.target in self.started:
+            return [(statement, True)]
+        self.started.add(statement.target)
+        shape = self.worker.tensors[statement.target].shape
+        rows = {sp.expand(c) for s, e in zip(statement.subscripts, shape, strict=True) if not indices_of(s) for c in (s, e - 1 - s)}
+        others = [d for d in statement.domain if d not in rows]
+        if self._is_whole(statement) and not others:
+            return [(statement, False)]
+        zero = self._zero(statement, tuple(sorted((c for c in rows if not nonnegative(c, self.facts)), key=str)))
+        if self._is_whole(statement) and len(others) == 1 and not indices_of(others[0]):
+            return [(replace(zero, domain=(*zero.domain, sp.expand(-others[0] - 1))), False), (statement, False)]
+        return [(zero, False), (statement, True)]
+
+    def _is_whole(self, statement: Statement) -> bool:
+        """Whether the statement sets every element of a row, but for conditions."""
+        inner = [(s, e) for s, e in zip(statement.subscripts, self.worker.tensors[statement.target].shape, strict=True) if indices_of(s)]
+        if statement.scatters or len({s for s, _ in inner}) < len(inner) or not all(isinstance(s, Index) for s, _ in inner):
+            return False
+        ranges = [(statement.range_of(s), e) for s, e in inner]
+        return all(r.lower == 0 and sp.expand(r.upper - e) == 0 for r, e in ranges)
+
+    def _zero(self, statement: Statement, domain: tuple[sp.Expr, ...]) -> Statement:
+        shape = self.worker.tensors[statement.target].shape
+        subscripts: list[sp.Expr] = []
+        ranges: list[Range] = []
+        for d, (subscript, extent) in enumerate(zip(statement.subscripts, shape, strict=True)):
+            index = subscript if isinstance(subscript, Index) and subscript not in subscripts else Index(f"z{d}")
+            subscripts.append(index if indices_of(subscript) else subscript)
+            if indices_of(subscript):
+                ranges.append(Range(index, _ZERO, extent))
+        return Statement(statement.target, tuple(subscripts), "=", _ZERO, tuple(ranges), domain, location=statement.location)
+
+
+def _at_all(statement: Statement, moment: Moment, steps: sp.Expr) -> Statement:
+    """A statement of one step as a statement of all steps."""
+    index = Index(moment.name)
+    moved = rename(statement, {moment: index})
+    return replace(moved, ranges=(Range(index, _ZERO, steps), *moved.ranges))
+
+
+def _owns(run: _Run, statement: Statement, dimension: int, index: Index) -> bool:
+    """Whether a thread that has the statement's iterations of `index` needs nothing of a run that others have written."""
+    if run.owned.get(statement.target, dimension) != dimension:
+        return False
+    parts = (statement.value, *statement.subscripts)
+    touched = [a for part in parts for a in accesses(part) if isinstance(a, Access) and a.tensor in run.owned]
+    return all(a.subscripts[run.owned[a.tensor]] == index for a in touched)
+
+
+def _common_name(statements: Sequence[Statement], shared: dict[int, Index]) -> Index:
+    """One index for all statements in place of the one that each shares."""
+    others = {str(r.index) for s in statements for r in s.ranges if r.index != shared[id(s)]}
+    name = str(shared[id(statements[0])])
+    while name in others:
+        name += "_"
+    index: Index = Index(name)
+    return index
+
+
+def _statements_of(scan: Scan) -> list[Statement]:
+    return [s for item in scan.body for s in (_statements_of(item) if isinstance(item, Scan) else [item])]
+
+
+def _nest(statements: Sequence[Statement], body: tuple[Node, ...], extent: sp.Expr | None, plan: LoopPlan, total: sp.Expr) -> Nest:
+    written = tuple(dict.fromkeys(s.target for s in statements))
+    sources = tuple(dict.fromkeys(r for s in statements for r in reads(s) if r not in written))
+    kernel = Kernel("scan", plan.loop, (*written, *sources), body, extent)
+    return Nest(kernel, plan, sources, written[0], total, written[1:])
