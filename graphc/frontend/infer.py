@@ -56,7 +56,7 @@ class Inference:
         if len(waiting) == len(tensor.statements) and tensor.key not in self.shapes:
             self._settle_ranges(tensor, 0, tensor.statements[0], final=True)
         if tensor.key not in self.shapes:
-            self.shapes[tensor.key] = self._shape(tensor, [p for p in range(len(tensor.statements)) if p not in waiting])
+            self.shapes[tensor.key] = self._shape(tensor)
         for position in waiting:
             self._settle_ranges(tensor, position, tensor.statements[position], final=True)
         self.dtypes[tensor.key] = tensor.declared_dtype or self._dtype(tensor)
@@ -198,21 +198,22 @@ class Inference:
         return lower, upper
 
     # ---------------------------------------------------------------------------------------------------- shapes
-    def _shape(self, tensor: Tensor, positions: Sequence[int]) -> tuple[sp.Expr, ...]:
+    def _shape(self, tensor: Tensor) -> tuple[sp.Expr, ...]:
         rank = tensor.ndim or 0
-        return tuple(self._extent(tensor, dimension, positions) for dimension in range(rank))
+        return tuple(self._extent(tensor, dimension) for dimension in range(rank))
 
-    def _extent(self, tensor: Tensor, dimension: int, positions: Sequence[int]) -> sp.Expr:
+    def _extent(self, tensor: Tensor, dimension: int) -> sp.Expr:
         plain: list[tuple[sp.Expr, Recorded]] = []
         others: list[sp.Expr] = []
-        for position in positions:
-            statement = tensor.statements[position]
+        for position, statement in enumerate(tensor.statements):
             subscript = statement.subscripts[dimension]
-            ranges = {r.index: r for r in self.ranges[tensor.key, position]}
+            settled = self.ranges.get((tensor.key, position))
+            ranges = {r.index: (r.lower, r.upper) for r in settled} if settled else {i: (low, high) for i, low, high in statement.declared}
             if isinstance(subscript, Index):
-                plain.append((ranges[subscript].upper, statement))
-            elif is_affine(subscript):
-                others.append(_maximum(subscript, {i: (r.lower, r.upper) for i, r in ranges.items()}) + 1)
+                if subscript in ranges:
+                    plain.append((ranges[subscript][1], statement))
+            elif is_affine(subscript) and all(i in ranges for i in indices_of(subscript)):
+                others.append(_maximum(subscript, ranges) + 1)
         for extent, statement in plain[1:]:
             if not same(extent, plain[0][0]):
                 first, second = plain[0][1], statement
