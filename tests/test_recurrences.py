@@ -76,6 +76,17 @@ def wave():
     return L, [u0, c], {"u0": (5,), "c": (5,)}
 
 
+def heat():
+    """The declared index of time gives the rows; the number of points comes from the initial slice."""
+    u0, c, q = gc.tensor("u0", N), gc.tensor("c", ()), gc.index("q", 5)
+    u, L = gc.tensors("u L")
+    near = gc.pad(u, 0, dims=[1])
+    u[q, i] = u[q - 1, i] + c[()] * (near[q - 1, i - 1] - 2 * u[q - 1, i] + near[q - 1, i + 1])
+    u[-1, i] = u0[i]
+    L[()] += (u[4, i] - 0.5) ** 2
+    return L, [u0, c], {"u0": (6,), "c": ()}
+
+
 def shifted_left_side():
     p, q = gc.tensor("p", ()), gc.index("q", 4)
     h, L = gc.tensors("h L")
@@ -85,7 +96,7 @@ def shifted_left_side():
     return L, [p], {"p": ()}
 
 
-PROGRAMS = [rnn, lstm, cumulative_sum, window, descending, soft_dtw, wave, shifted_left_side]
+PROGRAMS = [rnn, lstm, cumulative_sum, window, descending, soft_dtw, wave, heat, shifted_left_side]
 
 
 def arrays_of(shapes):
