@@ -25,6 +25,13 @@ from graphc.passes.prune import inline_copies, merge, prune
 from graphc.targets import FOR_CPU
 from tests.programs import RandomProgram
 
+try:
+    import torch
+
+    from tests.vectorised import evaluated
+except ImportError:  # the oracle "torch" is optional
+    torch = None  # type: ignore[assignment]
+
 __all__ = ["CHECKS", "QUICK", "Mismatch", "Refused", "Unsuitable", "check", "evaluate"]
 
 STEP = 1e-30
@@ -215,25 +222,33 @@ def _kink(case: Case, name: str, where: tuple[int, ...], want: float) -> bool:
     return abs(slopes[0] - slopes[1]) > 1e-3 * max(1.0, abs(slopes[0]), abs(slopes[1]))
 
 
+def _with_seeds(program: RandomProgram, weights: Arrays) -> dict[str, Any]:
+    return {**program.arrays, **{f"seed_{n}": w for n, w in weights.items()}}
+
+
+def _functional(case: Case, made: list[Any]) -> tuple[dict[str, Any], dict[str, str], Graph]:
+    """Random weights, and the gradient of the gradient's weighted sum: names of its tensors and the graph."""
+    weights = {n: case.random.normal(size=case.program.arrays[n].shape) for n in case.wrt}
+    functional = gc.tensor("functional")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gc.GraphcWarning)
+        for name, derivative in zip(case.wrt, made, strict=True):
+            seed = gc.tensor(f"seed_{name}", *(case.names[name].shape or ((),)), dtype=case.program.dtype(name))
+            loops = tuple(gc.index(n) for n in "ijklm"[: len(seed.shape)])
+            functional[()] += derivative[loops] * seed[loops]
+        second = gc.grad(functional, [case.names[n] for n in case.wrt])
+    graph, names = _first(case, second)
+    return weights, names, graph
+
+
 def check_second_order(case: Case) -> None:
     """The gradient of a random linear functional of the gradient is the complex-step derivative of the first gradient program."""
     made = gradients(case)
     if not made:
         return
     graph, adjoints = _first(case, made)
-    weights = {n: case.random.normal(size=case.program.arrays[n].shape) for n in case.wrt}
-    functional = gc.tensor("functional")
-    given: dict[str, Any] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", gc.GraphcWarning)
-        for name, derivative in zip(case.wrt, made, strict=True):
-            seed = gc.tensor(f"seed_{name}", *(case.names[name].shape or ((),)))
-            loops = tuple(gc.index(n) for n in "ijklm"[: len(seed.shape)])
-            functional[()] += derivative[loops] * seed[loops]
-            given[f"seed_{name}"] = weights[name]
-        second = gc.grad(functional, [case.names[n] for n in case.wrt])
-    result_graph, second_names = _first(case, second)
-    program = replace(case.program, arrays={**case.program.arrays, **given})
+    weights, second_names, result_graph = _functional(case, made)
+    program = replace(case.program, arrays=_with_seeds(case.program, weights))
     result = evaluate(result_graph, program)
     direction = case.direction()
     moved = evaluate(graph, case.program, case.moved(direction), True)
@@ -312,19 +327,78 @@ def pipeline(graph: Graph, wrt: tuple[str, ...], without: str = "", twice: bool 
     return run(graph, (*AFTER_GRADIENT, prune, merge, inline_copies)), names
 
 
-def check_passes(case: Case, without: Sequence[str] = OPTIONAL) -> None:
+def check_passes(case: Case, without: Sequence[str] = OPTIONAL, twice: bool = True) -> None:
     """The gradient is the same with each optional pass left out, and with every pass applied twice."""
     if not case.wrt:
         return
     graph, names = pipeline(case.raw, case.wrt)
     want = evaluate(graph, case.program)
-    for name in (*without, ""):
+    for name in (*without, *([""] if twice else [])):
         graph, other = pipeline(case.raw, case.wrt, name, twice=not name)
         got = evaluate(graph, case.program)
         what = f"without {name}" if name else "with every pass twice"
         same(got["L"], want["L"], f"L {what}")
         for n in case.wrt:
             same(got[other[n]], want[names[n]], f"{n}.grad {what}")
+
+
+def _tensors(program: RandomProgram) -> dict[str, Any]:
+    return {n: torch.tensor(program.arrays[n]).to(torch.bool if program.dtype(n) == "bool" else _wide(program.arrays[n])) for n in program.used()}
+
+
+def _wide(array: np.ndarray[Any, Any]) -> Any:
+    return torch.float64 if array.dtype.kind == "f" else torch.int64
+
+
+def check_torch(case: Case) -> None:
+    """PyTorch, which sees the raw graph alone, finds the same values, the same gradient, and the same derivative of its functional.
+
+    The derived graphs are evaluated in PyTorch as well, in the form in which the target cpu gets them: nothing may be read or
+    written outside of its tensor.
+    """
+    program, sizes = case.program, case.program.size_values()
+    inputs = _tensors(program)
+    for n in case.wrt:
+        inputs[n].requires_grad_()
+    theirs = evaluated(double(case.raw), sizes, inputs, differentiable=True)
+    everything = replace(case.raw, outputs=tuple(t.name for t in case.raw.tensors if not t.is_input))
+    for name, value in evaluate(everything, program).items():
+        same(theirs[name].detach().numpy(), value, f"{name} in PyTorch against the interpreter")
+    made = gradients(case)
+    if not made:
+        return
+    slopes = _slopes(theirs["L"], [inputs[n] for n in case.wrt])
+    graph, adjoints = _first(case, made)
+    fixed = {n: a.detach() for n, a in inputs.items()}
+    mine = evaluated(double(lowered(graph, program)), sizes, fixed, strict=True)
+    for n, slope in zip(case.wrt, slopes, strict=True):
+        got, want = mine[adjoints[n]].numpy(), slope.detach().numpy()
+        try:
+            same(got, want, f"{n}.grad against PyTorch")
+        except Mismatch:
+            for where in zip(*(np.abs(got - want) > TOLERANCE).nonzero(), strict=True) if got.shape == want.shape else ():
+                if _kink(case, n, where, want[where]):
+                    raise Unsuitable(f"kink at {n}{list(where)}") from None
+            raise
+    if program.seed % SECOND == 0:
+        weights, second_names, second = _functional(case, made)
+        total = sum((torch.tensor(weights[n]) * s).sum() for n, s in zip(case.wrt, slopes, strict=True))
+        given = {**fixed, **{f"seed_{n}": torch.tensor(w) for n, w in weights.items()}}
+        mine = evaluated(double(lowered(second, replace(program, arrays=_with_seeds(program, weights)))), sizes, given, strict=True)
+        for n, want in zip(case.wrt, _slopes(total, [inputs[n] for n in case.wrt]), strict=True):
+            same(mine[second_names[n]].numpy(), want.detach().numpy(), f"second order in {n} against PyTorch")
+
+
+SECOND = 4
+"""Every such seed is compared to second order in PyTorch."""
+
+
+def _slopes(value: Any, wrt: list[Any]) -> list[Any]:
+    """Derivatives that can be differentiated again; zeros where there is no path."""
+    if not value.requires_grad:
+        return [torch.zeros_like(x) for x in wrt]
+    found = torch.autograd.grad(value, wrt, create_graph=True, allow_unused=True)
+    return [torch.zeros_like(x) if g is None else g for g, x in zip(found, wrt, strict=True)]
 
 
 def called(function: gc.Program, arrays: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
@@ -345,8 +419,7 @@ def close(got: np.ndarray[Any, Any], rounded: np.ndarray[Any, Any], exact: np.nd
 def check_cpu(case: Case) -> None:
     """The target "cpu" computes L and its gradient in float32 as the interpreter does."""
     outputs = {"L": case.names["L"], **{f"{n}.grad": g for n, g in zip(case.wrt, gradients(case), strict=True)}}
-    arrays = case.program.arrays
-    single = {n: a.astype("float32") if a.dtype.kind == "f" else a for n, a in arrays.items()}
+    arrays, single = case.program.arrays, case.program.typed()
     got = called(gc.compile(outputs, target="cpu"), single)
     rounded = called(gc.compile(outputs, target="interpret"), single)
     exact = called(gc.compile(outputs, target="interpret", precision="float64"), dict(arrays))
@@ -368,11 +441,43 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "passes": check_passes,
     "jvp": check_jvp,
     "hvp": check_hvp,
+    "torch": check_torch,
     "cpu": check_cpu,
     "verify": check_exactly,
 }
+if torch is None:
+    del CHECKS["torch"]
 QUICK = tuple(kind for kind in CHECKS if kind not in ("cpu", "verify"))
 """Everything that takes milliseconds: no waiting for Numba or SymPy."""
+
+
+def check_together(programs: Sequence[RandomProgram]) -> tuple[RandomProgram, Mismatch] | None:
+    """Programs and some of their gradients as the outputs of one compilation for the target "cpu"; the first one that is wrong."""
+    together, arrays, single = [], {}, {}
+    for program in programs:
+        prefix = f"p{program.seed}_"
+        try:
+            case = prepare(program)
+            names = program.build(prefix)
+            wrt = case.random.permutation(case.wrt)[:3]
+            made = gc.grad(names["L"], [names[n] for n in wrt]) if len(wrt) else []
+            gc.compile([names["L"], *made], target="interpret")
+        except (Refused, Unsuitable, gc.CompileError):
+            continue
+        together.append((program, [names["L"], *made], ["L", *(f"{n}.grad" for n in wrt)]))
+        arrays.update({prefix + n: program.arrays[n] for n in program.used()})
+        single.update({prefix + n: a for n, a in program.typed().items()})
+    outputs = {f"{k} {label}": t for k, (_, tensors, labels) in enumerate(together) for t, label in zip(tensors, labels, strict=True)}
+    if not outputs:
+        return None
+    got = called(gc.compile(outputs, target="cpu"), single)
+    rounded = called(gc.compile(outputs, target="interpret"), single)
+    exact = called(gc.compile(outputs, target="interpret", precision="float64"), arrays)
+    for label in outputs:
+        if not close(got[label], rounded[label], exact[label]):
+            what = f"{label.split()[1]}: cpu gives\n{got[label]}\ninstead of\n{exact[label]}"
+            return together[int(label.split()[0])][0], Mismatch(what)
+    return None
 
 
 def check(program: RandomProgram, kinds: Sequence[str] = QUICK) -> None:

@@ -1,69 +1,222 @@
-"""Many random programs: ``python -m tests.soak --programs 2000 --seed 1``; failures are printed as programs that reproduce them."""
+"""Many random programs: ``python -m tests.soak --minutes 60``; failures are printed as small programs that reproduce them.
+
+Every program is compared with PyTorch (value and gradient; every fourth one to second order), every fourth one with the complex
+step and after each pass, some with one pass left out, with every pass twice, and on the target "cpu". ``--checks`` makes every
+program go through the named checks instead.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import multiprocessing
+import os
+import random
+import signal
 import sys
+import tempfile
+import time
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 
-from tqdm import tqdm
+from tests import checks
+from tests.programs import RandomProgram, generate, shrunk
 
-from tests.checks import CHECKS, QUICK, Refused, Unsuitable, check
-from tests.programs import RandomProgram, generate
+__all__ = ["main", "rotation", "verdict"]
 
-__all__ = ["main", "verdict"]
+CHUNK = 20
+"""Seeds that a process treats at once."""
+TOGETHER = 2
+"""Programs of a chunk that are compiled for the target "cpu", together."""
+PATIENCE = 300
+"""Seconds that one program may take."""
+FINE = ("ok", "refused", "unsuitable")
 
 
-def verdict(program: RandomProgram, kinds: tuple[str, ...]) -> tuple[str, str]:
-    """ "ok", "refused", "unsuitable" or the name of what went wrong, with the details."""
+def rotation(seed: int) -> tuple[str, ...]:
+    """The checks of a seed: the oracle always, the expensive ones in turn."""
+    first = ("torch",) if "torch" in checks.CHECKS else ("values", "gradient")
+    turns = {"values": 4, "gradient": 4, "second order": 16, f"without {checks.OPTIONAL[seed // 4 % len(checks.OPTIONAL)]}": 4, "twice": 16}
+    return tuple(dict.fromkeys((*first, *(kind for k, (kind, every) in enumerate(turns.items()) if (seed + k) % every == 0))))
+
+
+def _run(program: RandomProgram, kind: str) -> None:
+    case = checks.prepare(program)
+    if kind in checks.CHECKS:
+        checks.CHECKS[kind](case)
+    else:
+        checks.check_passes(case, [kind.removeprefix("without ")] if kind.startswith("without ") else [], twice=kind == "twice")
+
+
+class _Slow(Exception):
+    pass
+
+
+def verdict(program: RandomProgram, kinds: Sequence[str]) -> tuple[str, str]:
+    """ "ok", "refused", "unsuitable" or the check and the name of what went wrong, with the details."""
+    kind = ""
+    signal.alarm(PATIENCE)
     try:
-        check(program, kinds)
-    except Refused as error:
+        for kind in kinds:
+            _run(program, kind)
+    except checks.Refused as error:
         return "refused", str(error)
-    except Unsuitable as error:
+    except checks.Unsuitable as error:
         return "unsuitable", str(error)
     except RecursionError:
-        return "RecursionError", ""
+        return f"{kind}: RecursionError", ""
     except Exception as error:
-        return type(error).__name__, "".join(traceback.format_exception(error)[-4:])
+        return f"{kind}: {type(error).__name__}", "".join(traceback.format_exception(error)[-4:])
+    finally:
+        signal.alarm(0)
     return "ok", ""
 
 
-def _fails_alike(kind: str, checks: tuple[str, ...]) -> object:
-    return lambda program: verdict(program, checks)[0] == kind
+Task = tuple[int, int, tuple[str, ...], int | None, float]
+"""First seed, number of seeds, checks, statements, seconds for making a failure small."""
+
+
+@dataclass
+class Outcome:
+    """Verdicts of some seeds, and the failures: seed, verdict, text."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: list[tuple[int, str, str]] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+
+def _treated(task: Task) -> Outcome:
+    """Runs in a process of its own."""
+    first, count, kinds, statements, patience = task
+    outcome = Outcome()
+    for seed in range(first, first + count):
+        program = generate(seed, statements)
+        found, details = verdict(program, kinds or rotation(seed))
+        outcome.counts[found] += 1
+        if found == "refused":
+            outcome.refusals.append(f"seed {seed}: {details}")
+        if found not in FINE:
+            outcome.failures.append((seed, found, _small(program, found, patience)))
+    if not kinds:
+        _compiled(first, count, outcome, patience)
+    return outcome
+
+
+def _compiled(first: int, count: int, outcome: Outcome, patience: float) -> None:
+    """Some programs on the target "cpu"; one by one if they fail together."""
+    chosen = [generate(seed, 1 + seed % 2) for seed in range(first, first + count, max(count // TOGETHER, 1))]
+    try:
+        failed = checks.check_together(chosen) is not None
+    except Exception:
+        failed = True
+    outcome.counts["on the target cpu"] += len(chosen)
+    if failed:
+        for program in chosen:
+            found, _ = verdict(program, ["cpu"])
+            if found not in FINE:
+                outcome.counts[found] += 1
+                outcome.failures.append((program.seed, found, _small(program, found, patience)))
+        if not outcome.failures:
+            outcome.failures.append((first, "cpu", "\n\n".join(map(str, [*chosen, "fail together, not alone"]))))
+
+
+def _small(program: RandomProgram, found: str, patience: float) -> str:
+    kinds = [found.split(":")[0]]
+    small = shrunk(program, lambda p: verdict(p, kinds)[0] == found, patience)
+    return f"{small}\n{'-' * 100}\n{found}\n{verdict(small, kinds)[1]}"
+
+
+def _started(cache: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, _late)
+    warnings.simplefilter("ignore")
+    os.environ["GRAPHC_CACHE_DIR"] = cache
+    os.environ["GRAPHC_NUM_THREADS"] = "1"
+    if checks.torch is not None:
+        checks.torch.set_num_threads(1)
+
+
+def _late(*_: object) -> None:
+    raise _Slow(f"more than {PATIENCE} s")
+
+
+def _tasks(options: argparse.Namespace, stop: float) -> Iterator[Task]:
+    last = options.seed + options.programs if options.programs else sys.maxsize
+    for first in range(options.seed, last, CHUNK):
+        if time.monotonic() > stop:
+            return
+        yield first, min(CHUNK, last - first), tuple(options.checks), options.statements, options.patience
+
+
+def _outcomes(options: argparse.Namespace, stop: float) -> Iterator[Outcome]:
+    """In as many processes as asked, each of which ends after some work, since SymPy remembers what it has seen."""
+    with tempfile.TemporaryDirectory() as cache:
+        if options.jobs == 1:
+            _started(cache)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            yield from map(_treated, _tasks(options, stop))
+            return
+        tasks = _tasks(options, stop)
+        crashed = True
+        while crashed:
+            crashed = False
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(options.jobs, context, _started, (cache,), max_tasks_per_child=20) as pool:
+                waiting: list[tuple[Task, Future[Outcome]]] = []
+                while waiting or not crashed:
+                    while not crashed and len(waiting) <= options.jobs and (task := next(tasks, None)) is not None:
+                        waiting.append((task, pool.submit(_treated, task)))
+                    if not waiting:
+                        break
+                    task, result = waiting.pop(0)
+                    try:
+                        yield result.result()
+                    except BrokenProcessPool:
+                        crashed = True
+                        text = f"A process died at one of the seeds {task[0]} to {task[0] + task[1] - 1}, or near; --jobs 1 shows which."
+                        yield Outcome(Counter({"crash": 1}), [(task[0], "crash", text)])
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--programs", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--checks", nargs="+", default=list(QUICK), choices=list(CHECKS), help="which oracles")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, help="stop after that time; without it and --programs: when it is interrupted")
+    parser.add_argument("--programs", type=int, help="stop after that many")
+    parser.add_argument("--seed", type=int, help="the first one; drawn by default")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--checks", nargs="+", default=[], choices=list(checks.CHECKS), help="the same oracles for every program")
     parser.add_argument("--statements", type=int, help="definitions per program")
-    parser.add_argument("--show", type=int, default=5, help="how many failures are shrunk and printed")
+    parser.add_argument("--patience", type=float, default=120, help="seconds for making one failure small")
     parser.add_argument("--refusals", action="store_true", help="print why programs are refused")
     options = parser.parse_args(arguments)
-    warnings.simplefilter("ignore")
-    checks = tuple(options.checks)
-    counts: Counter[str] = Counter()
-    failed: list[int] = []
-    for seed in tqdm(range(options.seed, options.seed + options.programs), unit="program", disable=not sys.stderr.isatty()):
-        program = generate(seed, options.statements)
-        kind, details = verdict(program, checks)
-        counts[kind] += 1
-        if kind == "refused" and options.refusals:
-            tqdm.write(f"seed {seed}: {details}")
-        if kind in ("ok", "refused", "unsuitable"):
-            continue
-        failed.append(seed)
-        if len(failed) <= options.show:
-            small = program.shrunk(_fails_alike(kind, checks))  # type: ignore[arg-type]
-            tqdm.write(f"{'=' * 100}\n{small}\n{'-' * 100}\n{kind}\n{verdict(small, checks)[1]}")
-    print(", ".join(f"{count} {kind}" for kind, count in counts.most_common()))
-    if failed:
-        print(f"failing seeds: {failed}")
-    return bool(failed)
+    if options.seed is None:
+        options.seed = random.SystemRandom().randrange(10**6, 10**9)
+    began = time.monotonic()
+    stop = began + 60 * options.minutes if options.minutes else float("inf")
+    total = Outcome()
+    with contextlib.suppress(KeyboardInterrupt):
+        for outcome in _outcomes(options, stop):
+            total.counts += outcome.counts
+            total.failures += outcome.failures
+            for text in outcome.refusals if options.refusals else ():
+                print(text, flush=True)
+            for seed, _, text in outcome.failures:
+                print(f"{'=' * 100}\nseed {seed}, made small:\n{text}", flush=True)
+    _report(total, options.seed, time.monotonic() - began)
+    return bool(total.failures)
+
+
+def _report(total: Outcome, seed: int, seconds: float) -> None:
+    compiled = total.counts.pop("on the target cpu", 0)
+    programs = sum(n for kind, n in total.counts.items() if not kind.startswith("cpu"))
+    verdicts = ", ".join(f"{n} {kind}" for kind, n in total.counts.most_common())
+    print(f"{programs} programs in {seconds / 60:.1f} minutes, seeds {seed} to {seed + programs - 1}: {verdicts}; {compiled} on the target cpu.")
+    if total.failures:
+        print("failing seeds:", ", ".join(f"{s} ({kind})" for s, kind, _ in total.failures))
 
 
 if __name__ == "__main__":

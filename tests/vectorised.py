@@ -127,7 +127,7 @@ class _Evaluator:
             low, high = [0] * len(self.shapes[name]), list(self.shapes[name])
             for s in self.definitions[name]:
                 if not s.scatters:
-                    points = self.within(self.points(s, s.free), [d for d in s.domain if set(indices_of(d)) <= set(s.free)])
+                    points = self.within(self.points(s, (*s.free, *s.reduced)), s.domain)
                     for d, subscript in enumerate(s.subscripts):
                         where = self.integers(subscript, points)
                         if len(where):
@@ -142,9 +142,12 @@ class _Evaluator:
         total = torch.zeros(tuple(b - a for a, b in zip(low, high, strict=True)), dtype=_kind(self.tensors[name].dtype))
         for s in self.definitions[name]:
             where, values = self.contributions(s)
+            place = [w - a for w, a in zip(where, low, strict=True)]
+            inside = torch.ones(len(values), dtype=torch.bool)
+            for w, extent in zip(place, total.shape, strict=True):
+                inside &= (w >= 0) & (w < extent)  # sums of nothing may lie outside
+            values, place = values[inside].to(total.dtype), tuple(w[inside] for w in place)
             if len(values):
-                values = values.to(total.dtype)
-                place = tuple(w - a for w, a in zip(where, low, strict=True))
                 total = total.index_put(place, values, accumulate=True) if place else total + values.sum()
         return Stored(total, low, self.shapes[name])
 

@@ -85,31 +85,8 @@ cpu = pytest.mark.skipif(importlib.util.find_spec("graphc.runtime.cpu") is None,
 @pytest.mark.parametrize("seeds", batches(CPU_PROGRAMS, CPU_BATCH), ids=lambda r: f"{r.start}-{r.stop - 1}")
 def test_cpu(seeds: range) -> None:
     """Several programs and some of their gradients as the outputs of one compilation, in float32."""
-    together, arrays = [], {}
-    for seed in seeds:
-        program = generate(seed, statements=2 if seed % 4 == 0 else 1)
-        prefix = f"p{seed}_"
-        try:
-            case = checks.prepare(program)
-            names = program.build(prefix)
-            wrt = case.random.permutation(case.wrt)[:3]
-            made = gc.grad(names["L"], [names[n] for n in wrt]) if len(wrt) else []
-            gc.compile([names["L"], *made], target="interpret")
-        except (checks.Refused, checks.Unsuitable, gc.CompileError):
-            continue
-        together.append((program, [names["L"], *made], ["L", *(f"{n}.grad" for n in wrt)]))
-        arrays.update({prefix + n: a for n, a in program.arrays.items()})
-    assert together
-    outputs = {f"{k} {label}": t for k, (_, tensors, labels) in enumerate(together) for t, label in zip(tensors, labels, strict=True)}
-    single = {n: a.astype("float32") if a.dtype.kind == "f" else a for n, a in arrays.items()}
-    got = checks.called(gc.compile(outputs, target="cpu"), single)
-    rounded = checks.called(gc.compile(outputs, target="interpret"), single)
-    exact = checks.called(gc.compile(outputs, target="interpret", precision="float64"), arrays)
-    for label in outputs:
-        program = together[int(label.split()[0])][0]
-        assert checks.close(got[label], rounded[label], exact[label]), (
-            f"{label.split()[1]}: cpu gives\n{got[label]}\ninstead of\n{exact[label]}\n\n{program}"
-        )
+    wrong = checks.check_together([generate(seed, statements=2 if seed % 4 == 0 else 1) for seed in seeds])
+    assert wrong is None, f"{wrong[1]}\n\n{wrong[0]}"
 
 
 # -------------------------------------------------------------------------------------------------------------- determinism
