@@ -31,8 +31,8 @@ lint: $(VENV)/.dev  ## ruff and mypy --strict
 golden: $(VENV)/.dev  ## rewrite the expected texts below tests/golden; read the diff before you commit it
 	@$(BIN)/python -m pytest tests/golden --update-golden
 
-soak: $(VENV)/.dev  ## random programs against the interpreter until it is interrupted
-	@$(BIN)/python -m tests.soak
+soak: $(VENV)/.dev $(VENV)/.torch  ## random programs against PyTorch and the interpreter until interrupted (MINUTES=60: that long)
+	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: $(VENV)/.examples  ## the numbers of docs/performance.md
 	@$(BIN)/python benchmarks/compile_time.py

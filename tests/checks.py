@@ -343,11 +343,8 @@ def check_passes(case: Case, without: Sequence[str] = OPTIONAL, twice: bool = Tr
 
 
 def _tensors(program: RandomProgram) -> dict[str, Any]:
-    return {n: torch.tensor(program.arrays[n]).to(torch.bool if program.dtype(n) == "bool" else _wide(program.arrays[n])) for n in program.used()}
-
-
-def _wide(array: np.ndarray[Any, Any]) -> Any:
-    return torch.float64 if array.dtype.kind == "f" else torch.int64
+    kinds = {"f": torch.float64, "b": torch.bool}
+    return {n: torch.tensor(a).to(kinds.get(a.dtype.kind, torch.int64)) for n, a in program.arrays.items() if n in program.used()}
 
 
 def check_torch(case: Case) -> None:

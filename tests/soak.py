@@ -41,7 +41,8 @@ FINE = ("ok", "refused", "unsuitable")
 def rotation(seed: int) -> tuple[str, ...]:
     """The checks of a seed: the oracle always, the expensive ones in turn."""
     first = ("torch",) if "torch" in checks.CHECKS else ("values", "gradient")
-    turns = {"values": 4, "gradient": 4, "second order": 16, f"without {checks.OPTIONAL[seed // 4 % len(checks.OPTIONAL)]}": 4, "twice": 16}
+    without = f"without {checks.OPTIONAL[seed // 4 % len(checks.OPTIONAL)]}"
+    turns = {"values": 4, "gradient": 4, without: 4, "jvp": 8, "hvp": 16, "second order": 16, "twice": 16}
     return tuple(dict.fromkeys((*first, *(kind for k, (kind, every) in enumerate(turns.items()) if (seed + k) % every == 0))))
 
 
@@ -126,7 +127,7 @@ def _compiled(first: int, count: int, outcome: Outcome, patience: float) -> None
 
 
 def _small(program: RandomProgram, found: str, patience: float) -> str:
-    kinds = [found.split(":")[0]]
+    kinds = [found.split(":", maxsplit=1)[0]]
     small = shrunk(program, lambda p: verdict(p, kinds)[0] == found, patience)
     return f"{small}\n{'-' * 100}\n{found}\n{verdict(small, kinds)[1]}"
 
@@ -214,7 +215,8 @@ def _report(total: Outcome, seed: int, seconds: float) -> None:
     compiled = total.counts.pop("on the target cpu", 0)
     programs = sum(n for kind, n in total.counts.items() if not kind.startswith("cpu"))
     verdicts = ", ".join(f"{n} {kind}" for kind, n in total.counts.most_common())
-    print(f"{programs} programs in {seconds / 60:.1f} minutes, seeds {seed} to {seed + programs - 1}: {verdicts}; {compiled} on the target cpu.")
+    print(f"{programs} programs in {seconds / 60:.1f} minutes, seeds {seed} to {seed + programs - 1}: {verdicts};")
+    print(f"{compiled} more on the target cpu.")
     if total.failures:
         print("failing seeds:", ", ".join(f"{s} ({kind})" for s, kind, _ in total.failures))
 

@@ -31,7 +31,6 @@ from graphc.ir.expr import (
     Modulo,
     Reduce,
     Where,
-    contains,
     indices_of,
     postorder,
 )
@@ -197,8 +196,9 @@ class _Evaluator:
         if math.isinf(neutral):
             values = values.to(torch.float64)
         dense = torch.full((inner.count,), neutral, dtype=values.dtype).index_put((chosen,), values).reshape(points.count, size)
-        count = torch.zeros(inner.count).index_put((chosen,), torch.tensor(1.0)).reshape(points.count, size).sum(1)
-        return _combined(op, dense, count, torch.zeros(inner.count).index_put((chosen,), torch.tensor(1.0)).reshape(points.count, size) > 0)
+        present = torch.zeros(inner.count, dtype=torch.bool)
+        present[chosen] = True
+        return _combined(op, dense, present.reshape(points.count, size))
 
     def alive(self, node: sp.Basic, points: Points) -> torch.Tensor:
         """Whether evaluating the node reads no skipped element."""
@@ -316,7 +316,7 @@ class _Evaluator:
     # ------------------------------------------------------------------------------------------------------ reads
     def pointing(self, name: str, dimension: int, subscript: sp.Basic, points: Points) -> torch.Tensor:
         where = self.integers(subscript, points)
-        if isinstance(subscript, Access) and len(where) and not (0 <= int(where.min()) and int(where.max()) < self.shapes[name][dimension]):
+        if isinstance(subscript, Access) and len(where) and not (int(where.min()) >= 0 and int(where.max()) < self.shapes[name][dimension]):
             raise Outside(f"{subscript.tensor} points outside of {name}")
         return where
 
@@ -324,7 +324,7 @@ class _Evaluator:
         stored = self.stored[name]
         place = tuple(w - a for w, a in zip(where, stored.low, strict=True))
         for w, extent in zip(place, stored.values.shape, strict=True):
-            if len(w) and not (0 <= int(w.min()) and int(w.max()) < extent):
+            if len(w) and not (int(w.min()) >= 0 and int(w.max()) < extent):
                 raise Outside(f"{name} is read outside of its {stored.shape}")
         return stored.values[place] if place else stored.values
 
@@ -400,7 +400,9 @@ def _power(base: Value, exponent: Value) -> Value:
     return 1 / base ** -exponent if isinstance(exponent, int) else base**exponent
 
 
-def _combined(op: str, dense: torch.Tensor, count: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
+def _combined(op: str, dense: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
+    """Each row reduced; the elements that are not there are neutral."""
+    count = alive.sum(1)
     if op == "sum":
         return dense.sum(1)
     if op == "mean":
@@ -436,8 +438,8 @@ _COMPARE: dict[str, Callable[..., torch.Tensor]] = {
     "!=": torch.ne,
 }
 _FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
-    **{n: getattr(torch, n) for n in "exp expm1 log log1p sin cos tan tanh sigmoid erf abs sign floor ceil round".split()},
-    **{n: getattr(torch, n) for n in "relu maximum minimum hypot atan2".split()},
+    **{n: getattr(torch, n) for n in ("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sigmoid", "erf", "relu")},
+    **{n: getattr(torch, n) for n in ("abs", "sign", "floor", "ceil", "round", "maximum", "minimum", "hypot", "atan2")},
     "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)),
     "difference": torch.sub,
     "stop_gradient": torch.detach,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.programs.extents import literal
 from tests.programs.scope import Loop, Scope, Subscript, plain_names
 
 __all__ = ["Expressions", "factor"]

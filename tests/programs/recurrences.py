@@ -13,8 +13,8 @@ class Recurrences(Expressions):
     """Tensors that refer to themselves at another element."""
 
     def recurrence(self) -> None:
-        kinds = (self._network, self._network, self._shifted, self._suffix, self._grid, self._window, self._gates, self._stepped, self._wave)
-        self.pick(*kinds)()
+        loops = (self._network, self._network, self._shifted, self._stepped, self._suffix)
+        self.pick(*loops, self._grid, self._window, self._gates, self._wave)()
 
     def _begun(self, vector: bool | None = None) -> tuple[Known, list[Loop], str, str]:
         """The tensor, its loops, ``, i`` (or nothing) and a term that does not depend on the recurrence."""
@@ -81,7 +81,7 @@ class Recurrences(Expressions):
         far = f"gc.pad({r}, {self.number(1, 3)})"
         value = self.pick(
             f"gc.where(({i} > 0) & ({j} > 0), 0.6*{r}[{i} - 1, {j} - 1] + 0.3*gc.tanh({r}[{i}, {j} - 1]), {self.number()})",
-            f"gc.minimum(gc.minimum({far}[{i} - 1, {j}], {far}[{i}, {j} - 1] + {self.offset()}), {far}[{i} - 1, {j} - 1] - {self.offset()})",
+            f"gc.minimum(gc.minimum({far}[{i} - 1, {j}], {far}[{i}, {j} - 1] + {self.offset()}), {far}[{i} - 1, {j} - 1] - 0.07)",
             f"-gc.log(gc.exp(-{far}[{i} - 1, {j}]) + gc.exp(-{far}[{i}, {j} - 1]) + gc.exp(-{far}[{i} - 1, {j} - 1]))",
             f"0.5*gc.pad({r}, 0)[{i} - 1, {j} + 1] + 0.4*gc.pad({r}, 0)[{i} - 1, {j} - 1]",
         )
