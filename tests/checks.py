@@ -16,7 +16,7 @@ import numpy as np
 import graphc as gc
 from graphc.compile import AFTER_GRADIENT, BEFORE_GRADIENT, optimised
 from graphc.frontend.collect import collect
-from graphc.interpret import NUMBERS, Machine, _points, interpret
+from graphc.interpret import NUMBERS, Machine, _points, interpret, size_value
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import undistributed
 from graphc.ir.graph import Graph
@@ -118,7 +118,7 @@ def prepare(program: RandomProgram) -> Case:
     """Build a program.
 
     Raises:
-        Refused: graphc does not accept it.
+        Refused: graphc does not accept it, or not these sizes.
         Unsuitable: its value is not finite or huge.
     """
     try:
@@ -126,6 +126,10 @@ def prepare(program: RandomProgram) -> Case:
         raw = collect([names["L"]], "check").graph
     except gc.GraphcError as error:
         raise Refused(f"{type(error).__name__}: {error}") from error
+    sizes = program.size_values()
+    for test in raw.checks:
+        if all(size_value(e, sizes) >= 0 for e in test.violation):
+            raise Refused(f"a call: {test.message}")
     present = {t.name for t in raw.tensors}
     wrt = tuple(n for n in program.float_inputs() if n in present)
     case = Case(program, names, wrt, raw, np.random.default_rng(program.seed + 1))

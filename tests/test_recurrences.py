@@ -96,7 +96,16 @@ def shifted_left_side():
     return L, [p], {"p": ()}
 
 
-PROGRAMS = [rnn, lstm, cumulative_sum, window, descending, soft_dtw, wave, heat, shifted_left_side]
+def short_window():
+    """Two rows and a window of two: the adjoint's left side i-k-1 is hit once only, and must be solved for all the same."""
+    x, a, w = gc.tensor("x", 2, N), gc.tensor("a", 2), gc.tensor("w", 2, N)
+    y, L = gc.tensors("y L")
+    y[i, j] = x[i, j] + gc.sum(a[k] * gc.pad(y, 0, dims=[0])[i - 1 - k, j], over=k)
+    L[()] += w[i, j] * y[i, j] ** 2
+    return L, [x, a], {"x": (2, 3), "a": (2,), "w": (2, 3)}
+
+
+PROGRAMS = [rnn, lstm, cumulative_sum, window, descending, soft_dtw, wave, heat, shifted_left_side, short_window]
 
 
 def arrays_of(shapes):

@@ -77,6 +77,14 @@ class TestJvp:
         exact = values(gc.jvp(net["L"], changes("Ac", net)), **{n: a for n, a in (DATA | CHANGE).items() if n != "dX"})
         assert np.isclose(gc.compile(dot, target=target)(**given), exact, rtol=1e-5)
 
+    def test_initial_slices_that_do_not_change(self):
+        """Found by random programs: the tangent of a slice that is given by a number is 0 on one side of a condition."""
+        x, dx, h = gc.tensor("x", 4), gc.tensor("dx", 4), gc.tensor("h")
+        h[t] = h[t - 1] * x[t]
+        h[-1] = 2
+        given = {"x": np.array([0.5, 2, 3, 1]), "dx": np.array([1.0, 0, 0, 0])}
+        assert np.allclose(values(gc.jvp(h, {x: dx}), **given), [2, 4, 12, 12])
+
 
 class TestHvp:
     def test_loops_of_a_hessian_product(self, golden):

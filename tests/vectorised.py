@@ -16,7 +16,7 @@ import sympy as sp
 import torch
 from sympy.core.symbol import Str
 
-from graphc.interpret import size_value
+from graphc.interpret import _SCALAR, size_value
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import (
     INFINITY,
@@ -36,6 +36,7 @@ from graphc.ir.expr import (
 )
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph, reads
+from graphc.ir.random import RANDOM
 from graphc.ir.statement import Statement
 
 __all__ = ["Outside", "evaluated"]
@@ -305,6 +306,9 @@ class _Evaluator:
         return result
 
     def call(self, node: Call, points: Points) -> Value:
+        if node.function in RANDOM:
+            columns = [self.integers(a, points).tolist() for a in node.arguments]
+            return torch.tensor([_SCALAR[node.function](*row) for row in zip(*columns, strict=True)], dtype=torch.float64)
         if node.function not in _FUNCTIONS:
             expansion = FUNCTIONS[node.function].expansion
             assert expansion is not None

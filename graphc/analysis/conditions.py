@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from graphc.ir.affine import is_affine
+from graphc.ir.affine import is_affine, nonnegative
 from graphc.ir.expr import Access, BoundaryAccess, Compare, Logical, Reduce, contains
 
 __all__ = ["implied", "pieces"]
@@ -56,11 +56,16 @@ def pieces(condition: sp.Basic, truth: bool = True) -> list[Conjunction] | None:
     return result
 
 
-def implied(condition: sp.Basic, truth: bool = True) -> Conjunction:
-    """Affine expressions that are certainly ≥ 0 where the condition has the value `truth`; tensor comparisons contribute nothing."""
+def implied(condition: sp.Basic, truth: bool = True, facts: Conjunction = ()) -> Conjunction:
+    """Affine expressions that are certainly ≥ 0 where the condition has the value `truth` and all `facts` are ≥ 0.
+
+    Tensor comparisons contribute nothing. ``i != -1`` says ``i ≥ 0`` if the facts leave that side alone.
+    """
     if isinstance(condition, Logical) and condition.op != "not" and (condition.op == "and") is truth:
-        return tuple(fact for operand in condition.operands for fact in implied(operand, truth))
+        return tuple(fact for operand in condition.operands for fact in implied(operand, truth, facts))
     if isinstance(condition, Logical) and condition.op == "not":
-        return implied(condition.operands[0], not truth)
+        return implied(condition.operands[0], not truth, facts)
     found = pieces(condition, truth)
+    if found is not None and len(found) > 1:
+        found = [piece for piece in found if not any(nonnegative(-c - 1, facts) for c in piece)]
     return found[0] if found is not None and len(found) == 1 else ()

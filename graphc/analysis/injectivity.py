@@ -46,21 +46,17 @@ def _mixed_radix(subscripts: tuple[sp.Expr, ...], ranges: tuple[Range, ...], dom
     affine = [s for s in subscripts if linear(s) is not None]
     if not set(indices) <= {i for s in affine for i in indices_of(s)}:
         return False
-    primes = _primed(indices)
-    system: list[sp.Expr] = []
-    for constraint in (*(c for r in ranges for c in r.constraints()), *domain):
-        system += [constraint, substitute(constraint, primes)]
-    for subscript in affine:
-        difference = sp.expand(subscript - substitute(subscript, primes))
-        system += [difference, -difference]
-    proved = {index for index in indices if index in plain}
+    constraints = (*(c for r in ranges for c in r.constraints()), *domain)
     waiting = [index for index in indices if index not in plain]
     while waiting:
-        equal = [e for index in proved for e in (index - primes[index], primes[index] - index)]
-        index = next((i for i in waiting if _empty([*system, *equal, i - primes[i] - 1])), None)
+        primes = _primed(waiting)
+        system: list[sp.Expr] = [part for c in constraints for part in (c, substitute(c, primes))]
+        for subscript in affine:
+            difference = sp.expand(subscript - substitute(subscript, primes))
+            system += [difference, -difference]
+        index = next((i for i in waiting if _empty([*system, i - primes[i] - 1])), None)
         if index is None:
             return False
-        proved.add(index)
         waiting.remove(index)
     return True
 
@@ -68,6 +64,9 @@ def _mixed_radix(subscripts: tuple[sp.Expr, ...], ranges: tuple[Range, ...], dom
 def disjoint(first: Statement, second: Statement) -> bool:
     """Whether two statements provably write different elements of their common target."""
     primes = _primed([r.index for r in second.ranges])
+    for a, b in zip(first.subscripts, second.subscripts, strict=True):
+        if primes.get(b) == Index(f"{b}'") and linear(a) is not None:
+            primes[b] = a  # equal values rather than equations: quotients of them are equal, too
     system: list[sp.Expr] = [*first.constraints(), *(substitute(c, primes) for c in second.constraints())]
     for a, b in zip(first.subscripts, second.subscripts, strict=True):
         difference = sp.expand(a - substitute(b, primes))

@@ -35,8 +35,8 @@ def touches(statement: Statement) -> Iterator[Touch]:
 def _walk(node: sp.Basic, facts: tuple[sp.Expr, ...], statement: Statement) -> Iterator[Touch]:
     if isinstance(node, Where):
         yield from _walk(node.condition, facts, statement)
-        yield from _walk(node.value, facts + implied(node.condition), statement)
-        yield from _walk(node.other, facts + implied(node.condition, False), statement)
+        yield from _walk(node.value, facts + implied(node.condition, True, facts), statement)
+        yield from _walk(node.other, facts + implied(node.condition, False, facts), statement)
         return
     if isinstance(node, Reduce):
         inner = tuple(c for i in node.indices for c in statement.range_of(i).constraints())

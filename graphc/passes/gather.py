@@ -27,12 +27,13 @@ def gather(graph: Graph) -> Graph:
 
     A left side that is injective already stays (its loops are race-free). Otherwise, per subscript, the index with a unit
     coefficient and the largest extent is solved for: ``p = x - r`` with ``0 ≤ x - r < P``; where there is none, the scatter stays
-    and its loops are run one after the other.
+    and its loops are run one after the other. A tensor that depends on itself is solved for in any case: its order is found among
+    plain left sides.
     """
     infos, known, recurrent = graph.by_name(), ensured(graph.checks), cyclic(graph)
     aligned = (shifted(s, infos[s.target]) if s.op == "+=" and s.target in recurrent else s for s in graph.statements)
     return replace(graph, statements=tuple(
-        _gathered(_confined(s, infos[s.target], known), infos[s.target]) if s.op == "+=" else s for s in aligned))
+        _gathered(_confined(s, infos[s.target], known), infos[s.target], s.target in recurrent) if s.op == "+=" else s for s in aligned))
 
 
 def _confined(statement: Statement, target: Tensor, known: tuple[sp.Expr, ...]) -> Statement:
@@ -43,11 +44,11 @@ def _confined(statement: Statement, target: Tensor, known: tuple[sp.Expr, ...]) 
     return revised(statement, "inside", f"only elements that {statement.target} has", domain=statement.domain + tuple(extra))
 
 
-def _gathered(statement: Statement, target: Tensor) -> Statement:
+def _gathered(statement: Statement, target: Tensor, recurrent: bool) -> Statement:
     if statement.scatters or all(s.is_Symbol or not indices_of(s) for s in statement.subscripts):
         return statement
     left = [r for r in statement.ranges if r.index in statement.free]
-    if injective(statement.subscripts, left, statement.domain):
+    if not recurrent and injective(statement.subscripts, left, statement.domain):
         return statement
     open_dimensions = [d for d, s in enumerate(statement.subscripts) if not s.is_Symbol and indices_of(s)]
     letters = list(_LETTERS[min(len(open_dimensions), 3) - 1])

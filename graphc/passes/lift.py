@@ -60,7 +60,7 @@ def _confined(
         condition, needed = _confined(node.condition, facts, statement, tensors)
         branches = []
         for branch, truth in ((node.value, True), (node.other, False)):
-            inner, tests = _confined(branch, facts + implied(node.condition, truth), statement, tensors)
+            inner, tests = _confined(branch, facts + implied(node.condition, truth, facts), statement, tensors)
             branches.append(Where(_all_nonnegative(tests), inner, sp.Integer(0)) if tests else inner)
         return Where(condition, *branches), needed
     inner_facts = facts

@@ -55,3 +55,10 @@ def test_values_of_tensors_have_no_pieces():
     assert pieces(test) is None
     assert pieces(Logical("and", test, Compare("<", I, J))) is None
     assert implied(Logical("and", test, Compare("<", I, J))) == (J - I - 1,)
+
+
+def test_a_side_that_the_facts_exclude_is_no_side():
+    unequal = Compare("!=", I - 1, -1)
+    assert implied(unequal) == ()
+    assert implied(unequal, True, (I,)) == (I - 1,)
+    assert implied(Compare("==", I - 1, -1), False, (I,)) == (I - 1,)

@@ -81,3 +81,10 @@ def test_interleaved_elements_are_disjoint():
     ranges = tuple(box(N))
     assert disjoint(Statement("T", (2 * I,), "=", sp.Integer(1), ranges), Statement("T", (2 * I + 1,), "=", sp.Integer(1), ranges))
     assert not disjoint(Statement("T", (2 * I,), "=", sp.Integer(1), ranges), Statement("T", (3 * I,), "=", sp.Integer(1), ranges))
+
+
+def test_remainders_of_one_index_are_disjoint():
+    """Found by random programs: the two sides of a condition on i%2, periodic reads at (i + 1)%4."""
+    for rest in (Modulo(I, 2) - 1, Modulo(I + 1, 4) - N):
+        first, second = (Statement("T", (I,), "=", sp.Integer(1), tuple(box(N)), domain=(d,)) for d in (rest, -rest - 1))
+        assert disjoint(first, second)

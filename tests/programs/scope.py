@@ -285,7 +285,7 @@ class Scope:
             vote = s.plain is None or s.plain.declared or s.plain.upper == extent
             if inside[0] <= low and high <= inside[1] and vote:
                 return s
-        return Subscript("1", literal(1), literal(1))
+        return Subscript("0", literal(0), literal(0))
 
 
 def plain_names(text: str) -> set[str]:
