@@ -31,6 +31,7 @@ from graphc.frontend.reductions import min_ as min
 from graphc.frontend.reductions import sum_ as sum
 from graphc.frontend.tensor import GraphcWarning, Tensor
 from graphc.gradient import check_grad, grad
+from graphc.nonfinite import NonFinite
 from graphc.notebook import register as _register
 from graphc.program import Program
 from graphc.summary import Summary, summary
@@ -62,12 +63,13 @@ __all__ = [
     "CompileError",
     "DifferentiationError",
     "Drawing",
-    "Explanation",
     "DtypeError",
+    "Explanation",
     "GradientError",
     "GraphcError",
     "GraphcWarning",
     "InternalError",
+    "NonFinite",
     "NotationError",
     "Program",
     "RangeError",

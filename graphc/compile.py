@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import sympy as sp
@@ -33,6 +34,9 @@ from graphc.signature import Signature, argument_order, check_options, check_siz
 __all__ = ["canonical", "compile_program", "derived", "optimised", "pushed"]
 
 BEFORE_GRADIENT = (align_recurrences, lower_boundary, lift_reductions, stabilise, narrow, factor_contractions, simplify)
+PLAIN = (align_recurrences, lower_boundary, lift_reductions)
+"""What makes a graph of simple statements without changing what is computed."""
+
 AFTER_GRADIENT = (narrow, gather, simplify, prune)
 
 
@@ -132,7 +136,18 @@ def compile_program(
     unneeded = frozenset(n for n in order if n not in by_name)
     signature = Signature(tuple(by_name[n] for n in order if n in by_name), names, structure, changed, positional, unneeded)
     check_sizes(graph, signature.inputs)
-    return Program(graph, signature, _runner(graph, target, signature, accumulate, threads))
+    return Program(graph, signature, _runner(graph, target, signature, accumulate, threads),
+                   witness=partial(_witness, graph, target, accumulate, threads))
+
+
+@undistributing
+def _witness(graph: Graph, target: str, accumulate: str | None, threads: int | None) -> tuple[Graph, Runner]:
+    """The program as the target computes it, except that every intermediate tensor is a result."""
+    for step in PLAIN if target == "interpret" else BEFORE_GRADIENT:
+        graph = step(graph)
+    graph = prune(graph)
+    graph = replace(graph, outputs=tuple(t.name for t in graph.tensors if not t.is_input))
+    return graph, _runner(graph, target, Signature((), graph.outputs, list), accumulate, threads)
 
 
 def _header(graph: Graph) -> str:

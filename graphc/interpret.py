@@ -192,7 +192,7 @@ def _power(base: Any, exponent: Any) -> Any:
     try:
         if isinstance(base, complex) or isinstance(exponent, complex):
             return complex(base) ** exponent
-        result = float(base) ** exponent if exponent != int(exponent) or exponent < 0 else base**exponent
+        result = base**exponent if float(exponent).is_integer() and exponent >= 0 else float(base) ** exponent
         return math.nan if isinstance(result, complex) else result
     except OverflowError:
         return math.inf
@@ -264,6 +264,7 @@ class Machine:
     arithmetic: Arithmetic
     active: set[tuple[str, tuple[int, ...]]] = field(default_factory=set)
     scatters: dict[int, dict[tuple[int, ...], Any]] = field(default_factory=dict)
+    coders: dict[Statement, _Coder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tensors = self.graph.by_name()
@@ -348,6 +349,20 @@ class Machine:
         for environment in _points({i: span for i, span in loops.free.items() if i not in fixed}, fixed):
             if all(code(environment) == where[d] for d, code in loops.others):
                 yield environment
+
+    def iterations(self, name: str, where: tuple[int, ...]) -> Iterator[tuple[Statement, Environment]]:
+        """Every iteration that assigns or adds to an element, with the values of the indices."""
+        for loops in self.definitions[name]:
+            for free in self._matching(loops, where):
+                for environment in _points(loops.reduced, free):
+                    if all(test(environment) >= 0 for test in loops.domain):
+                        yield loops.statement, dict(environment)
+
+    def evaluated(self, statement: Statement, part: sp.Basic, environment: Environment) -> Any:
+        """The value of a part of a statement in one iteration."""
+        if statement not in self.coders:
+            self.coders[statement] = _Coder(self, statement)
+        return self.coders[statement].code(part)(environment)
 
     def _scattered(self, loops: _Loops) -> dict[tuple[int, ...], Any]:
         key = id(loops)

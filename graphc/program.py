@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from graphc.ir.expr import Size, sizes_of
 from graphc.ir.graph import Graph
 from graphc.ir.nest import KernelTable
 from graphc.ir.show import expression
+from graphc.nonfinite import NonFinite, first_nonfinite
 from graphc.signature import Signature
 
 __all__ = ["Program", "Runner"]
@@ -55,8 +57,11 @@ class Program:
         kernels: one record per kernel: name, loop, plan, cost.
     """
 
-    def __init__(self, graph: Graph, signature: Signature, runner: Runner, text: str = "") -> None:
+    def __init__(
+        self, graph: Graph, signature: Signature, runner: Runner, text: str = "", *, witness: Callable[[], tuple[Graph, Runner]]
+    ) -> None:
         self._graph, self._signature, self._runner, self._text = graph, signature, runner, text
+        self._witness = lru_cache(maxsize=1)(witness)
         self._by_name = {t.name: t for t in signature.inputs}
         self._bound: dict[tuple[tuple[int, ...], ...], dict[sp.Basic, int]] = {}
         self._updated = dict(signature.updates)
@@ -302,6 +307,40 @@ class Program:
         except (TypeError, ValueError):
             raise ArgumentError(f"seed={seed!r} is no seed.", fix="give a non-negative integer.") from None
         return {tensor.name: new_array(tensor, generator, sizes) for tensor in tensors}
+
+    # ------------------------------------------------------------------------------------------------------ checks
+    def find_nan(self, /, *arrays: Any, **named: Any) -> NonFinite | None:
+        """Run the program once more with every intermediate tensor kept, and find the first element that becomes NaN or infinite.
+
+        An infinity that the arguments or the program itself contain, as the ``-inf`` of a mask, counts only when a NaN comes of it, or
+        a result is infinite. If a result is not finite, only what can have led to it is looked at. The first call compiles the program
+        anew, without the fusion that would leave tensors out; nothing is updated.
+
+        Args:
+            arrays, named: as for a call of the program.
+
+        Returns:
+            What was found, true as a condition: the statement, the element, the loop indices, and the operands with their values.
+            None if there is nothing.
+
+        Raises:
+            GraphcError: as a call of the program.
+
+        >>> import numpy as np, graphc as gc
+        >>> i = gc.index("i")
+        >>> x, y = gc.tensor("x", gc.dim("N")), gc.tensor("y")
+        >>> y[i] = gc.log(x[i])
+        >>> found = gc.compile(y, target="interpret").find_nan(x=np.float32([1, -2]))
+        >>> found.tensor, found.index, found.operands
+        ('y', (1,), {'x[1]': -2.0})
+        """
+        given, _ = self._arguments(arrays, named)
+        prepared = {name: bound_array(tensor, given[name]) for name, tensor in self._by_name.items()}
+        sizes = self._sizes(prepared)
+        graph, runner = self._witness()
+        values = prepared | runner.run({n: a for n, a in prepared.items() if n in graph.by_name()}, sizes, {})
+        results = (*self._signature.outputs, *(new for _, new in self._signature.updates))
+        return first_nonfinite(graph, values, sizes, tuple(dict.fromkeys(results)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program as one Python module that needs only NumPy and Numba.
