@@ -530,17 +530,16 @@ class _Coder:
         fill, subscripts = self.code(node.fill), self._pointing(node.tensor, node.subscripts, plain)
 
         def read(env: Environment) -> Any:
-            where = []
+            where, padded = [], False
             for mode, subscript, extent in zip(node.modes, subscripts, shape, strict=True):
                 position = int(_real(subscript(env)))
                 if not 0 <= position < extent and mode:
-                    if mode == "pad":
-                        return fill(env)
                     if mode == "skip":
                         raise _Dropped
-                    position = _folded(mode, position, extent)
+                    padded = padded or mode == "pad"
+                    position = _folded(mode, position, extent) if extent else 0
                 where.append(position)
-            return element(node.tensor, tuple(where))
+            return fill(env) if padded else element(node.tensor, tuple(where))
 
         return read
 

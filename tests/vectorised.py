@@ -338,7 +338,7 @@ class _Evaluator:
         dropped, where = padded, []
         for d, (mode, subscript, n) in enumerate(zip(node.modes, node.subscripts, self.shapes[node.tensor], strict=True)):
             at = self.integers(subscript, points) if mode else self.pointing(node.tensor, d, subscript, points)
-            out = ((at < 0) | (at >= n)) & ~padded & ~dropped
+            out = (at < 0) | (at >= n)
             if mode == "pad":
                 padded = padded | out
             elif mode == "skip":
@@ -350,7 +350,7 @@ class _Evaluator:
             elif mode == "reflect":
                 at = torch.where(at < 0, -at, torch.where(at >= n, 2 * (n - 1) - at, at)) if n > 1 else torch.zeros_like(at)
             where.append(at)
-        return padded, dropped, where
+        return padded & ~dropped, dropped, where
 
     def viewed(self, node: BoundaryAccess, points: Points) -> torch.Tensor:
         padded, dropped, where = self.boundary(node, points)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sympy as sp
 
 from graphc.ir.affine import is_affine, nonnegative
 from graphc.ir.expr import Access, BoundaryAccess, Compare, Logical, Reduce, contains
 
-__all__ = ["implied", "pieces"]
+__all__ = ["implied", "known_on", "pieces"]
 
 Conjunction = tuple[sp.Expr, ...]
 
@@ -59,7 +61,8 @@ def pieces(condition: sp.Basic, truth: bool = True) -> list[Conjunction] | None:
 def implied(condition: sp.Basic, truth: bool = True, facts: Conjunction = ()) -> Conjunction:
     """Affine expressions that are certainly ≥ 0 where the condition has the value `truth` and all `facts` are ≥ 0.
 
-    Tensor comparisons contribute nothing. ``i != -1`` says ``i ≥ 0`` if the facts leave that side alone.
+    Tensor comparisons contribute nothing. ``i != -1`` says ``i ≥ 0`` if the facts leave that side alone; if they leave none, the
+    place is never reached, and the first side, which contradicts them, says so.
     """
     if isinstance(condition, Logical) and condition.op != "not" and (condition.op == "and") is truth:
         return tuple(fact for operand in condition.operands for fact in implied(operand, truth, facts))
@@ -67,5 +70,21 @@ def implied(condition: sp.Basic, truth: bool = True, facts: Conjunction = ()) ->
         return implied(condition.operands[0], not truth, facts)
     found = pieces(condition, truth)
     if found is not None and len(found) > 1:
-        found = [piece for piece in found if not any(nonnegative(-c - 1, facts) for c in piece)]
+        found = [piece for piece in found if not any(nonnegative(-c - 1, facts) for c in piece)] or found[:1]
     return found[0] if found is not None and len(found) == 1 else ()
+
+
+def known_on(path: Sequence[tuple[sp.Basic, bool]], facts: Conjunction) -> Conjunction:
+    """The facts, and what several conditions with the given values imply, each with the help of the others."""
+    waiting = list(path)
+    while waiting:
+        rest = []
+        for condition, truth in waiting:
+            found = implied(condition, truth, facts)
+            facts += found
+            if not found:
+                rest.append((condition, truth))
+        if len(rest) == len(waiting):
+            break
+        waiting = rest
+    return facts

@@ -125,7 +125,9 @@ def sizes_of_kernel(body: Sequence[Node]) -> tuple[Size, ...]:
 
 def _loop_variables(body: Sequence[Node]) -> Iterator[str]:
     for node in body:
-        if isinstance(node, For | If):
+        if isinstance(node, Unravel):
+            yield from (str(index) for index, _ in node.parts)
+        elif isinstance(node, For | If):
             if isinstance(node, For):
                 yield str(node.index)
             yield from _loop_variables(node.body)

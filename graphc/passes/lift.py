@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from graphc.analysis.conditions import implied
+from graphc.analysis.conditions import known_on
 from graphc.analysis.legality import ensured, in_range
 from graphc.errors import CompileError
 from graphc.ir.affine import nonnegative
@@ -36,6 +36,7 @@ __all__ = ["guard", "lift_reductions"]
 
 _WHOLE = "a right side that is one reduction makes the statement that reduction"
 _NESTED = "a nested reduction gets a tensor of its own"
+_Path = tuple[tuple[sp.Expr, bool], ...]
 _NEUTRAL = {"sum": sp.Integer(0), "prod": sp.Integer(1), "max": -INFINITY, "min": INFINITY, "logsumexp": -INFINITY}
 _OVER_NOTHING = {"prod": sp.Integer(1), "all": sp.true, "logsumexp": -INFINITY}
 """Reductions with a neutral element that is not what unassigned elements are."""
@@ -52,15 +53,18 @@ def guard(statement: Statement, tensors: dict[str, Tensor], known: tuple[sp.Expr
 
 
 def _confined(
-    node: sp.Expr, facts: tuple[sp.Expr, ...], statement: Statement, tensors: dict[str, Tensor]
+    node: sp.Expr, facts: tuple[sp.Expr, ...], statement: Statement, tensors: dict[str, Tensor], path: _Path = ()
 ) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
-    """The expression with confined branches, and what must be ≥ 0 for the accesses outside of all branches."""
+    """The expression with confined branches, and what must be ≥ 0 for the accesses outside of all branches.
+
+    `path` holds the conditions of the branches around the expression with their values.
+    """
     extra: dict[sp.Expr, None] = {}
     if isinstance(node, Where):
-        condition, needed = _confined(node.condition, facts, statement, tensors)
+        condition, needed = _confined(node.condition, facts, statement, tensors, path)
         branches = []
         for branch, truth in ((node.value, True), (node.other, False)):
-            inner, tests = _confined(branch, facts + implied(node.condition, truth, facts), statement, tensors)
+            inner, tests = _confined(branch, facts, statement, tensors, (*path, (node.condition, truth)))
             branches.append(Where(_all_nonnegative(tests), inner, sp.Integer(0)) if tests else inner)
         return Where(condition, *branches), needed
     inner_facts = facts
@@ -68,12 +72,13 @@ def _confined(
         inner_facts = facts + tuple(c for i in node.indices for c in statement.range_of(i).constraints()) + node.domain
     arguments = []
     for argument in node.args:
-        new, needed = _confined(argument, inner_facts, statement, tensors)
+        new, needed = _confined(argument, inner_facts, statement, tensors, path)
         arguments.append(new)
         extra.update(dict.fromkeys(needed))
     if isinstance(node, Access):
+        known = known_on(path, facts)
         for subscript, extent in zip(node.subscripts, tensors[node.tensor].shape, strict=True):
-            if not contains(subscript, Access) and not in_range(subscript, extent, facts):
+            if not contains(subscript, Access) and not in_range(subscript, extent, known):
                 extra.setdefault(subscript)
                 extra.setdefault(behind(subscript, extent))
     if any(new is not old for new, old in zip(arguments, node.args, strict=True)):
@@ -139,7 +144,7 @@ class _Lifter:
         self, reduction: Reduce, path: tuple[tuple[sp.Expr, bool], ...], statement: Statement, domain: tuple[sp.Expr, ...]
     ) -> sp.Expr:
         body = reduction.body
-        facts = tuple(f for condition, truth in path for f in implied(condition, truth))
+        facts = known_on(path, ())
         value_path = [(c, t) for c, t in path if contains(c, Access)]
         if value_path and reduction.op in _NEUTRAL and not _total(body):
             for condition, truth in reversed(value_path):

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 import sympy as sp
 
-from graphc.analysis.conditions import implied, pieces
+from graphc.analysis.conditions import implied, known_on, pieces
 from graphc.interpret import size_value
 from graphc.ir.expr import Access, Compare, FloorDiv, Index, Logical, Modulo
 
@@ -62,3 +62,10 @@ def test_a_side_that_the_facts_exclude_is_no_side():
     assert implied(unequal) == ()
     assert implied(unequal, True, (I,)) == (I - 1,)
     assert implied(Compare("==", I - 1, -1), False, (I,)) == (I - 1,)
+
+
+def test_conditions_help_each_other():
+    """Two initial slices: ``where(t-2 == -1, …, where(t-2 == -2, …, h[t-2]))``."""
+    path = [(Compare("==", I - 2, -1), False), (Compare("==", I - 2, -2), False)]
+    assert I - 2 in known_on(path, (I,))
+    assert known_on([(Compare("==", I, J), False)], (I,)) == (I,)

@@ -96,6 +96,6 @@ def _smaller_sizes(program: RandomProgram) -> Iterator[RandomProgram]:
                 declared = re.sub(r", dtype=.*", ")", program.inputs[n]).split(",", 1)
                 shape = eval(f"({declared[1].strip()[:-1]},)", {}, dict(sizes)) if len(declared) > 1 else ()
                 shape = () if shape == ((),) else shape
-                if all(0 <= e <= had for e, had in zip(shape, arrays[n].shape, strict=True)):
+                if len(shape) == arrays[n].ndim and all(0 <= e <= had for e, had in zip(shape, arrays[n].shape, strict=True)):
                     arrays[n] = np.ascontiguousarray(arrays[n][tuple(map(slice, shape))])
             yield replace(program, sizes=sizes, arrays=arrays)
