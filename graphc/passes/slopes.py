@@ -54,8 +54,10 @@ def slope(statement: Statement, extension: Extension) -> Slope:
         arg = _argument(statement, extension)
         return Slope(_ONE, Compare("==", arg, _position(statement)), (arg,))
     if op in ("max_split", "min_split"):
-        count = _ties(statement, result, extension)
-        return Slope(build(lambda: 1 / count), Compare("==", statement.value, result), (result, count))
+        stored = _stored(statement, extension)
+        result = Access(stored.target, *stored.subscripts)
+        count = _ties(stored, statement.target, result, extension)
+        return Slope(build(lambda: 1 / count), Compare("==", stored.value, result), (result, count))
     if op == "prod":
         others = _exclusive(statement, extension)
         return Slope(build(lambda: sp.Mul(*others)), None, tuple(others))
@@ -80,9 +82,26 @@ def _argument(statement: Statement, extension: Extension) -> Access:
     return found
 
 
-def _ties(statement: Statement, result: Access, extension: Extension) -> Access:
+def _stored(statement: Statement, extension: Extension) -> Statement:
+    """An extremum whose terms are read from a tensor: computed twice, a term may differ from itself in the last bit and equal nothing."""
+    if isinstance(statement.value, Access):
+        return statement
     target = extension.tensors[statement.target]
-    name = extension.add_tensor(f"{statement.target}.ties", target.shape, target.dtype, target.group)
+    ranges = tuple(statement.range_of(i) for i in (*statement.free, *statement.reduced))
+    name = extension.add_tensor(f"{statement.target}.terms", tuple(r.upper for r in ranges), target.dtype, target.group)
+    subscripts = tuple(r.index for r in ranges)
+    part = Part("the terms, stored so that equal ones are equal", statement)
+    extension.statements.append(replace(statement, target=name, subscripts=subscripts, op="=", origin=part))
+    extremum = extension.add_tensor(f"{statement.target}.extremum", target.shape, target.dtype, target.group)
+    term: Access = Access(name, *subscripts)
+    found = replace(statement, target=extremum, value=term, origin=Part("the extremum of the stored terms", statement))
+    extension.statements.append(found)
+    return found
+
+
+def _ties(statement: Statement, of: str, result: Access, extension: Extension) -> Access:
+    target = extension.tensors[of]
+    name = extension.add_tensor(f"{of}.ties", target.shape, target.dtype, target.group)
     value = Where(Compare("==", statement.value, result), _ONE, _ZERO)
     extension.statements.append(
         replace(statement, target=name, op="+=", value=value, origin=Part("how many elements share the extremum", statement))

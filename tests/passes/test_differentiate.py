@@ -1,5 +1,6 @@
 """Backward loops as they are printed."""
 
+import numpy as np
 import pytest
 
 import graphc as gc
@@ -83,6 +84,20 @@ def test_ties_are_split(golden):
     x, y = gc.tensor("X", gc.dim("N"), gc.dim("M")), gc.tensor("Y")
     y[i] = gc.max(x[i, j], over=j, ties="split")
     golden(scalar_loss(y[i] ** 2, x))
+
+
+def test_ties_between_computed_terms_are_found():
+    """Computed a second time, in another order, a term may differ in its last bit from the extremum that it is."""
+    x = gc.tensor("X", gc.dim("N"), dtype="float64")
+    w, y = gc.tensor("W", 4, 2, dtype="float64"), gc.tensor("Y")
+    i, j, k, p = gc.index("i", gc.dim("N")), *gc.indices("j k p")
+    y[i] = gc.max(gc.mean(x[p], over=p) + 0.01 * w[j, k], over=(j, k), ties="split")
+    loss = gc.tensor("L")
+    loss[()] += y[i]
+    f = gc.compile(gc.grad(loss, x), target="interpret")
+    given = np.array([[-1.8161, -0.633], [1.0713, 1.6732], [0.4353, 0.1656], [1.6732, -0.4285]])
+    found = f(X=np.array([0.1504, 0.7377, 1.0407, -1.3573]), W=given)
+    np.testing.assert_allclose(found, np.ones(4), rtol=1e-12)
 
 
 def test_softmax_cross_entropy_is_probability_minus_one_hot(golden):
