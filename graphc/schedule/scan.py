@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
@@ -20,8 +20,10 @@ from graphc.ir.nest import For, Kernel, Loop, LoopPlan, Moment, Nest, Node, Step
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement, rename
 from graphc.schedule.bodies import divided
+from graphc.schedule.contributions import joined
 from graphc.schedule.cost import cost
-from graphc.schedule.recurrence import at_moment, length, moment_of, shared_indices
+from graphc.schedule.interior import split_interior
+from graphc.schedule.recurrence import at_moment, length, moment_of, shared_indices, steps_of
 
 if TYPE_CHECKING:
     from graphc.schedule.lower import _Scheduler
@@ -118,10 +120,23 @@ class _Builder:
             inside, statements = ([renamed[id(s)] for s in group_] for group_ in (inside, statements))
         (scan,) = ordered([s for s in statements if not any(s is i for i in inside)], group)
         assert isinstance(scan, Scan)
-        body = self.nodes([replace(scan, body=(*inside, *scan.body))])
+        scan = replace(scan, body=joined((*inside, *scan.body), dict(scan.dimensions), self.worker.tensors))
+        body = self._steps(scan, common, extent)
         how = "step by step" + (f", each thread its own {common}" if common is not None else "")
         plan = LoopPlan(loop, "scan", (), str(common or ""), how, "every read is of an earlier step")
-        return _nest(statements, body if common is None else divided(body, common), extent, plan, total)
+        return _nest(statements, body, extent, plan, total)
+
+    def _steps(self, scan: Scan, common: Index | None, extent: sp.Expr | None) -> tuple[Node, ...]:
+        """The loops of a recurrence of which `common` is divided among threads: all steps of one after the other, unless neighbours
+        in memory are different recurrences."""
+        if common is None or extent is None:
+            return split_interior(self.nodes([scan]), {})
+        if any(s.subscripts[-1] == common for s in steps_of(scan)):
+            return split_interior(divided(self.nodes([scan]), common), {})
+        one = Moment(str(common))
+        inner = _Builder(self.worker, self.started, (one, sp.expand(extent - 1 - one)), (one,))
+        body = split_interior(inner.nodes([_at_one(scan, common, one)]), {})
+        return (For(Index(one.name), (_ZERO,), (extent,), body, True),)
 
     def nodes(self, items: Sequence[Statement | Scan]) -> tuple[Node, ...]:
         """The loops of statements and sequential loops, one after the other."""
@@ -143,6 +158,7 @@ class _Builder:
 
     def together(self, scan: Scan) -> list[Step]:
         """The recurrence as a loop of steps that all threads take together."""
+        scan = replace(scan, body=joined(scan.body, dict(scan.dimensions), self.worker.tensors))
         moment, extent, items, inner = self._entered(scan)
         steps: list[Step] = []
         run: _Run | None = None
@@ -154,7 +170,7 @@ class _Builder:
         for item in items:
             if isinstance(item, Scan):
                 close()
-                run = _Run(None, None, {}, _statements_of(item), inner.nodes([item]))
+                run = _Run(None, None, {}, steps_of(item), inner.nodes([item]))
                 close()
                 run = None
                 continue
@@ -200,7 +216,8 @@ class _Builder:
         """The kernel of a run."""
         loop, total = "; ".join(map(show, run.statements)), sp.Add(*map(cost, run.statements)) * steps
         plan = LoopPlan(loop, "scan", (), str(run.shared or ""), f"in every step of {moment}")
-        return _nest(run.statements, run.body, run.extent, plan, total)
+        body = split_interior(run.body, {str(moment): (_ZERO, steps)})
+        return _nest(run.statements, body, run.extent, plan, total)
 
     # ------------------------------------------------------------------------------------------- the first statement
     def _begun(self, statement: Statement) -> list[tuple[Statement, bool]]:
@@ -238,6 +255,13 @@ class _Builder:
         return Statement(statement.target, tuple(subscripts), "=", _ZERO, tuple(ranges), domain, location=statement.location)
 
 
+def _at_one(item: Statement | Scan, shared: Index, one: Moment) -> Any:
+    """A statement, or the statements of a sequential loop, for one of the recurrences that are independent of each other."""
+    if isinstance(item, Scan):
+        return replace(item, body=tuple(_at_one(i, shared, one) for i in item.body))
+    return rename(replace(item, ranges=tuple(r for r in item.ranges if r.index != shared)), {shared: one})
+
+
 def _at_all(statement: Statement, moment: Moment, steps: sp.Expr) -> Statement:
     """A statement of one step as a statement of all steps."""
     index = Index(moment.name)
@@ -262,10 +286,6 @@ def _common_name(statements: Sequence[Statement], shared: dict[int, Index]) -> I
         name += "_"
     index: Index = Index(name)
     return index
-
-
-def _statements_of(scan: Scan) -> list[Statement]:
-    return [s for item in scan.body for s in (_statements_of(item) if isinstance(item, Scan) else [item])]
 
 
 def _nest(statements: Sequence[Statement], body: tuple[Node, ...], extent: sp.Expr | None, plan: LoopPlan, total: sp.Expr) -> Nest:

@@ -1,0 +1,65 @@
+"""Loops of recurrences are split so that the interior asks nothing; short rows, short times and every direction."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import graphc as gc
+
+N, T = gc.dims("N T")
+i, t = gc.indices("i t")
+
+
+def wave(steps=5):
+    u0, c, q = gc.tensor("u0", N), gc.tensor("c", ()), gc.index("q", steps)
+    u, L = gc.tensors("u L")
+    near = gc.pad(u, 0, dims=[1])
+    u[q, i] = 2 * u[q - 1, i] - u[q - 2, i] + c[()] * (near[q - 1, i - 1] - 2 * u[q - 1, i] + near[q - 1, i + 1])
+    u[-1, i] = u0[i]
+    u[-2, i] = u0[i]
+    L[()] += u[steps - 1, i] ** 2
+    return [L, *gc.grad(L, [u0, c])]
+
+
+def sums_along_rows():
+    x, G, s, L = gc.tensor("x", T, N), gc.tensor("G", T, N), *gc.tensors("s L")
+    s[t, i] = 0.5 * gc.pad(s, 0, dims=[1])[t, i - 1] + x[t, i]
+    L[()] += s[t, i] * G[t, i]
+    return [L, gc.grad(L, x)]
+
+
+@pytest.mark.parametrize("points", [0, 1, 2, 3, 17])
+def test_short_rows(points):
+    random = np.random.default_rng(points)
+    programs = [
+        (wave(), {"u0": random.standard_normal(points), "c": np.float32(0.25)}),
+        (wave(1), {"u0": random.standard_normal(points), "c": np.float32(0.25)}),
+        (sums_along_rows(), {"x": random.standard_normal((3, points)), "G": random.standard_normal((3, points))}),
+    ]
+    for outputs, arrays in programs:
+        arrays = {name: np.asarray(a, "float32") for name, a in arrays.items()}
+        for got, want in zip(gc.compile(outputs)(**arrays), gc.compile(outputs, target="interpret")(**arrays), strict=True):
+            # some float32 operations in another order
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def loops_of(source, kernel):
+    body = source.split(f"def {kernel}(")[1].split("\n\n\n")[0].split("\n")
+    return [line.strip() for line in body if line.strip() and not line.strip().startswith("#")]
+
+
+def test_interior_of_a_stencil_asks_nothing():
+    lines = loops_of(gc.compile(wave()).source, "scan_0")
+    plain = [line for line in lines if line.startswith("u[") and "if" not in line]
+    assert len(plain) == 1 and plain[0].count("u[q - 1,") == 4
+    backward = loops_of(gc.compile(wave()).source, "scan_1")
+    assert sum("if" not in line for line in backward if line.startswith("u_grad[")) == 1
+
+
+def test_recurrences_along_rows_are_computed_row_by_row():
+    lines = loops_of(gc.compile(sums_along_rows()).source, "scan_0")
+    loops = [re.match(r"for (\w+)", line).group(1) for line in lines if line.startswith("for")]
+    assert loops == ["t", "i", "i"] and lines[-1] == "s[t, i] = x[t, i] + f32(0.5) * s[t, i - 1]"
