@@ -36,7 +36,7 @@ from graphc.notebook import register as _register
 from graphc.program import Program
 from graphc.summary import Summary, summary
 from graphc.text import latex, loops
-from graphc.transforms import hvp, jvp
+from graphc.transforms import hessian, hvp, jacobian, jvp
 from graphc.verify import Verification, verify
 
 _register()
@@ -102,10 +102,12 @@ __all__ = [
     "function",
     "gelu",
     "grad",
+    "hessian",
     "hvp",
     "hypot",
     "index",
     "indices",
+    "jacobian",
     "jvp",
     "latex",
     "leaky_relu",

@@ -11,12 +11,13 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from graphc.frontend.collect import collect
-from graphc.frontend.tensor import Tensor
+from graphc.frontend.tensor import Tensor as UserTensor
 from graphc.interpret import interpret
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import undistributing
-from graphc.ir.graph import Graph
+from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.show import statement
+from graphc.ir.tensor import Tensor
 from graphc.passes.align import align_recurrences
 from graphc.passes.boundary import lower_boundary
 from graphc.passes.differentiate import differentiate
@@ -28,10 +29,11 @@ from graphc.passes.prune import inline_copies, merge, prune
 from graphc.passes.push_forward import push_forward
 from graphc.passes.simplify import simplify
 from graphc.passes.stabilise import stabilise
+from graphc.passes.sweep import sweep
 from graphc.program import Program, Runner
 from graphc.signature import Signature, argument_order, check_options, check_sizes, structured, update_names
 
-__all__ = ["canonical", "compile_program", "derived", "optimised", "pushed"]
+__all__ = ["canonical", "compile_program", "derived", "optimised", "pushed", "swept"]
 
 BEFORE_GRADIENT = (align_recurrences, lower_boundary, lift_reductions, stabilise, narrow, factor_contractions, simplify)
 PLAIN = (align_recurrences, lower_boundary, lift_reductions)
@@ -67,6 +69,25 @@ def pushed(graph: Graph, outputs: tuple[str, ...], tangents: Mapping[str, str]) 
 
 
 @undistributing
+def swept(graph: Graph, output: str, wrt: str, forward: bool) -> tuple[Graph, str]:
+    """The canonical graph extended by the Jacobian of one tensor with respect to another, and its name."""
+    graph = canonical(graph)
+    seeded = graph.tensor(wrt if forward else output)
+    seed = Tensor(fresh_name("seed", graph.by_name()), seeded.shape, seeded.dtype)
+    graph = replace(graph, tensors=(*graph.tensors, seed))
+    if forward:
+        graph, names = push_forward(graph, (output,), {wrt: seed.name})
+        made = names[output]
+    else:
+        graph, names = differentiate(graph, output, (wrt,), seed.name)
+        made = names[wrt]
+    graph = sweep(prune(narrow(replace(graph, outputs=(made,)))), seed, last=forward)
+    for step in AFTER_GRADIENT:
+        graph = step(graph)
+    return graph, graph.outputs[0]
+
+
+@undistributing
 def optimised(graph: Graph) -> Graph:
     """What is scheduled: equal temporaries merged, copies read through."""
     return inline_copies(merge(prune(canonical(graph))))
@@ -90,8 +111,8 @@ def compile_program(
     outputs: Any,
     target: str = "cpu",
     *,
-    inputs: Sequence[Tensor] | None = None,
-    updates: Mapping[Tensor, Tensor] | None = None,
+    inputs: Sequence[UserTensor] | None = None,
+    updates: Mapping[UserTensor, UserTensor] | None = None,
     accumulate: str | None = None,
     threads: int | None = None,
     precision: str | None = None,

@@ -29,7 +29,7 @@ def refusal(kind: type[GraphcError], what: str, text: str, culprit: Any, fix: st
     return kind(what, at=((text, culprit if isinstance(culprit, str) else shown(culprit), here()),), fix=fix)
 
 
-def structure(outputs: Any, verb: str, text: str) -> tuple[list[Any], Callable[[Sequence[Tensor]], Any]]:
+def structure(outputs: Any, verb: str, text: str) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     """The tensors of a tensor, list, tuple or dict, and the function that puts as many others into its place."""
     if isinstance(outputs, Mapping):
         keys = list(outputs)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import graphc as gc
-from graphc.compile import AFTER_GRADIENT, BEFORE_GRADIENT, optimised
+from graphc.compile import AFTER_GRADIENT, BEFORE_GRADIENT, optimised, swept
 from graphc.frontend.collect import collect
 from graphc.interpret import NUMBERS, Machine, _points, interpret, size_value
 from graphc.ir.dtypes import is_float
@@ -310,6 +310,65 @@ def check_hvp(case: Case) -> None:
             same(got[names[name]], want[adjoints[name]], f"Hessian times vector, {name}, {way}")
 
 
+def check_jacobian(case: Case) -> None:
+    """The Jacobian of a tensor, in forward and in reverse mode, times a random change is the complex-step derivative."""
+    named = [t.name for t in case.raw.tensors if not t.is_input and is_float(t.dtype)]
+    if not case.wrt or not named:
+        return
+    output = named[int(case.random.integers(len(named)))]
+    for name in case.wrt:
+        direction = {name: case.direction()[name]}
+        raw = replace(case.raw, outputs=(output,))
+        want = np.imag(evaluate(raw, case.program, case.moved(direction), True)[output]) / STEP
+        for forward in (True, False):
+            graph, made = swept(raw, output, name, forward)
+            graph = replace(graph, outputs=(made,))
+            matrix = evaluate(graph, case.program)[made]
+            way = f"∂{output}/∂{name} in {'forward' if forward else 'reverse'} mode"
+            if matrix.shape != want.shape + direction[name].shape:
+                raise Mismatch(f"{way} has shape {matrix.shape}")
+            same(np.tensordot(matrix, direction[name], direction[name].ndim), want, way)
+            for other, value in evaluate(lowered(graph, case.program), case.program).items():
+                same(value, matrix, f"{other}, {way}, as the target cpu gets it")
+
+
+def check_hessian(case: Case) -> None:
+    """The Hessian times a random change is the complex-step derivative of the gradient."""
+    made = gradients(case)
+    if not made:
+        return
+    graph, adjoints = _first(case, made)
+    tensors = [case.names[n] for n in case.wrt]
+    rows = gc.hessian(case.names["L"], tensors)
+    for name, column in zip(case.wrt, zip(*rows, strict=True), strict=True):
+        direction = {name: case.direction()[name]}
+        want = evaluate(graph, case.program, case.moved(direction), True)
+        collected, names = _first(case, column)
+        got = evaluate(collected, case.program)
+        for row in case.wrt:
+            product = np.tensordot(got[names[row]], direction[name], direction[name].ndim)
+            same(product, np.imag(want[adjoints[row]]) / STEP, f"∂²L/∂{row}∂{name}")
+
+
+def check_vmap(case: Case) -> None:
+    """The batched program and its batched gradient are the loop over programs."""
+    names = [n for n in case.program.arrays if n in case.raw.by_name() and case.random.random() < 0.6]
+    if not names:
+        return
+    outputs = [case.names["L"], *gradients(case)]
+    wanted = collect(outputs, "check")
+    batched = gc.vmap(outputs, {case.names[n]: 2 for n in names})
+    collected = collect(batched, "check")
+    stacks = {n: [a, case.random.permutation(a.ravel()).reshape(a.shape)] for n, a in case.program.arrays.items()}
+    given = {n: np.stack(stacks[n]) if n in names else a for n, a in case.program.arrays.items()}
+    got = evaluate(collected.graph, case.program, given)
+    for row in range(2):
+        arrays = {n: stacks[n][row] if n in names else a for n, a in case.program.arrays.items()}
+        want = evaluate(wanted.graph, case.program, arrays)
+        for output, tensor in zip(outputs, batched, strict=True):
+            same(got[collected.name_of(tensor)][row], want[wanted.name_of(output)], f"{output.name}, element {row} of the batch")
+
+
 OPTIONAL = ("stabilise", "narrow", "factor_contractions", "simplify", "gather", "prune", "merge", "inline_copies")
 
 
@@ -443,6 +502,9 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "jvp": check_jvp,
     "hvp": check_hvp,
     "torch": check_torch,
+    "jacobian": check_jacobian,
+    "hessian": check_hessian,
+    "vmap": check_vmap,
     "cpu": check_cpu,
     "verify": check_exactly,
 }

@@ -199,3 +199,112 @@ class TestVmap:
         v = random.normal(size=(3, 4, 2))
         assert np.isclose(values(gc.jvp(total, {net["X"]: V}), **given, V=v), (dX * v).sum(), rtol=1e-12)
         gc.check_grad(total, [net["A"]], **given)
+
+
+def convolution():
+    """A valid convolution with its input and weights: nothing else but loops."""
+    n, f, c, p, q, r, s = gc.indices("n f c p q r s")
+    x, w, y = gc.tensor("x", *gc.dims("N C H W")), gc.tensor("w", *gc.dims("F C R S")), gc.tensor("y")
+    y[n, f, p, q] += x[n, c, p + r, q + s] * w[f, c, r, s]
+    return x, w, y
+
+
+class TestJacobian:
+    def test_loops_of_the_jacobian_of_a_convolution(self, golden):
+        x, w, y = convolution()
+        golden(gc.loops(gc.jacobian(y, x), gc.jacobian(y, w)))
+
+    def test_loops_of_the_jacobian_of_a_layer(self, golden):
+        """Rows of the batch do not mix: no tensor on the way has two batch dimensions."""
+        net = layer()
+        golden(gc.loops(*gc.jacobian(net["Y"], [net["X"], net["A"]])))
+
+    @pytest.mark.parametrize("target", ["interpret", "cpu"])
+    def test_products_with_vectors(self, target):
+        net = layer()
+        names = ["X", "A", "c"]
+        rows = gc.jacobian(net["Y"], [net[n] for n in names])
+        w = gc.tensor("w", N, 3)
+        given = DATA | CHANGE | {"w": random.normal(size=(4, 3))}
+        matrices = gc.compile(rows, target=target, precision="float64")(**DATA)
+        dot, *adjoints = values([gc.jvp(net["Y"], changes(names, net)), *gc.grad(net["Y"], [net[n] for n in names], seed=w)], **given)
+        assert np.allclose(dot, sum(np.tensordot(m, given[f"d{n}"], given[n].ndim) for n, m in zip(names, matrices, strict=True)))
+        for matrix, adjoint in zip(matrices, adjoints, strict=True):
+            assert np.allclose(adjoint, np.tensordot(given["w"], matrix, 2), rtol=1e-12)
+
+    def test_shape_and_structure(self):
+        net = layer()
+        made = gc.jacobian({"Y": net["Y"], "L": net["L"]}, [net["A"], net["c"]])
+        assert {n: [repr(t) for t in row] for n, row in made.items()} == {
+            "Y": ["Y.jacobian(N, 3, D, 3)", "Y.jacobian(N, 3, 3)"],
+            "L": ["L.jacobian(D, 3)", "L.jacobian(3)"],
+        }
+        assert repr(gc.jacobian((net["Y"],), net["A"])) == "[Y.jacobian(N, 3, D, 3)]"
+
+    def test_of_a_scalar_is_the_gradient(self):
+        net = layer()
+        jacobian, gradient = values([gc.jacobian(net["L"], net["A"]), gc.grad(net["L"], net["A"])], **DATA)
+        assert np.allclose(jacobian, gradient, rtol=1e-14)
+
+    def test_of_itself_is_the_identity(self):
+        x, y = gc.tensor("x", 2, 3), gc.tensor("y")
+        y[i, j] = x[i, j]
+        for tensor, wrt in ((x, x), (y, x), (y, y)):
+            assert (values(gc.jacobian(tensor, wrt)) == np.eye(6).reshape(2, 3, 2, 3)).all()
+
+    def test_without_dependence_is_zero(self):
+        x, z, y = *gc.tensors("x z", 3), gc.tensor("y")
+        y[i] = gc.sin(x[i])
+        assert (values(gc.jacobian(y, z)) == np.zeros((3, 3))).all()
+        assert (values(gc.jacobian(x, z)) == np.zeros((3, 3))).all()
+
+    def test_with_respect_to_a_tensor_on_the_way(self):
+        net = layer()
+        found, Y = values([gc.jacobian(net["Y"], net["U"]), net["Y"]], **DATA)
+        slope = (Y * (1 - Y)).ravel()
+        assert np.allclose(found.reshape(12, 12), np.diag(slope), rtol=1e-12)
+
+    def test_of_windows_triangles_and_strides(self):
+        """Subscripts that are solved, and domains that conditions narrow."""
+        x, y = gc.tensor("x", 7), gc.tensor("y", 4)
+        r = gc.index("r", 3)
+        y[i] += gc.where(j <= i, gc.pad(x, 0)[2 * i + r - 1] * x[j], 0)
+        data = random.normal(size=7)
+        found = values(gc.jacobian(y, x), x=data)
+        step = 1e-6
+        columns = [(values(y, x=data + step * e) - values(y, x=data - step * e)) / (2 * step) for e in np.eye(7)]
+        assert np.allclose(found, np.stack(columns, 1), atol=1e-8)
+
+    def test_of_a_hessian(self):
+        """Third derivatives of x⁴ + x²·y²."""
+        x, L = gc.tensor("x", 2), gc.tensor("L")
+        L[()] = x[0] ** 4 + x[0] ** 2 * x[1] ** 2
+        third = values(gc.jacobian(gc.hessian(L, x), x), x=np.array([0.3, 0.7]))
+        want = np.zeros((2, 2, 2))
+        want[0, 0, 0] = 24 * 0.3
+        want[0, 0, 1] = want[0, 1, 0] = want[1, 0, 0] = 4 * 0.7
+        want[0, 1, 1] = want[1, 0, 1] = want[1, 1, 0] = 4 * 0.3
+        assert np.allclose(third, want, rtol=1e-12)
+
+
+class TestHessian:
+    def test_loops_of_a_hessian(self, golden):
+        net = layer()
+        golden(gc.loops(gc.hessian(net["L"], net["X"])))
+
+    @pytest.mark.parametrize("target", ["interpret", "cpu"])
+    def test_products_with_vectors(self, target):
+        net = layer()
+        rows = gc.hessian(net["L"], [net["A"], net["c"]])
+        matrices = gc.compile(rows[0] + rows[1], target=target, precision="float64")(**DATA)
+        products = values(gc.hvp(net["L"], changes("Ac", net)), **DATA, dA=CHANGE["dA"], dc=CHANGE["dc"])
+        for row, name in enumerate("Ac"):
+            parts = zip(matrices[2 * row : 2 * row + 2], "Ac", strict=True)
+            assert np.allclose(products[net[name]], sum(np.tensordot(m, CHANGE[f"d{n}"], DATA[n].ndim) for m, n in parts), rtol=1e-10)
+        assert np.allclose(matrices[1], np.moveaxis(matrices[2], 0, 2), rtol=1e-10)
+
+    def test_structure(self):
+        net = layer()
+        assert repr(gc.hessian(net["L"], net["A"])) == "L.hessian(D, 3, D, 3)"
+        assert [[repr(t) for t in row] for row in gc.hessian(net["L"], (net["A"], net["c"]))] == [
+            ["L.hessian(D, 3, D, 3)", "L.hessian(D, 3, 3)"], ["L.hessian(3, D, 3)", "L.hessian(3, 3)"]]

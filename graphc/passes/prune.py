@@ -10,8 +10,9 @@ import sympy as sp
 from graphc.ir.expr import Access, Index, rewrite, substitute
 from graphc.ir.graph import Graph, reads
 from graphc.ir.statement import Range, Statement, revised
+from graphc.ir.tensor import Tensor
 
-__all__ = ["inline_copies", "merge", "prune"]
+__all__ = ["inline_copies", "merge", "prune", "whole"]
 
 
 def prune(graph: Graph) -> Graph:
@@ -145,9 +146,16 @@ def _copies(statement: Statement, graph: Graph) -> bool:
     return (
         isinstance(source, Access)
         and statement.op in ("=", "+=")
-        and not statement.domain
-        and not statement.reduced
         and graph.tensor(source.tensor).dtype == target.dtype
+        and whole(statement, target)
+    )
+
+
+def whole(statement: Statement, target: Tensor) -> bool:
+    """Whether every element of the target is written, once, by plain loops."""
+    return (
+        not statement.domain
+        and not statement.reduced
         and len(set(statement.subscripts)) == len(statement.subscripts)
         and all(isinstance(s, Index) and _whole(statement.range_of(s), e) for s, e in zip(statement.subscripts, target.shape, strict=True))
     )

@@ -103,3 +103,18 @@ def test_vmap_of_a_tensor_that_does_not_fit(rejects):
 def test_vmap_without_a_dict(rejects):
     with rejects(gc.NotationError):
         gc.vmap(L, W)
+
+
+def test_jacobian_of_integers(rejects):
+    with rejects(gc.DtypeError):
+        gc.jacobian(C, X)
+
+
+def test_jacobian_of_an_element(rejects):
+    with rejects(gc.NotationError):
+        gc.jacobian(Y, X[i, j])
+
+
+def test_hessian_of_no_scalar(rejects):
+    with rejects(gc.DifferentiationError):
+        gc.hessian(Y, [X, W])

@@ -36,7 +36,7 @@ def batches(count: int, size: int) -> list[range]:
 def kinds(seed: int) -> list[str]:
     """The cheap checks always, the expensive ones in turn."""
     return ["values", "gradient", *["second order"] * (seed % 8 == 0), *["passes"] * (seed % 5 == 1), *["jvp"] * (seed % 10 == 3),
-            *["hvp"] * (seed % 16 == 5)]
+            *["hvp"] * (seed % 16 == 5), *["jacobian"] * (seed % 30 == 7), *["hessian"] * (seed % 40 == 9), *["vmap"] * (seed % 20 == 11)]
 
 
 def run(program: RandomProgram, kind: str) -> None:
