@@ -241,6 +241,12 @@ class TestJacobian:
         }
         assert repr(gc.jacobian((net["Y"],), net["A"])) == "[Y.jacobian(N, 3, D, 3)]"
 
+    def test_is_explained(self):
+        x, w, y = convolution()
+        text = str(gc.explain(gc.jacobian(y, x)))
+        assert "from         y[n,f,p,q] += x[n,c,p+r,q+s]*w[f,c,r,s]" in text
+        assert "unit seeds" in text
+
     def test_of_a_scalar_is_the_gradient(self):
         net = layer()
         jacobian, gradient = values([gc.jacobian(net["L"], net["A"]), gc.grad(net["L"], net["A"])], **DATA)

@@ -15,7 +15,8 @@ import sympy as sp
 from graphc.analysis.legality import ensured, in_range
 from graphc.ir.expr import Access, Compare, Index, Logical, Where, accesses, contains, indices_of, postorder, rewrite, substitute
 from graphc.ir.graph import Graph, fresh_name
-from graphc.ir.statement import Range, Statement, behind, fresh_indices, plain_ranges, zeros
+from graphc.ir.origin import Given, Rewrite
+from graphc.ir.statement import Range, Statement, behind, fresh_indices, plain_ranges, revised, zeros
 from graphc.ir.tensor import Tensor
 from graphc.passes.extension import below
 from graphc.passes.prune import whole
@@ -46,7 +47,7 @@ def _read_from_outputs(graph: Graph, seed: Tensor) -> Graph:
     ranges = plain_ranges(seed.shape)
     value = Access(seed.name, *(r.index for r in ranges))
     name = fresh_name(f"{seed.name}.copy", graph.by_name())
-    copy = Statement(name, value.subscripts, "=", value, ranges, order=(value,), origin=("its own derivative",))
+    copy = Statement(name, value.subscripts, "=", value, ranges, order=(value,), origin=Given("the derivative of a tensor by itself"))
     tensors = (*graph.tensors, replace(seed, name=name, kind="defined"))
     outputs = tuple(name if output == seed.name else output for output in graph.outputs)
     return replace(graph, tensors=tensors, statements=(*graph.statements, copy), outputs=outputs)
@@ -137,7 +138,7 @@ class _Sweep:
                 statements = [s for s in statements if s.target != name]
                 defined.discard(name)
         missing = [t.name for t in tensors if t.name not in defined and not t.is_input]
-        statements += [zeros(name, infos[name].shape, ("it does not depend on it",)) for name in missing]
+        statements += [zeros(name, infos[name].shape, Given("there is no dependence")) for name in missing]
         return _without_constants(replace(self.graph, tensors=tensors, statements=tuple(statements)))
 
     def _joined(self, own: tuple[sp.Expr, ...], new: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:
@@ -205,7 +206,8 @@ class _Sweep:
             value=value,
             ranges=(*statement.ranges, *new) if self.last else (*new, *statement.ranges),
             domain=(*statement.domain, *outside),
-            order=tuple(b for a in statement.order if isinstance(b := reads.get(a, a), Access)),
+            order=tuple(read for a in statement.order if isinstance(read := reads.get(a, _ONE if a.tensor in self.dependent else a), Access)),
+            origin=Rewrite("unit seeds", f"for every element of {self.seed} that is 1 while the others are 0", statement),
         )
 
 
@@ -225,4 +227,5 @@ def _without_constants(graph: Graph) -> Graph:
                 numbers[name] = value
     if not numbers:
         return graph
-    return replace(graph, statements=tuple(replace(s, value=rewrite(s.value, rule)) for s in graph.statements))
+    told = "constants are read as numbers"
+    return replace(graph, statements=tuple(revised(s, "constant", told, value=rewrite(s.value, rule)) for s in graph.statements))
