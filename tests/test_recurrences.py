@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numba.core.event import install_recorder
 
 import graphc as gc
 
@@ -87,6 +88,26 @@ def heat():
     return L, [u0, c], {"u0": (6,), "c": ()}
 
 
+def edit_distance():
+    """The longest way through a grid of costs, cell by cell: two directions at once."""
+    a, b, L = gc.tensor("a", N), gc.tensor("b", T), gc.tensor("L")
+    i, j = gc.index("i", N + 1), gc.index("j", T + 1)
+    D = gc.tensor("D", N + 1, T + 1)
+    change = gc.minimum(gc.minimum(D[i - 1, j] + 1, D[i, j - 1] + 1), D[i - 1, j - 1] + gc.abs(a[i - 1] - b[j - 1]))
+    D[i, j] = gc.where(i == 0, j, gc.where(j == 0, i, change))
+    L[()] += D[N, T]
+    return L, [a, b], {"a": (4,), "b": (3,)}
+
+
+def wavefront():
+    """A cell needs its neighbours above and to the left, with coefficients of its own."""
+    x, c, y, L = gc.tensor("x", N, T), gc.tensor("c", 2), *gc.tensors("y L")
+    near = gc.pad(y, 0)
+    y[i, t] = gc.tanh(c[0] * near[i - 1, t] + c[1] * near[i, t - 1]) + x[i, t]
+    L[()] += y[i, t] ** 2
+    return L, [x, c], {"x": (4, 5), "c": (2,)}
+
+
 def shifted_left_side():
     p, q = gc.tensor("p", ()), gc.index("q", 4)
     h, L = gc.tensors("h L")
@@ -145,6 +166,31 @@ def test_another_length_needs_no_other_kernel():
     for length in (1, 2, 9, 0):
         x = np.arange(1.0, length + 1, dtype="float32")
         assert float(f(x=x)) == pytest.approx(float((np.cumsum(x) ** 2).sum()), rel=1e-6)
+
+
+def test_no_other_length_batch_or_width_compiles_anything():
+    x, Wx, Wh = gc.tensor("x", T, B, N), gc.tensor("Wx", N, 4 * H), gc.tensor("Wh", H, 4 * H)
+    m, n = gc.index("m", 4 * H), gc.index("n", H)
+    z, c, h, L = gc.tensors("z c h L")
+    z[t, b, m] = gc.sum(x[t, b, k] * Wx[k, m], over=k) + gc.sum(gc.pad(h, 0, dims=[0])[t - 1, b, j] * Wh[j, m], over=j)
+    c[t, b, n] = gc.sigmoid(z[t, b, n + H]) * gc.pad(c, 0, dims=[0])[t - 1, b, n] + gc.sigmoid(z[t, b, n]) * gc.tanh(z[t, b, n + 2 * H])
+    h[t, b, n] = gc.sigmoid(z[t, b, n + 3 * H]) * gc.tanh(c[t, b, n])
+    L[()] += h[t, b, n] ** 2
+    outputs = [L, *gc.grad(L, [Wx, Wh])]
+    f, oracle = gc.compile(outputs), gc.compile(outputs, target="interpret")
+
+    def arrays(steps, batch, width, inputs=2):
+        random = np.random.default_rng(0)
+        shapes = {"x": (steps, batch, inputs), "Wx": (inputs, 4 * width), "Wh": (width, 4 * width)}
+        return {name: random.standard_normal(shape).astype("float32") for name, shape in shapes.items()}
+
+    f(**arrays(4, 2, 3))
+    with install_recorder("numba:compile") as recorder:
+        for sizes in [(1, 1, 1), (2, 3, 5), (7, 2, 3)]:
+            for got, want in zip(f(**arrays(*sizes)), oracle(**arrays(*sizes)), strict=True):
+                # a few thousand float32 operations in another order
+                np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    assert not recorder.buffer
 
 
 def test_backward_runs_backwards_and_weights_leave_the_loop():
