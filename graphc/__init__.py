@@ -34,6 +34,7 @@ from graphc.gradient import check_grad, grad
 from graphc.nonfinite import NonFinite
 from graphc.notebook import register as _register
 from graphc.program import Program
+from graphc.reduction import reduction
 from graphc.summary import Summary, summary
 from graphc.text import latex, loops
 from graphc.transforms import hessian, hvp, jacobian, jvp
@@ -126,6 +127,7 @@ __all__ = [
     "parameters",
     "power",
     "prod",
+    "reduction",
     "reflect",
     "relu",
     "round",

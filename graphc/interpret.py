@@ -42,6 +42,7 @@ from graphc.ir.expr import (
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph
 from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
+from graphc.ir.reductions import REDUCTIONS
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Range, Statement
 
@@ -394,7 +395,18 @@ class Machine:
                 for index, span in spans.items():
                     position = position * len(span) + point[index] - span.start
                 positions.append(position)
+        if op in REDUCTIONS:
+            return self._folded(op, terms, statement)
         return self.arithmetic.combine(op, terms, positions, statement)
+
+    def _folded(self, op: str, terms: list[Any], statement: Statement) -> Any:
+        """A reduction of the user's: one term after the other."""
+        coder = _Coder(self, statement)
+        combine = coder.code(REDUCTIONS[op].combine(sp.Symbol("total"), sp.Symbol("term")))
+        result = coder.code(REDUCTIONS[op].identity)({})
+        for term in terms:
+            result = combine({"total": result, "term": term})
+        return result
 
 
 def _points(spans: dict[str, range], environment: Environment) -> Iterator[Environment]:

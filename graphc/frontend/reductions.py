@@ -13,20 +13,24 @@ from graphc.frontend.location import here
 from graphc.frontend.recorded import unbound
 from graphc.ir.expr import Compare, Index, Logical, Reduce, Where, substitute
 
-__all__ = ["all_", "any_", "argmax", "argmin", "logsumexp", "max_", "mean", "min_", "prod", "sum_"]
+__all__ = ["RESERVED", "all_", "any_", "argmax", "argmin", "logsumexp", "max_", "mean", "min_", "prod", "reduce", "sum_"]
+
+RESERVED = ("sum", "mean", "prod", "max", "min", "argmax", "argmin", "logsumexp", "any", "all", "supremum")
+"""Names of reductions that graphc has."""
 
 _fresh = itertools.count(1)
 
 
-def _reduce(op: str, body: Any, over: Any, ties: str = "first") -> Expr:
+def reduce(op: str, body: Any, over: Any, ties: str = "first") -> Expr:
+    """The reduction `op` of `body` over an index, or over a list or tuple of them."""
     bound = tuple(over) if isinstance(over, list | tuple) else (over,)
     listed = f"({', '.join(map(shown, bound))})" if len(bound) != 1 else shown(bound[0])
     text = f"{op}({shown(body)}, over={listed})"
     value = wrap(body, lambda: text)
     if over is None:
-        missing = f"{op}({shown(body)})"
-        raise NotationError(f"gc.{op} does not say over which index.", at=((missing, missing, here()),),
-                            fix=f"write gc.{op}({shown(body)}, over=j).")
+        missing, name = f"{op}({shown(body)})", f"gc.{op}" if op in RESERVED else op
+        raise NotationError(f"{name} does not say over which index.", at=((missing, missing, here()),),
+                            fix=f"write {name}({shown(body)}, over=j).")
     for index in bound:
         if not isinstance(index, IndexVariable):
             two = f" The {op}imum of two values is gc.{op}imum(x, y)." if op in ("max", "min") else ""
@@ -60,22 +64,22 @@ def _extremum(op: str, body: Any, over: Any, ties: str) -> Expr:
         text = f"{op}({shown(body)}, …, ties={shown(ties)})"
         raise NotationError(f"ties={shown(ties)} of gc.{op} is unknown.", at=((text, shown(ties), here()),),
                             fix='use ties="first" (the first extremum gets the gradient) or ties="split" (equal ones share it).')
-    return _reduce(op, body, over, ties)
+    return reduce(op, body, over, ties)
 
 
 def sum_(body: Any, over: Any = None) -> Expr:
     """``Σ_over body``; 0 over an empty range."""
-    return _reduce("sum", body, over)
+    return reduce("sum", body, over)
 
 
 def mean(body: Any, over: Any = None) -> Expr:
     """The sum divided by the number of terms (terms dropped by `graphc.skip` do not count)."""
-    return _reduce("mean", body, over)
+    return reduce("mean", body, over)
 
 
 def prod(body: Any, over: Any = None) -> Expr:
     """``Π_over body``; 1 over an empty range; the gradient is exact with zeros."""
-    return _reduce("prod", body, over)
+    return reduce("prod", body, over)
 
 
 def max_(body: Any, over: Any = None, ties: str = "first") -> Expr:
@@ -94,24 +98,24 @@ def min_(body: Any, over: Any = None, ties: str = "first") -> Expr:
 
 def argmax(body: Any, over: Any = None) -> Expr:
     """The first position of the largest value, row-major in the order of `over`, int64."""
-    return _reduce("argmax", body, over)
+    return reduce("argmax", body, over)
 
 
 def argmin(body: Any, over: Any = None) -> Expr:
     """The first position of the smallest value, row-major in the order of `over`, int64."""
-    return _reduce("argmin", body, over)
+    return reduce("argmin", body, over)
 
 
 def logsumexp(body: Any, over: Any = None) -> Expr:
     """``log Σ exp(body)`` without overflow; -inf over an empty range."""
-    return _reduce("logsumexp", body, over)
+    return reduce("logsumexp", body, over)
 
 
 def any_(body: Any, over: Any = None) -> Expr:
     """Whether the condition holds for at least one value; False over an empty range."""
-    return _reduce("any", body, over)
+    return reduce("any", body, over)
 
 
 def all_(body: Any, over: Any = None) -> Expr:
     """Whether the condition holds for every value; True over an empty range."""
-    return _reduce("all", body, over)
+    return reduce("all", body, over)

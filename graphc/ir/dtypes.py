@@ -25,6 +25,7 @@ from graphc.ir.expr import (
 )
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.random import RANDOM
+from graphc.ir.reductions import REDUCTIONS
 
 __all__ = ["DTYPES", "dtype_of", "is_float", "is_integer", "promote"]
 
@@ -80,6 +81,8 @@ def _of_reduce(op: str, body: str) -> str:
         return promote(body, "weak_float")
     if op in ("sum", "prod") and "bool" in body:
         return "int64"
+    if op in REDUCTIONS:
+        return promote(body, dtype_of(REDUCTIONS[op].combine(Access("a"), Access("b")), lambda _: body))
     return body
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from graphc.ir.expr import Access, Call, Compare, Logical, Where
+from graphc.ir.expr import Access, Call, Compare, Logical, Where, build, rewrite
 
-__all__ = ["FUNCTIONS", "Function", "expand_call", "maximum", "minimum"]
+__all__ = ["FUNCTIONS", "Function", "expand_call", "expanded", "maximum", "minimum"]
 
 Rule = Callable[..., sp.Expr]
 
@@ -151,3 +151,14 @@ def expand_call(call: Call) -> sp.Expr:
     """The call in terms of other functions; the call itself where its row has no expansion."""
     row = FUNCTIONS[call.function]
     return call if row.expansion is None else row.expansion(*call.arguments)
+
+
+def expanded(value: sp.Expr) -> sp.Expr:
+    """The value in functions that every target has: ``relu(x)`` becomes ``maximum(x, 0)``."""
+
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        if isinstance(part, Call) and part.function in FUNCTIONS and FUNCTIONS[part.function].expansion is not None:
+            return rewrite(build(lambda: expand_call(part)), rule)
+        return None
+
+    return rewrite(value, rule)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import sympy as sp
 
 from graphc.ir.expr import INFINITY, Access, Call, Compare, Where, build, rewrite
-from graphc.ir.functions import FUNCTIONS, expand_call
+from graphc.ir.functions import expanded
 from graphc.ir.graph import Graph, fresh_names
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
@@ -17,13 +17,7 @@ __all__ = ["expand_functions", "expand_logsumexp"]
 
 def expand_functions(graph: Graph) -> Graph:
     """``relu(x)`` → ``maximum(x, 0)``, ``gelu(x)`` → ``x*(1 + erf(x/√2))/2``, the user's functions → their bodies."""
-
-    def rule(part: sp.Basic) -> sp.Basic | None:
-        if isinstance(part, Call) and part.function in FUNCTIONS and FUNCTIONS[part.function].expansion is not None:
-            return rewrite(build(lambda: expand_call(part)), rule)
-        return None
-
-    return replace(graph, statements=tuple(replace(s, value=rewrite(s.value, rule)) for s in graph.statements))
+    return replace(graph, statements=tuple(replace(s, value=expanded(s.value)) for s in graph.statements))
 
 
 def expand_logsumexp(graph: Graph) -> Graph:

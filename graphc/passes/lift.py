@@ -28,6 +28,7 @@ from graphc.ir.expr import (
 )
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
+from graphc.ir.reductions import REDUCTIONS
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement, behind, revised
 from graphc.ir.tensor import Tensor
@@ -40,6 +41,11 @@ _Path = tuple[tuple[sp.Expr, bool], ...]
 _NEUTRAL = {"sum": sp.Integer(0), "prod": sp.Integer(1), "max": -INFINITY, "min": INFINITY, "logsumexp": -INFINITY}
 _OVER_NOTHING = {"prod": sp.Integer(1), "all": sp.true, "logsumexp": -INFINITY}
 """Reductions with a neutral element that is not what unassigned elements are."""
+
+
+def _identity(op: str, known: dict[str, sp.Expr]) -> sp.Expr | None:
+    """The neutral element of a reduction, `known` or the user's."""
+    return REDUCTIONS[op].identity if op in REDUCTIONS else known.get(op)
 
 
 def guard(statement: Statement, tensors: dict[str, Tensor], known: tuple[sp.Expr, ...] = ()) -> Statement:
@@ -146,9 +152,9 @@ class _Lifter:
         body = reduction.body
         facts = known_on(path, ())
         value_path = [(c, t) for c, t in path if contains(c, Access)]
-        if value_path and reduction.op in _NEUTRAL and not _total(body):
+        neutral = _identity(reduction.op, _NEUTRAL)
+        if value_path and neutral is not None and not _total(body):
             for condition, truth in reversed(value_path):
-                neutral = _NEUTRAL[reduction.op]
                 body = Where(condition, body, neutral) if truth else Where(condition, neutral, body)
         bound = set(reduction.indices)
         nested = {i for part in postorder(body) if isinstance(part, Reduce) for i in part.indices}
@@ -225,8 +231,9 @@ def _windowed(statement: Statement) -> sp.Expr:
         if not outside:
             return None
         rest = tuple(d for d in part.domain if d not in outside)
-        if part.op in _OVER_NOTHING:
-            return Where(_all_nonnegative(outside), Reduce(part.op, part.body, part.indices, rest), _OVER_NOTHING[part.op])
+        nothing = _identity(part.op, _OVER_NOTHING)
+        if nothing is not None:
+            return Where(_all_nonnegative(outside), Reduce(part.op, part.body, part.indices, rest), nothing)
         facts = tuple(c for r in statement.ranges for c in r.constraints())
         first = statement.range_of(part.indices[0])
         kept = [d for d in outside if not nonnegative(d, facts)]

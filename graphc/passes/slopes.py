@@ -1,7 +1,7 @@
 """How the result of a reduction changes with its terms: ``∂T/∂e`` for ``T[f] op e``, what reverse and forward mode share.
 
 It is 1 for sums and assignments, selects the extremum for max and min, is ``exp(e - T)`` for logsumexp and the product of the other
-factors for prod.
+factors for prod; a reduction of the user's has its rule, or combines the other terms first.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import sympy as sp
 from graphc.errors import DifferentiationError
 from graphc.ir.expr import Access, Call, Compare, Index, Where, build, substitute
 from graphc.ir.origin import Part
+from graphc.ir.reductions import REDUCTIONS, Reduction, combined
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Range, Statement
 from graphc.passes.extension import Extension
-from graphc.passes.partials import under_condition
+from graphc.passes.partials import partials, under_condition
 
 __all__ = ["Slope", "recovered", "slope"]
 
@@ -61,6 +62,8 @@ def slope(statement: Statement, extension: Extension) -> Slope:
     if op == "prod":
         others = _exclusive(statement, extension)
         return Slope(build(lambda: sp.Mul(*others)), None, tuple(others))
+    if op in REDUCTIONS:
+        return _of_users(REDUCTIONS[op], statement, extension)
     raise DifferentiationError(f"The reduction {op} has no derivative.", at=((statement_body(statement), "", statement.location),))
 
 
@@ -110,13 +113,29 @@ def _ties(statement: Statement, of: str, result: Access, extension: Extension) -
     return found
 
 
+def _of_users(reduction: Reduction, statement: Statement, extension: Extension) -> Slope:
+    """By the user's rule, or by combining all other terms first: their order does not matter."""
+    if reduction.slope is not None:
+        result = Access(statement.target, *statement.subscripts)
+        rule = reduction.slope
+        return Slope(build(lambda: rule(statement.value, result)), None, (result,))
+    others = _exclusive(statement, extension)
+    rest, term = sp.Symbol("rest"), sp.Symbol("term")
+    derivative = partials(build(lambda: reduction.combine(rest, term)), [term], {}).get(term, _ZERO)
+    joint: sp.Expr = others[0]
+    for other in others[1:]:
+        joint = combined(statement.op, joint, other)
+    return Slope(substitute(derivative, {rest: joint, term: statement.value}), None, tuple(others))
+
+
 def _exclusive(statement: Statement, extension: Extension) -> list[Access]:
-    """Products over the terms before and behind the current one, in the lexicographic order of the reduced indices."""
+    """The reduction of the terms before and behind the current one, in the lexicographic order of the reduced indices."""
     target = extension.tensors[statement.target]
     reduced = [statement.range_of(i) for i in statement.reduced]
     fresh = {r.index: Index(f"{r.index}_") for r in reduced}
     inner = tuple(Range(fresh[r.index], r.lower, r.upper) for r in reduced)
     free = tuple(statement.range_of(i) for i in statement.free)
+    what = "product of the factors" if statement.op == "prod" else f"{statement.op} of the terms"
     found = []
     for label, sign in (("before", 1), ("after", -1)):
         for level in range(len(reduced)):
@@ -136,13 +155,13 @@ def _exclusive(statement: Statement, extension: Extension) -> list[Access]:
                 Statement(
                     name,
                     subscripts,
-                    "prod",
+                    statement.op,
                     value,
                     (*outer, *inside),
                     (*kept_domain, *(sp.expand(d) for d in domain)),
                     tuple(substitute(a, dict(fresh)) for a in statement.order),
                     statement.location,
-                    Part(f"the product of the factors {label} the current one", statement),
+                    Part(f"the {what} {label} the current one", statement),
                 )
             )
             found.append(Access(name, *subscripts))

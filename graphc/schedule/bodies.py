@@ -11,6 +11,7 @@ from graphc.ir.affine import linear, nonnegative
 from graphc.ir.dtypes import dtype_of, is_float, settle
 from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Logical, accesses, contains, indices_of
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
+from graphc.ir.reductions import REDUCTIONS
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
@@ -138,10 +139,11 @@ class Bodies:
         """Reductions other than sums: an accumulator and the rule how a value enters it."""
         left = [i for i in order.indices if i in statement.free]
         rest = [i for i in order.indices if i not in left]
-        own = settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype))
+        user = statement.op in REDUCTIONS
+        own = self.tensors[statement.target].dtype if user else settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype))
         start, update, result = selection(statement, own)
         after: tuple[Node, ...] = ()
-        if statement.op.startswith(("max", "min", "arg")) and statement.domain and not never_empty(statement):
+        if statement.op.removeprefix("arg").removesuffix("_split") in ("max", "min") and statement.domain and not never_empty(statement):
             empty = Local("empty")
             start, update = (*start, Assign(empty, sp.true, "bool")), (*update, Assign(empty, sp.false, "bool"))
             after = (If(empty, (Report(self.label or show(statement)),)),)

@@ -8,6 +8,7 @@ from graphc.ir.affine import linear, nonnegative
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import INFINITY, Call, Compare, Index, Logical, indices_of
 from graphc.ir.nest import Assign, If, Local, Node
+from graphc.ir.reductions import REDUCTIONS, combined
 from graphc.ir.statement import Statement
 
 __all__ = ["never_empty", "selection"]
@@ -25,6 +26,8 @@ def selection(statement: Statement, dtype: str) -> tuple[tuple[Node, ...], tuple
             (Assign(best, Logical("or" if op == "any" else "and", best, value), "bool"),),
             best,
         )
+    if op in REDUCTIONS:
+        return (Assign(best, REDUCTIONS[op].identity, dtype),), (Assign(best, combined(op, best, value), dtype),), best
     if op == "prod":
         return (Assign(best, _ONE, dtype),), (Assign(best, best * value, dtype),), best
     sign = "<" if "min" in op else ">"
