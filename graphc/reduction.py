@@ -47,7 +47,7 @@ def reduction(name: str, combine: Callable[..., Any], identity: Any, grad: Calla
     >>> norm = gc.reduction("norm", lambda a, b: gc.sqrt(a*a + b*b), 0, grad=lambda x, y: x/y)
     >>> Y[i] = norm(X[i,j], over=j)
     >>> print(gc.loops(Y))
-    for i,j:  Y[i] norm= X[i,j]
+    for i:  Y[i] = norm(X[i,j], over=j)
     """
     text = f"reduction({shown(name)}, …)"
     if not isinstance(name, str) or not name.isidentifier():
