@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
 from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor as UserTensor
-from graphc.interpret import interpret
+from graphc.interpret import interpret, size_value
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import undistributing
 from graphc.ir.graph import Graph, fresh_name
@@ -31,6 +33,7 @@ from graphc.passes.simplify import simplify
 from graphc.passes.stabilise import stabilise
 from graphc.passes.sweep import sweep
 from graphc.program import Program, Runner
+from graphc.runtime.memory import machine_memory
 from graphc.signature import Signature, argument_order, check_options, check_sizes, structured, update_names
 
 __all__ = ["canonical", "compile_program", "derived", "optimised", "pushed", "swept"]
@@ -102,6 +105,13 @@ class _Interpreted:
         self.graph = graph
         self.source = "\n".join(statement(s) for s in graph.statements)
 
+    def needs(self, sizes: Mapping[sp.Basic, int]) -> dict[str, int]:
+        made = [t for t in self.graph.tensors if not t.is_input]
+        return {t.name: np.dtype(t.dtype).itemsize * math.prod(size_value(e, sizes) for e in t.shape) for t in made}
+
+    def memory(self) -> int | None:
+        return machine_memory()
+
     def run(self, arrays: dict[str, NDArray[Any]], sizes: dict[sp.Basic, int], out: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return interpret(self.graph, arrays, sizes)
 
@@ -116,6 +126,7 @@ def compile_program(
     accumulate: str | None = None,
     threads: int | None = None,
     precision: str | None = None,
+    memory_limit: int | str | None = None,
 ) -> Program:
     """Compile tensors into a callable program.
 
@@ -129,6 +140,9 @@ def compile_program(
         threads: number of threads of the target "cpu"; by default GRAPHC_NUM_THREADS or one per core.
         precision: replace every float dtype, e.g. "float64" to check a float32 program.
 
+        memory_limit: calls whose results and temporaries would need more are refused before anything is allocated: bytes, or a text
+            such as "500 MB" or "2 GiB"; by default what the machine (or the GPU) has.
+
     Raises:
         GraphcError: the definitions do not make a program (see the kinds), or the target is unknown or not available.
 
@@ -140,7 +154,7 @@ def compile_program(
     array([3., 5.], dtype=float32)
     """
     tensors, structure = structured(outputs)
-    check_options(tensors, target, updates, accumulate, threads, precision)
+    check_options(tensors, target, updates, accumulate, threads, precision, memory_limit)
     pairs = dict(updates or {})
     collected = collect([*tensors, *pairs.values(), *pairs.keys()], "compile")
     graph = collected.graph
@@ -158,7 +172,7 @@ def compile_program(
     signature = Signature(tuple(by_name[n] for n in order if n in by_name), names, structure, changed, positional, unneeded)
     check_sizes(graph, signature.inputs)
     return Program(graph, signature, _runner(graph, target, signature, accumulate, threads),
-                   witness=partial(_witness, graph, target, accumulate, threads))
+                   witness=partial(_witness, graph, target, accumulate, threads), memory_limit=memory_limit)
 
 
 @undistributing

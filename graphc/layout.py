@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.nest import Contract, Group
 from graphc.runtime.cpu import Layout
 
-__all__ = ["layout_of"]
+__all__ = ["layout_of", "needs_of"]
 
 
 def layout_of(graph: Graph, module: CpuModule) -> Callable[[Mapping[sp.Basic, int]], Layout]:
@@ -31,6 +32,25 @@ def layout_of(graph: Graph, module: CpuModule) -> Callable[[Mapping[sp.Basic, in
         return Layout(shapes, tuple(tables), tuple(sizes[s] for s in module.sizes), operations)
 
     return layout
+
+
+def needs_of(
+    graph: Graph, module: CpuModule, arrays: Sequence[tuple[str, str, str]], in_place: Container[str]
+) -> Callable[[Mapping[sp.Basic, int]], dict[str, int]]:
+    """A function from the values of the sizes to what a call allocates: bytes by tensor, and the offset tables together."""
+    tensors = graph.by_name()
+    made = [(name, np.dtype(dtype).itemsize) for name, dtype, role in arrays if role != "input" and name not in in_place]
+
+    def needs(sizes: Mapping[sp.Basic, int]) -> dict[str, int]:
+        found = {name: itemsize * math.prod(size_value(e, sizes) for e in tensors[name].shape) for name, itemsize in made}
+        tables = sum(
+            operands * math.prod(max(size_value(e, sizes), 0) for e in group.extents)
+            for step in module.contractions
+            for group, operands in ((step.batch, 3), (step.rows, 2), (step.columns, 2), (step.depth, 2))
+        )
+        return found | {"offset tables of contractions": 8 * tables} if tables else found
+
+    return needs
 
 
 def _tables(step: Contract, shapes: Mapping[str, tuple[int, ...]], sizes: Mapping[sp.Basic, int]) -> list[NDArray[Any]]:

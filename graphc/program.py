@@ -20,6 +20,7 @@ from graphc.ir.expr import Size, sizes_of
 from graphc.ir.graph import Graph
 from graphc.ir.nest import KernelTable
 from graphc.ir.show import expression
+from graphc.memory import check_memory
 from graphc.nonfinite import NonFinite, first_nonfinite
 from graphc.signature import Signature
 
@@ -44,6 +45,14 @@ class Runner(Protocol):
         """Compute the outputs; arrays in `out` may be used to hold the results of that name."""
         ...
 
+    def needs(self, sizes: Mapping[sp.Basic, int]) -> dict[str, int]:
+        """Bytes by what a run allocates."""
+        ...
+
+    def memory(self) -> int | None:
+        """Bytes of the memory in which it runs; None if that is not known."""
+        ...
+
 
 class Program:
     """A compiled program: call it with arrays.
@@ -58,9 +67,11 @@ class Program:
     """
 
     def __init__(
-        self, graph: Graph, signature: Signature, runner: Runner, text: str = "", *, witness: Callable[[], tuple[Graph, Runner]]
+        self, graph: Graph, signature: Signature, runner: Runner, text: str = "", *, witness: Callable[[], tuple[Graph, Runner]],
+        memory_limit: int | str | None = None,
     ) -> None:
         self._graph, self._signature, self._runner, self._text = graph, signature, runner, text
+        self._memory_limit = memory_limit
         self._witness = lru_cache(maxsize=1)(witness)
         self._by_name = {t.name: t for t in signature.inputs}
         self._bound: dict[tuple[tuple[int, ...], ...], dict[sp.Basic, int]] = {}
@@ -94,7 +105,8 @@ class Program:
         """Run the program.
 
         Raises:
-            ArgumentError: an argument is missing, unknown or given twice, or an integer tensor points outside of its target.
+            ArgumentError: an argument is missing, unknown or given twice, an integer tensor points outside of its target, or the results
+                and temporaries need more memory than ``memory_limit=``, by default than the machine has.
             DtypeError: an array has another dtype than its tensor.
             ShapeError: shapes do not fit the program or each other.
         """
@@ -179,8 +191,13 @@ class Program:
     def _sizes(self, arrays: dict[str, Array]) -> dict[sp.Basic, int]:
         key = tuple(array.shape for array in arrays.values())
         if key not in self._bound:
-            self._bound[key] = self._bind({name: array.shape for name, array in arrays.items()})
+            sizes = self._bind({name: array.shape for name, array in arrays.items()})
+            self._check_memory(self._runner, sizes)
+            self._bound[key] = sizes
         return self._bound[key]
+
+    def _check_memory(self, runner: Runner, sizes: Mapping[sp.Basic, int]) -> None:
+        check_memory(self._graph, runner.needs(sizes), runner.memory() if self._memory_limit is None else None, self._memory_limit)
 
     def _bind(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[sp.Basic, int]:
         sizes: dict[sp.Basic, int] = {}
@@ -338,6 +355,7 @@ class Program:
         prepared = {name: bound_array(tensor, given[name]) for name, tensor in self._by_name.items()}
         sizes = self._sizes(prepared)
         graph, runner = self._witness()
+        self._check_memory(runner, sizes)
         values = prepared | runner.run({n: a for n, a in prepared.items() if n in graph.by_name()}, sizes, {})
         results = (*self._signature.outputs, *(new for _, new in self._signature.updates))
         return first_nonfinite(graph, values, sizes, tuple(dict.fromkeys(results)))

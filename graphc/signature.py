@@ -18,6 +18,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor as TensorInfo
+from graphc.memory import bytes_of
 
 __all__ = ["Signature", "argument_order", "check_options", "check_sizes", "structured", "update_names"]
 
@@ -100,7 +101,9 @@ def argument_order(collected: Collected, inputs: Any) -> tuple[tuple[str, ...], 
     return (*chosen, *(n for n in names if n not in chosen)), len(chosen)
 
 
-def check_options(outputs: Sequence[Tensor], target: Any, updates: Any, accumulate: Any, threads: Any, precision: Any) -> None:
+def check_options(
+    outputs: Sequence[Tensor], target: Any, updates: Any, accumulate: Any, threads: Any, precision: Any, memory_limit: Any = None
+) -> None:
     """Refuse what no program can be compiled with.
 
     Raises:
@@ -123,6 +126,9 @@ def check_options(outputs: Sequence[Tensor], target: Any, updates: Any, accumula
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
         raise _refusal(CompileError, f"threads={shown(threads)} is no number of threads.", f"…, threads={shown(threads)}", shown(threads),
                        "give a positive integer, or leave it out for one thread per core.")
+    if memory_limit is not None and bytes_of(memory_limit) is None:
+        raise _refusal(CompileError, f"memory_limit={shown(memory_limit)} is no amount of memory.", f"…, memory_limit={shown(memory_limit)}",
+                       shown(memory_limit), 'give a number of bytes, or a text such as "500 MB" or "2 GiB".')
     for option, value, values in (("accumulate", accumulate, ("float32", "float64")), ("precision", precision, ("float32", "float64"))):
         if value is not None and not (isinstance(value, str) and value in values):
             raise _refusal(CompileError, f"{option}={shown(value)} is not supported.", f"…, {option}={shown(value)}", shown(value),

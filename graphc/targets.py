@@ -19,7 +19,7 @@ from graphc.ir.expr import Access, accesses, undistributing
 from graphc.ir.graph import Graph, reads
 from graphc.ir.show import Order, statement
 from graphc.ir.statement import Statement
-from graphc.layout import layout_of
+from graphc.layout import layout_of, needs_of
 from graphc.passes.expand import expand_functions, expand_logsumexp
 from graphc.passes.pad_copy import copy_padded
 from graphc.passes.prune import merge, prune
@@ -87,7 +87,8 @@ def cpu_runner(
     checks = tuple(_message(check, places.get(check.loop, "")) for check in module.checks)
     tests = tuple(_tested(g, places.get(g.loop, "")) for g in gathers)
     engines = tuple(sorted({tensors[c.writes].dtype for c in module.contractions}))
-    runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout_of(scheduled, module), checks, threads, engines, tests)
+    layout, needs = layout_of(scheduled, module), needs_of(scheduled, module, arrays, in_place)
+    runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout, needs, checks, threads, engines, tests)
     runner.program = CpuProgram(scheduled, module, in_place, threads, gathers)
     return runner
 

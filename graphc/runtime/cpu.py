@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from graphc.errors import GraphcError
 from graphc.kernels.contraction import load as load_engine
 from graphc.runtime.cache import load
+from graphc.runtime.memory import machine_memory
 from graphc.runtime.pool import Team, default_team
 
 __all__ = ["Binding", "CpuRunner", "Layout"]
@@ -61,6 +62,7 @@ class CpuRunner:
         arrays: tensors in the order of the arguments: (name, dtype, role), role "input", "output" or "temporary".
         in_place: outputs that are written into the array of an input.
         layout: the arrays for given sizes.
+        needs: bytes by what a call with given sizes allocates.
         checks: errors for the codes of the status array, from the value found and the arrays.
         threads: of the team; None for the default.
         engines: element types for which the contraction engine is needed.
@@ -74,6 +76,7 @@ class CpuRunner:
         arrays: tuple[tuple[str, str, str], ...],
         in_place: Mapping[str, str],
         layout: Callable[[Mapping[Any, int]], Layout],
+        needs: Callable[[Mapping[Any, int]], dict[str, int]],
         checks: tuple[Callable[[int, Mapping[str, Array]], GraphcError], ...],
         threads: int | None,
         engines: tuple[str, ...] = (),
@@ -82,6 +85,7 @@ class CpuRunner:
         self.source, self.kernels = source, kernels
         self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
         self._engines, self._tests = engines, tests
+        self.needs, self.memory = needs, machine_memory
         self.program: object = None
         """What `Program.save` writes, set by who has scheduled the graph."""
         self._module: Any = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -40,6 +41,16 @@ class CudaRunner:
         self.source, self.kernels = source, kernels
         self._arrays, self._layout = arrays, layout
         self._module: Any = None
+
+    def needs(self, sizes: Mapping[Any, int]) -> dict[str, int]:
+        """Bytes of the arrays on the device, copies of the arguments included."""
+        shapes, _ = self._layout(sizes)
+        return {name: math.prod(shapes[name]) * np.dtype(dtype).itemsize for name, dtype, _ in self._arrays}
+
+    def memory(self) -> int | None:
+        """Bytes of the device; None in the simulator."""
+        total = importlib.import_module("numba.cuda").current_context().get_memory_info().total
+        return int(total) if math.isfinite(total) else None
 
     def run(self, arrays: dict[str, Array], sizes: Mapping[Any, int], out: dict[str, Array]) -> dict[str, Array]:
         cuda: Any = importlib.import_module("numba.cuda")

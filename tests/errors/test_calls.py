@@ -122,6 +122,19 @@ def test_bad_precision(rejects):
         gc.compile(Y, precision=64)
 
 
+def test_bad_memory_limit(rejects):
+    with rejects(gc.CompileError):
+        gc.compile(Y, memory_limit="a lot")
+
+
+def test_too_little_memory(rejects):
+    v, outer, norms = gc.tensor("v", N), gc.tensor("outer"), gc.tensor("norms")
+    outer[i, j] = v[i] * v[j]
+    norms[i] += outer[i, j] ** 2
+    with rejects(gc.ArgumentError, call=True):
+        gc.compile([outer, norms], memory_limit="1 GiB")(v=np.ones(30_000, "float32"))
+
+
 def test_undetermined_size(rejects):
     q, Z = gc.index("q", K), gc.tensor("Z")
     Z[q] = 2 * q
