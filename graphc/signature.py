@@ -127,8 +127,9 @@ def check_options(
         raise _refusal(CompileError, f"threads={shown(threads)} is no number of threads.", f"…, threads={shown(threads)}", shown(threads),
                        "give a positive integer, or leave it out for one thread per core.")
     if memory_limit is not None and bytes_of(memory_limit) is None:
-        raise _refusal(CompileError, f"memory_limit={shown(memory_limit)} is no amount of memory.", f"…, memory_limit={shown(memory_limit)}",
-                       shown(memory_limit), 'give a number of bytes, or a text such as "500 MB" or "2 GiB".')
+        limit = shown(memory_limit)
+        raise _refusal(CompileError, f"memory_limit={limit} is no amount of memory.", f"…, memory_limit={limit}", limit,
+                       'give a number of bytes, or a text such as "500 MB" or "2 GiB".')
     for option, value, values in (("accumulate", accumulate, ("float32", "float64")), ("precision", precision, ("float32", "float64"))):
         if value is not None and not (isinstance(value, str) and value in values):
             raise _refusal(CompileError, f"{option}={shown(value)} is not supported.", f"…, {option}={shown(value)}", shown(value),

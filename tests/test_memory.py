@@ -24,7 +24,7 @@ def test_exact_limit(target):
     """The limit itself is enough, a byte less is not; nothing has to be compiled for a refusal."""
     outer = square()
     v = np.ones(30, "float32")
-    with pytest.raises(gc.ArgumentError, match=r"needs 3.6 kB of memory.*memory_limit is 3.6 kB"):
+    with pytest.raises(gc.ArgumentError, match=r"needs 3.6 kB of memory"):
         gc.compile(outer, target=target, memory_limit=3599)(v=v)
     assert gc.compile(outer, target=target, memory_limit=3600)(v=v).shape == (30, 30)
 
@@ -36,7 +36,7 @@ def test_what_is_never_stored_needs_no_memory():
     y[i] = twice[i] + 1
     f = gc.compile(y, memory_limit="1.2 kB")
     assert f(v=np.ones(300, "float32"))[0] == 3
-    with pytest.raises(gc.ArgumentError, match="2.4 kB"):
+    with pytest.raises(gc.ArgumentError, match=r"2\.4 kB"):
         f.find_nan(v=np.ones(300, "float32"))
 
 

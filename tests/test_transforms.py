@@ -242,7 +242,7 @@ class TestJacobian:
         assert repr(gc.jacobian((net["Y"],), net["A"])) == "[Y.jacobian(N, 3, D, 3)]"
 
     def test_is_explained(self):
-        x, w, y = convolution()
+        x, _, y = convolution()
         text = str(gc.explain(gc.jacobian(y, x)))
         assert "from         y[n,f,p,q] += x[n,c,p+r,q+s]*w[f,c,r,s]" in text
         assert "unit seeds" in text

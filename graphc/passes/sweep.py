@@ -206,7 +206,9 @@ class _Sweep:
             value=value,
             ranges=(*statement.ranges, *new) if self.last else (*new, *statement.ranges),
             domain=(*statement.domain, *outside),
-            order=tuple(read for a in statement.order if isinstance(read := reads.get(a, _ONE if a.tensor in self.dependent else a), Access)),
+            order=tuple(
+                read for a in statement.order if isinstance(read := reads.get(a, _ONE if a.tensor in self.dependent else a), Access)
+            ),
             origin=Rewrite("unit seeds", f"for every element of {self.seed} that is 1 while the others are 0", statement),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -19,8 +20,6 @@ def machine_memory() -> int | None:
             found.append(int(Path(path).read_text(encoding="ascii")))
         except (OSError, ValueError):
             continue
-    try:
+    with contextlib.suppress(AttributeError, OSError, ValueError):
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):
-        pass
     return min(found, default=None)
