@@ -206,9 +206,7 @@ class _Sweep:
             value=value,
             ranges=(*statement.ranges, *new) if self.last else (*new, *statement.ranges),
             domain=(*statement.domain, *outside),
-            order=tuple(
-                read for a in statement.order if isinstance(read := reads.get(a, _ONE if a.tensor in self.dependent else a), Access)
-            ),
+            order=tuple(r for a in statement.order if a in reads or a.tensor not in self.dependent if (r := reads.get(a, a)) != 1),
             origin=Rewrite("unit seeds", f"for every element of {self.seed} that is 1 while the others are 0", statement),
         )
 
