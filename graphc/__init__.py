@@ -2,6 +2,7 @@
 
 from graphc.batching import vmap
 from graphc.compile import compile_program as compile
+from graphc.custom_grad import custom_grad
 from graphc.draw import Drawing, draw
 from graphc.errors import (
     ArgumentError,
@@ -91,6 +92,7 @@ __all__ = [
     "clip",
     "compile",
     "cos",
+    "custom_grad",
     "dim",
     "dims",
     "draw",

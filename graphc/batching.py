@@ -53,7 +53,7 @@ def vmap(outputs: Any, inputs: Mapping[Tensor, Any]) -> Any:
     tensors, rebuild = structure(outputs, "vmap", text)
     keys, values = pairs(inputs, "vmap", "{X: B}", text)
     check_tensors([*tensors, *keys], "vmap", text)
-    program = collect(tensors, "vmap")
+    program = collect(tensors, "vmap", rules=True)
     name, extent = _dimension(program, keys, values, text)
     chosen = {program.name_of(k): (k, v) for k, v in zip(keys, values, strict=True) if program.name_of(k)}
     graph = replace(program.graph, outputs=tuple(dict.fromkeys(map(program.name_of, tensors))))

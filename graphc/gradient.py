@@ -56,7 +56,7 @@ def grad(output: Tensor, wrt: Any, seed: Tensor | None = None, strict: bool = Fa
             raise NotationError(f"gc.grad takes tensors, not {shown(tensor)}.", at=((text, shown(tensor), here()),),
                                 fix="pass the tensors themselves, without subscripts: gc.grad(L, [W, b]).")
     tensors = current([output], tensors)
-    program = collect([output, *tensors, *([seed] if seed is not None else [])], "grad")
+    program = collect([output, *tensors, *([seed] if seed is not None else [])], "grad", rules=True)
     graph = program.graph
     names = [program.name_of(t) for t in tensors]
     out = program.name_of(output)

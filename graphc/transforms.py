@@ -45,7 +45,7 @@ def jvp(outputs: Any, tangents: Mapping[Tensor, Tensor]) -> Any:
     check_tensors([*tensors, *keys, *changes], "jvp", text)
     keys = current(tensors, keys)
     check_changes(tensors, keys, changes, "jvp", text)
-    program = collect([*tensors, *keys, *changes], "jvp")
+    program = collect([*tensors, *keys, *changes], "jvp", rules=True)
     names = [program.name_of(t) for t in tensors]
     graph, dots = pushed(program.graph, tuple(names), {program.name_of(k): program.name_of(v) for k, v in zip(keys, changes, strict=True)})
     return rebuild(export(graph, program.handles, [dots[n] for n in names], "jvp"))
@@ -144,7 +144,7 @@ def hessian(output: Tensor, wrt: Any) -> Any:
 
 
 def _jacobian(output: Tensor, wrt: Tensor, name: str) -> Tensor:
-    program = collect([output, wrt], "jacobian")
+    program = collect([output, wrt], "jacobian", rules=True)
     of, by = program.name_of(output), program.name_of(wrt)
     graph, made = swept(program.graph, of, by, _forward(program.graph.tensor(of).shape, program.graph.tensor(by).shape))
     return export(graph, program.handles, [made], "jacobian", {made: name})[0]

@@ -314,3 +314,145 @@ class TestHessian:
         assert repr(gc.hessian(net["L"], net["A"])) == "L.hessian(D, 3, D, 3)"
         assert [[repr(t) for t in row] for row in gc.hessian(net["L"], (net["A"], net["c"]))] == [
             ["L.hessian(D, 3, D, 3)", "L.hessian(D, 3, 3)"], ["L.hessian(3, D, 3)", "L.hessian(3, 3)"]]
+
+
+def surrogate():
+    """Two inputs, a tensor with a hand-written gradient that is not the derivative (3 instead of 1) for one of them, and a loss."""
+    x, w, y, L = gc.tensor("x", N), gc.tensor("w", N), *gc.tensors("y L")
+    y[i] = gc.round(x[i]) * w[i]
+
+    def thrice(dy):
+        dx = gc.tensor("dx")
+        dx[i] = 3 * dy[i] * w[i]
+        return dx
+
+    gc.custom_grad(y, {x: thrice})
+    L[()] += y[i] ** 2 / 2
+    return x, w, y, L
+
+
+POINT = {"x": np.array([0.2, 1.7, -2.4]), "w": np.array([1.5, 0.5, -1.0])}
+ROUNDED = np.round(POINT["x"])
+
+
+class TestCustomGrad:
+    def test_loops_of_a_hand_written_gradient(self, golden):
+        x, w, _, L = surrogate()
+        golden(gc.loops(*gc.grad(L, [x, w])))
+
+    def test_returns_the_tensor_and_calls_the_function_once(self):
+        x, y, calls = gc.tensor("x", 3), gc.tensor("y"), []
+        y[i] = gc.floor(x[i])
+        assert gc.custom_grad(y, {x: lambda dy: calls.append(repr(dy)) or dy}) is y
+        total = gc.tensor("total")
+        total[()] += y[i] ** 2
+        for _ in range(2):
+            gc.grad(total, x)
+        assert calls == ["y.grad(3)"]
+
+    @pytest.mark.parametrize("target", ["interpret", "cpu"])
+    def test_replaces_the_derived_one_and_leaves_the_others(self, target):
+        x, w, y, L = surrogate()
+        dx, dw, dy = gc.compile(gc.grad(L, [x, w, y]), target=target, precision="float64")(**POINT)
+        value = ROUNDED * POINT["w"]
+        assert np.allclose(dy, value)
+        assert np.allclose(dx, 3 * value * POINT["w"])
+        assert np.allclose(dw, value * ROUNDED)
+
+    def test_forward_mode_is_the_transpose(self):
+        x, w, y, L = surrogate()
+        V, W = gc.tensors("V W", N)
+        v, u = random.normal(size=(2, 3))
+        dot = values(gc.jvp(y, {x: V, w: W}), **POINT, V=v, W=u)
+        assert np.allclose(dot, 3 * POINT["w"] * v + ROUNDED * u)
+        assert np.allclose(values(gc.jacobian(y, x), w=POINT["w"]), np.diag(3 * POINT["w"]))
+        assert np.isclose(values(gc.jvp(L, {x: V}), **POINT, V=v), (values(gc.grad(L, x), **POINT) * v).sum())
+
+    def test_second_order(self):
+        """The function's own loops are differentiated, and T by the function again; a gradient that is none has no symmetric Hessian."""
+        x, w, _, L = surrogate()
+        rows = gc.hessian(L, [x, w])
+        flat = values(rows[0] + rows[1], **POINT)
+        found = [flat[:2], flat[2:]]
+        w_, r = POINT["w"], ROUNDED
+        want = [[9 * w_**2, 6 * r * w_], [3 * r * w_, r**2]]
+        for row, expected in zip(found, want, strict=True):
+            for matrix, diagonal in zip(row, expected, strict=True):
+                assert np.allclose(matrix, np.diag(diagonal))
+        V = gc.tensor("V", N)
+        v = random.normal(size=3)
+        assert np.allclose(values(gc.hvp(L, {x: V})[x], w=POINT["w"], V=v), found[0][0] @ v)
+
+    def test_batched(self):
+        x, w, _, L = surrogate()
+        outputs = gc.grad(L, [x, w])
+        for names in ("x", "w", "xw"):
+            batched = {n: np.stack([a, 2 * a]) if n in names else a for n, a in POINT.items()}
+            made = gc.vmap([L, *outputs], {{"x": x, "w": w}[n]: 2 for n in names})
+            for got, want in zip(values(made, **batched), one_by_one([L, *outputs], names, **batched), strict=True):
+                assert np.allclose(got, want)
+            total = gc.tensor("total")
+            total[()] += gc.vmap(L, {{"x": x, "w": w}[n]: 2 for n in names})[b]
+            rows = one_by_one(outputs, names, **batched)
+            for name, got, want in zip("xw", values(gc.grad(total, [x, w]), **batched), rows, strict=True):
+                assert np.allclose(got, want if name in names else want.sum(0))
+
+    def test_of_a_tensor_with_others_on_the_way(self):
+        """Nested sums and named tensors between X and T are no part of the gradient."""
+        x, e, y, L = gc.tensor("x", N), *gc.tensors("e y L")
+        e[i] = gc.exp(x[i])
+        y[i] = e[i] / gc.sum(e[j], over=j)
+
+        def softmax(dy):
+            dx = gc.tensor("dx")
+            dx[i] = y[i] * (dy[i] - gc.sum(dy[j] * y[j], over=j))
+            return dx
+
+        plain = gc.tensor("plain")
+        plain[()] += y[i] ** 3 * gc.log(y[i])
+        want = values([gc.grad(plain, x), gc.hessian(plain, x)], x=POINT["x"])
+        gc.custom_grad(y, {x: softmax})
+        L[()] += y[i] ** 3 * gc.log(y[i])
+        gradient = gc.grad(L, x)
+        assert "dx" in str(gc.loops(gradient))
+        for got, expected in zip(values([gradient, gc.hessian(L, x)], x=POINT["x"]), want, strict=True):
+            assert np.allclose(got, expected, rtol=1e-10)
+
+    def test_by_the_gradient_of_another_program(self):
+        """A function may call transforms: here the derivative of a smooth surrogate."""
+        x, y, smooth, L = gc.tensor("x", N), *gc.tensors("y smooth L")
+        y[i] = gc.where(x[i] > 0, 1.0, 0.0)
+        smooth[i] = gc.sigmoid(4 * x[i])
+        gc.custom_grad(y, {x: lambda dy: gc.grad(smooth, x, seed=dy)})
+        L[()] += 2 * y[i]
+        s = 1 / (1 + np.exp(-4 * POINT["x"]))
+        assert np.allclose(values(gc.grad(L, x), x=POINT["x"]), 8 * s * (1 - s))
+
+    def test_of_the_output_and_of_several_with_one_name(self):
+        y, x = gc.tensor("y"), gc.tensor("x", 3)
+        y[()] += x[i]
+        gc.custom_grad(y, {x: lambda dy: spread(dy, 5)})
+        other = gc.tensor("y")
+        other[()] = y[()] * 2
+        gc.custom_grad(other, {y: lambda dy: spread(dy, 7, ())})
+        assert np.allclose(values(gc.grad(y, x)), 5)
+        assert np.allclose(values(gc.grad(other, x)), 35)
+
+    def test_mistakes_are_found(self):
+        x, _, _, L = surrogate()
+        with pytest.raises(gc.GradientError, match="hand-written"):
+            gc.verify(L, x)
+        with pytest.raises(gc.GradientError, match="hand-written"):
+            gc.check_grad(L, x, **POINT)
+
+    def test_other_calls_see_the_forward_program_only(self):
+        x, _, y, L = surrogate()
+        assert str(gc.loops(y)) == "for i:  y[i] = round(x[i])*w[i]"
+        assert gc.compile(L, target="interpret").inputs == ("x", "w")
+        assert gc.parameters(gc.grad(L, x)) == []
+
+
+def spread(dy, factor, shape=(3,)):
+    made = gc.tensor("dx", shape)
+    made[(i,) if shape else ()] = factor * dy[()]
+    return made

@@ -16,8 +16,9 @@ from graphc.frontend.location import here
 from graphc.frontend.random import settled
 from graphc.frontend.recorded import Recorded
 from graphc.frontend.tensor import Contribution, Element, Tensor
+from graphc.frontend.tensor import HandWritten as Written
 from graphc.ir.expr import Access, BoundaryAccess, accesses, rewrite, undistributing
-from graphc.ir.graph import Graph, fresh_name
+from graphc.ir.graph import Graph, HandWritten, fresh_name
 from graphc.ir.origin import Exported
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
@@ -88,6 +89,25 @@ def shape_and_dtype(tensor: Tensor) -> tuple[tuple[sp.Expr, ...], str]:
     return found.shapes[tensor.key], found.dtypes[tensor.key]
 
 
+def _with_rules(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The same, with the hand-written gradients of the tensors that have one."""
+    members = _reachable(outputs)
+    while True:
+        needed = [t for member in members for rule in member.rules for t in (rule.wrt, rule.adjoint, rule.result)]
+        if set(needed) <= set(members):
+            return members
+        members = _reachable([*members, *needed])
+
+
+def _within_rules(members: Sequence[Tensor]) -> set[Tensor]:
+    """The members that depend on what their hand-written gradients get: they stand for other tensors in every use."""
+    inside = {rule.adjoint for member in members for rule in member.rules}
+    for tensor in members:
+        if any(source in inside for source in _sources(tensor)):
+            inside.add(tensor)
+    return inside
+
+
 def _check_pending(tensors: Sequence[Tensor]) -> None:
     for tensor in tensors:
         if tensor._open:
@@ -99,7 +119,7 @@ def _graph_names(tensors: Sequence[Tensor], verb: str) -> dict[str, str]:
     names: dict[str, str] = {}
     inputs: dict[str, Tensor] = {}
     for tensor in tensors:
-        if not tensor.statements:
+        if not tensor.statements and tensor.kind != "adjoint":
             other = inputs.setdefault(tensor.name, tensor)
             if other is not tensor:
                 at = tuple((repr(t), t.name, t.location) for t in (other, tensor))
@@ -111,8 +131,9 @@ def _graph_names(tensors: Sequence[Tensor], verb: str) -> dict[str, str]:
             names[tensor.key] = tensor.name
     taken = set(names.values())
     for tensor in tensors:
-        if tensor.statements:
-            name = fresh_name(tensor.name, taken)
+        if tensor.key not in names:
+            adjoint = tensor.kind == "adjoint"  # leaves the name T.grad to what takes its place
+            name = fresh_name(f"{tensor.name.removesuffix('.grad')}.adjoint" if adjoint else tensor.name, taken)
             taken.add(name)
             names[tensor.key] = name
     return names
@@ -145,15 +166,17 @@ def _renamed(node: sp.Expr, names: tuple[str, ...]) -> sp.Expr:
     return rewrite(node, rule)
 
 
-def collect(outputs: Sequence[Tensor], verb: str) -> Program:
+def collect(outputs: Sequence[Tensor], verb: str, rules: bool = False) -> Program:
     """The graph of everything that `outputs` depend on, with ranges inferred and every access proved; freezes the tensors.
+
+    With `rules`, also of hand-written gradients.
 
     Raises:
         NotationError, ShapeError, RangeError: the definitions do not make a program.
     """
     for output in outputs:
         _check_tensor(output, verb)
-    members = _reachable(outputs)
+    members = _with_rules(outputs) if rules else _reachable(outputs)
     _check_pending(members)
     found = Inference({t.key: t for t in members})
     for tensor in members:
@@ -169,7 +192,13 @@ def collect(outputs: Sequence[Tensor], verb: str) -> Program:
     graph = _checked(infos, members, names, found, tuple(names[o.key] for o in outputs))
     for tensor in members:
         tensor.frozen_by = tensor.frozen_by or verb
-    return Program(graph, {names[t.key]: t for t in members})
+    if not rules:
+        return Program(graph, {names[t.key]: t for t in members})
+    written = tuple(
+        HandWritten(names[t.key], *(names[part.key] for part in (rule.wrt, rule.adjoint, rule.result))) for t in members for rule in t.rules
+    )
+    inside = _within_rules(members)
+    return Program(replace(graph, rules=written), {names[t.key]: t for t in members if t not in inside})
 
 
 @undistributing
@@ -264,6 +293,9 @@ def export(
                 tuple(r.index for r in s.ranges),
             ))
         tensor.frozen_by = verb
+    for rule in graph.rules:
+        if rule.tensor in made and rule.tensor not in handles:
+            made[rule.tensor].rules.append(Written(made[rule.wrt], made[rule.adjoint], made[rule.result]))
     return [made[name] for name in wanted]
 
 

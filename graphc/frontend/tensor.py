@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import keyword
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -18,7 +19,7 @@ from graphc.ir.affine import is_affine
 from graphc.ir.dtypes import DTYPES, is_integer
 from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Logical, Size, contains, indices_of, substitute
 
-__all__ = ["Contribution", "Element", "GraphcWarning", "Recorded", "Tensor"]
+__all__ = ["Contribution", "Element", "GraphcWarning", "HandWritten", "Recorded", "Tensor"]
 
 _serial = itertools.count(1)
 _taken: dict[str, int] = {}
@@ -74,6 +75,15 @@ class Contribution(Unindexed):
         self._misused()
 
 
+@dataclass(frozen=True, slots=True)
+class HandWritten:
+    """A gradient that the user wrote: `result` with respect to `wrt`, in terms of `adjoint`."""
+
+    wrt: Tensor
+    adjoint: Tensor
+    result: Tensor
+
+
 class Tensor(Unindexed):
     """An array of numbers, given (an input) or defined by statements.
 
@@ -100,6 +110,7 @@ class Tensor(Unindexed):
         self.frozen_by = ""
         self.inferred: tuple[int, tuple[sp.Expr, ...], str] | None = None
         self.batched_from: Tensor | None = None
+        self.rules: list[HandWritten] = []
         self._rank: int | None = None if shape is None else len(shape)
         self._first_use: tuple[str, str, Location | None] = ("", "", None)
         self._open: list[Contribution] = []

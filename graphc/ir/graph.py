@@ -12,7 +12,7 @@ from graphc.ir.expr import accesses
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 
-__all__ = ["Check", "Graph", "fresh_name", "fresh_names", "reads"]
+__all__ = ["Check", "Graph", "HandWritten", "fresh_name", "fresh_names", "reads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,19 @@ class Check:
     violation: tuple[sp.Expr, ...]
     message: str
     kind: str = "shape"
+
+
+@dataclass(frozen=True, slots=True)
+class HandWritten:
+    """A gradient that the user wrote: when the adjoint of `tensor` is `adjoint`, that of `wrt` gets `result`. All are names.
+
+    Nothing but `result`, or what it is computed from, reads `adjoint`, a tensor without a value of its own.
+    """
+
+    tensor: str
+    wrt: str
+    adjoint: str
+    result: str
 
 
 def reads(statement: Statement) -> tuple[str, ...]:
@@ -46,12 +59,14 @@ class Graph:
         statements: their definitions.
         outputs: names of the tensors that are asked for.
         checks: conditions on sizes, tested once per call.
+        rules: gradients that replace derived ones; their statements are in the graph while it is transformed.
     """
 
     tensors: tuple[Tensor, ...]
     statements: tuple[Statement, ...]
     outputs: tuple[str, ...]
     checks: tuple[Check, ...] = ()
+    rules: tuple[HandWritten, ...] = ()
 
     def tensor(self, name: str) -> Tensor:
         return self._by_name[name]

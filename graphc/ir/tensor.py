@@ -17,7 +17,8 @@ class Tensor:
         name: unique in its graph; the name that the user sees.
         shape: one integer expression in sizes per dimension.
         dtype: a NumPy type name.
-        kind: "input" (an argument of the program), "parameter" (an argument with an initialiser) or "defined" (by statements).
+        kind: "input" (an argument of the program), "parameter" (an argument with an initialiser), "defined" (by statements) or "adjoint"
+            (what a hand-written gradient gets).
         group: the layer it belongs to, for drawing ("" for none).
         init: the name of the initialiser of a parameter.
         scalar: whether it was declared without dimensions.

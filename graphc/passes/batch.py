@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
 from graphc.ir.expr import Access, BoundaryAccess, rewrite
-from graphc.ir.graph import Graph, fresh_names
+from graphc.ir.graph import Graph, HandWritten, fresh_names
 from graphc.ir.origin import Given, Rewrite
 from graphc.ir.statement import Range, Statement, fresh_indices, plain_ranges
+from graphc.ir.tensor import Tensor
 from graphc.passes.extension import below
 
 __all__ = ["batch"]
@@ -29,49 +30,81 @@ def batch(graph: Graph, inputs: Iterable[str], loops: Sequence[tuple[str, sp.Exp
         The graph, and the name of the batched form of every output; one that does not depend on the inputs is copied for every value.
     """
     chosen = below(graph, inputs)
-    extents = tuple(extent for _, extent in loops)
-    tensors = {t.name: replace(t, shape=_joined(extents, t.shape, last)) if t.name in chosen else t for t in graph.tensors}
-    statements = [_batched(s, chosen, loops, last) if s.target in chosen else s for s in graph.statements]
-    names = {}
-    for name in graph.outputs:
-        names[name] = name
-        if name not in chosen:
-            info = tensors[name]
-            names[name] = fresh_names([name], tensors)[name]
-            tensors[names[name]] = replace(info, name=names[name], shape=_joined(extents, info.shape, last), kind="defined", init="")
-            statements.append(_copies(name, names[name], info.shape, loops, last))
-    return replace(graph, tensors=tuple(tensors.values()), statements=tuple(statements), outputs=tuple(names.values())), names
+    while adjoints := {rule.adjoint for rule in graph.rules if rule.tensor in chosen} - chosen:
+        chosen |= below(graph, adjoints)
+    worker = _Batch(chosen, loops, last, {t.name: t for t in graph.tensors})
+    statements = [worker.statement(s) if s.target in chosen else s for s in graph.statements]
+    worker.statements = statements
+    names = {name: name if name in chosen else worker.repeated(name) for name in graph.outputs}
+    rules = tuple(worker.rule(rule) for rule in graph.rules)
+    tensors = tuple(worker.tensor(t) if t.name in chosen else t for t in worker.tensors.values())
+    return replace(graph, tensors=tensors, statements=tuple(statements), outputs=tuple(names.values()), rules=rules), names
 
 
-def _joined(new: tuple[sp.Expr, ...], old: tuple[sp.Expr, ...], last: bool) -> tuple[sp.Expr, ...]:
-    return (*old, *new) if last else (*new, *old)
+@dataclass
+class _Batch:
+    """What has been chosen, and the graph as it grows; `tensors` have the shapes of the graph before."""
 
+    chosen: set[str]
+    loops: Sequence[tuple[str, sp.Expr]]
+    last: bool
+    tensors: dict[str, Tensor]
+    statements: list[Statement] = field(default_factory=list)
 
-def _batched(statement: Statement, chosen: set[str], loops: Sequence[tuple[str, sp.Expr]], last: bool) -> Statement:
-    indices = fresh_indices(statement, [name for name, _ in loops])
-    ranges = tuple(Range(i, sp.Integer(0), extent) for i, (_, extent) in zip(indices, loops, strict=True))
+    def joined(self, new: tuple[sp.Expr, ...], old: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:
+        return (*old, *new) if self.last else (*new, *old)
 
-    def rule(part: sp.Basic) -> sp.Basic | None:
-        if not isinstance(part, Access | BoundaryAccess) or part.tensor not in chosen:
-            return None
-        subscripts = _joined(indices, part.subscripts, last)
-        if isinstance(part, Access):
-            return Access(part.tensor, *subscripts)
-        modes = ("",) * len(indices)
-        return BoundaryAccess(part.tensor, ",".join((*part.modes, *modes) if last else (*modes, *part.modes)), part.fill, *subscripts)
+    def tensor(self, info: Tensor) -> Tensor:
+        return replace(info, shape=self.joined(tuple(extent for _, extent in self.loops), info.shape))
 
-    return replace(
-        statement,
-        subscripts=_joined(indices, tuple(rewrite(s, rule) for s in statement.subscripts), last),
-        value=rewrite(statement.value, rule),
-        ranges=(*statement.ranges, *ranges) if last else (*ranges, *statement.ranges),
-        order=tuple(rewrite(a, rule) for a in statement.order),
-        origin=Rewrite("vmap", f"for every {', '.join(map(str, indices))}", statement),
-    )
+    def statement(self, statement: Statement) -> Statement:
+        indices = fresh_indices(statement, [name for name, _ in self.loops])
+        ranges = tuple(Range(i, sp.Integer(0), extent) for i, (_, extent) in zip(indices, self.loops, strict=True))
 
+        def rule(part: sp.Basic) -> sp.Basic | None:
+            if not isinstance(part, Access | BoundaryAccess) or part.tensor not in self.chosen:
+                return None
+            subscripts = self.joined(indices, part.subscripts)
+            if isinstance(part, Access):
+                return Access(part.tensor, *subscripts)
+            plain = ("",) * len(indices)
+            modes = ",".join((*part.modes, *plain) if self.last else (*plain, *part.modes))
+            return BoundaryAccess(part.tensor, modes, part.fill, *subscripts)
 
-def _copies(name: str, target: str, shape: tuple[sp.Expr, ...], loops: Sequence[tuple[str, sp.Expr]], last: bool) -> Statement:
-    own = plain_ranges(shape)
-    value = Access(name, *(r.index for r in own))
-    plain = Statement(target, value.subscripts, "=", value, own, order=(value,))
-    return replace(_batched(plain, {target}, loops, last), origin=Given(f"{name} does not depend on what is batched"))
+        subscripts = tuple(rewrite(s, rule) for s in statement.subscripts)
+        return replace(
+            statement,
+            subscripts=self.joined(indices, subscripts) if statement.target in self.chosen else subscripts,
+            value=rewrite(statement.value, rule),
+            ranges=(*statement.ranges, *ranges) if self.last else (*ranges, *statement.ranges),
+            order=tuple(rewrite(a, rule) for a in statement.order),
+            origin=Rewrite("vmap", f"for every {', '.join(map(str, indices))}", statement),
+        )
+
+    def repeated(self, name: str) -> str:
+        """A tensor that does not depend on what is batched, copied for every value."""
+        made = self._like(name)
+        self.chosen.add(made)
+        self.statements.append(self._copy(name, made, f"{name} does not depend on what is batched"))
+        return made
+
+    def rule(self, rule: HandWritten) -> HandWritten:
+        """The gradient of the batched tensor; with respect to one that is not batched, the sum over the batch."""
+        if (rule.result in self.chosen) == (rule.wrt in self.chosen):
+            return rule
+        if rule.wrt in self.chosen:
+            return replace(rule, result=self.repeated(rule.result))
+        made = self._like(rule.result)
+        self.statements.append(self._copy(rule.result, made, f"{rule.wrt} is the same for every value"))
+        return replace(rule, result=made)
+
+    def _like(self, name: str) -> str:
+        made = fresh_names([name], self.tensors)[name]
+        self.tensors[made] = replace(self.tensors[name], name=made, kind="defined", init="")
+        return made
+
+    def _copy(self, source: str, target: str, why: str) -> Statement:
+        own = plain_ranges(self.tensors[source].shape)
+        value = Access(source, *(r.index for r in own))
+        op = "=" if target in self.chosen else "+="
+        return replace(self.statement(Statement(target, value.subscripts, op, value, own, order=(value,))), origin=Given(why))

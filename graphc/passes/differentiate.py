@@ -14,11 +14,13 @@ import sympy as sp
 
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, accesses, build, postorder, substitute
-from graphc.ir.graph import Graph
+from graphc.ir.graph import Graph, HandWritten
 from graphc.ir.origin import Derivative, Given
 from graphc.ir.statement import Statement, plain_ranges
 from graphc.passes.extension import Extension, between
+from graphc.passes.hand_written import Rules, copied
 from graphc.passes.partials import partials
+from graphc.passes.prune import rename_tensors
 from graphc.passes.slopes import Slope, recovered, slope
 
 __all__ = ["differentiate"]
@@ -57,6 +59,8 @@ class _Reverse:
         self.statements = self.extension.statements
         self.definitions = self.graph.definitions()
         self.active = {n for n in between(self.graph, self.wrt, [self.output]) if is_float(self.tensors[n].dtype)}
+        self.rules = Rules(self.graph)
+        self.adjoints_of_rules: dict[str, str] = {}
         self.read_count = self._read_counts()
         self.tensors_reached: set[str] = {self.output}
 
@@ -77,7 +81,7 @@ class _Reverse:
 
     def adjoint(self, statement: Statement) -> sp.Expr:
         """``T.grad[f]`` for the left side of a statement."""
-        if statement.target == self.output and self.seed is None and self.output not in self.wrt:
+        if statement.target == self.output and self.trivial:
             return _ONE
         return Access(self.adjoint_name(statement.target), *statement.subscripts)
 
@@ -91,16 +95,24 @@ class _Reverse:
             progress = False
             for name in tuple(waiting):
                 if name in self.tensors_reached:
+                    replaced = self.rules.replaced(name, self.wrt)
                     for statement in self.definitions[name]:
-                        self._statement(statement)
+                        self._statement(statement, replaced)
+                    for rule in self.rules.of(name):
+                        self._apply(rule)
                     waiting.remove(name)
                     progress = True
         for name in self.wrt:
             if name not in self.tensors_reached:
                 self.extension.add_zeros(self.adjoint_name(name), f"{self.output} does not depend on {name}")
 
+    @property
+    def trivial(self) -> bool:
+        """Whether nothing needs the adjoint of the output, which is 1."""
+        return self.seed is None and self.output not in self.wrt and not self.rules.of(self.output)
+
     def _start(self) -> None:
-        if self.seed is None and self.output not in self.wrt:
+        if self.trivial:
             return
         ranges = plain_ranges(self.tensors[self.output].shape)
         subscripts = tuple(r.index for r in ranges)
@@ -119,8 +131,16 @@ class _Reverse:
             )
         )
 
-    def _statement(self, statement: Statement) -> None:
-        targets = [a for a in accesses(statement.value) if isinstance(a, Access) and a.tensor in self.active]
+    def _apply(self, rule: HandWritten) -> None:
+        if rule.wrt in self.active:
+            self.tensors_reached.add(rule.wrt)
+            self.adjoints_of_rules[rule.adjoint] = self.adjoint_name(rule.tensor)
+            target, why = self.adjoint_name(rule.wrt), f"the hand-written gradient of {rule.tensor}"
+            self.statements.append(copied(rule.result, target, self.tensors, why))
+
+    def _statement(self, statement: Statement, replaced: set[str]) -> None:
+        active = self.active - replaced
+        targets = [a for a in accesses(statement.value) if isinstance(a, Access) and a.tensor in active]
         if not targets:
             return
         adjoint, known = self.adjoint(statement), recovered(statement, self.definitions)
@@ -201,7 +221,8 @@ class _Reverse:
 
     # --------------------------------------------------------------------------------------------------- result
     def result(self) -> Graph:
-        return self.extension.result([self.adjoint_name(n) for n in self.wrt])
+        graph = self.extension.result([self.adjoint_name(n) for n in self.wrt])
+        return rename_tensors(graph, self.adjoints_of_rules, "custom_grad") if self.adjoints_of_rules else graph
 
 
 def _times(a: sp.Expr, b: sp.Expr) -> sp.Expr:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import sympy as sp
@@ -12,7 +12,7 @@ from graphc.ir.origin import Given
 from graphc.ir.statement import Statement, zeros
 from graphc.ir.tensor import Tensor
 
-__all__ = ["Extension", "below", "between"]
+__all__ = ["Extension", "above", "below", "between"]
 
 
 @dataclass
@@ -43,8 +43,13 @@ class Extension:
 
 def between(graph: Graph, sources: Iterable[str], sinks: Iterable[str]) -> set[str]:
     """Names of the tensors that depend on `sources` and that `sinks` depend on, both included."""
+    return below(graph, sources) & above(graph, sinks)
+
+
+def above(graph: Graph, sinks: Iterable[str], stop: Collection[str] = ()) -> set[str]:
+    """Names of the tensors that `sinks` depend on, these included; what only tensors in `stop` depend on is left out."""
     definitions = graph.definitions()
-    return below(graph, sources) & _closure(sinks, lambda n: (r for s in definitions[n] for r in reads(s)))
+    return _closure(sinks, lambda n: () if n in stop else (r for s in definitions[n] for r in reads(s)))
 
 
 def below(graph: Graph, sources: Iterable[str]) -> set[str]:

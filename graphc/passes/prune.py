@@ -12,7 +12,7 @@ from graphc.ir.graph import Graph, reads
 from graphc.ir.statement import Range, Statement, revised
 from graphc.ir.tensor import Tensor
 
-__all__ = ["inline_copies", "merge", "prune", "whole"]
+__all__ = ["inline_copies", "merge", "prune", "rename_tensors", "whole"]
 
 
 def prune(graph: Graph) -> Graph:
@@ -32,7 +32,7 @@ def prune(graph: Graph) -> Graph:
     )
 
 
-def rename_tensors(graph: Graph, mapping: dict[str, str]) -> Graph:
+def rename_tensors(graph: Graph, mapping: dict[str, str], name: str = "merge") -> Graph:
     """Let every read of a tensor in `mapping` read another one instead."""
 
     def rule(part: sp.Basic) -> sp.Basic | None:
@@ -40,7 +40,7 @@ def rename_tensors(graph: Graph, mapping: dict[str, str]) -> Graph:
 
     through = _Through(rule)
     return replace(graph, statements=tuple(
-        through(s, "merge", ", ".join(f"{n} is {mapping[n]}" for n in reads(s) if n in mapping)) for s in graph.statements))
+        through(s, name, ", ".join(f"{n} is {mapping[n]}" for n in reads(s) if n in mapping)) for s in graph.statements))
 
 
 class _Through:

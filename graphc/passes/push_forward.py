@@ -13,10 +13,12 @@ import sympy as sp
 
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, accesses
-from graphc.ir.graph import Graph, reads
+from graphc.ir.graph import Graph, HandWritten, reads
 from graphc.ir.origin import Given, Tangent
 from graphc.ir.statement import Statement, plain_ranges
+from graphc.passes.differentiate import differentiate
 from graphc.passes.extension import Extension, between
+from graphc.passes.hand_written import Rules, check_linear, copied
 from graphc.passes.partials import tangent
 from graphc.passes.slopes import recovered, slope
 
@@ -55,6 +57,7 @@ class _Forward:
     def __post_init__(self) -> None:
         self.extension = Extension(self.graph)
         self.definitions = self.graph.definitions()
+        self.rules = Rules(self.graph)
         self.active = {n for n in between(self.graph, self.given, self.outputs) if is_float(self.extension.tensors[n].dtype)}
 
     def run(self) -> None:
@@ -83,8 +86,11 @@ class _Forward:
                 return
             self._seed(name)
         made = len(self.extension.statements)
+        replaced = self.rules.replaced(name, self.given)
         for statement in definitions:
-            self._statement(statement)
+            self._statement(statement, replaced)
+        for rule in self.rules.of(name):
+            self._apply(rule)
         if name not in self.given and not any(s.target == self.names.get(name) for s in self.extension.statements[made:]):
             if name in self.names:
                 self.extension.add_zeros(self.names[name], f"{name} does not change")
@@ -100,11 +106,25 @@ class _Forward:
             )
         )
 
-    def _statement(self, statement: Statement) -> None:
+    def _apply(self, rule: HandWritten) -> None:
+        """``T.dot`` by the transpose of ``X.grad = rule(T.grad)``, which is the derivative of ``Σ X.dot·rule(T.grad)``."""
+        if rule.wrt not in self.active or rule.wrt in self.constant:
+            return
+        seed, target = self.name_of(rule.wrt), self.name_of(rule.tensor)
+        graph, names = differentiate(self.extension.result(()), rule.result, (rule.adjoint,), seed)
+        made = names[rule.adjoint]
+        check_linear(graph, rule, made, self.definitions[rule.tensor])
+        own = len(self.graph.statements)
+        base = replace(graph, statements=graph.statements[:own], outputs=self.graph.outputs)
+        self.extension = Extension(base, statements=list(graph.statements[own:]))
+        why = f"the hand-written gradient of {rule.tensor}, transposed"
+        self.extension.statements.append(copied(made, target, self.extension.tensors, why))
+
+    def _statement(self, statement: Statement, replaced: set[str]) -> None:
         directions = {
             a: Access(self.name_of(a.tensor), *a.subscripts)
             for a in accesses(statement.value)
-            if isinstance(a, Access) and a.tensor in self.active and a.tensor not in self.constant
+            if isinstance(a, Access) and a.tensor in self.active and a.tensor not in self.constant and a.tensor not in replaced
         }
         if not directions:
             return

@@ -224,7 +224,8 @@ def _across(graph: Graph) -> Graph:
     """Rewrites that need the definition of another tensor: an exponential that was stored, a sum of exponentials."""
     tensors = dict(graph.by_name())
     definitions = graph.definitions()
-    single = {n: d[0] for n, d in definitions.items() if len(d) == 1}
+    written = {rule.tensor for rule in graph.rules}  # whose definition must not be read through
+    single = {n: d[0] for n, d in definitions.items() if len(d) == 1 and n not in written}
     stored = {n: s for n, s in single.items() if _is_exponential(s, tensors[n])}
     sums = {n: replace(s, value=Call("exp", e)) for n, s in single.items() if (e := _summed_exponent(s, stored)) is not None}
     if not sums and not stored:

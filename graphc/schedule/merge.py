@@ -226,7 +226,8 @@ def _forwarded(
             local = node.value
         else:
             local = _fresh(_short(node.tensor), taken)
-            result.append(Assign(local, node.value, dtype_of(node.tensor)))
+            types[local] = dtype_of(node.tensor)
+            result.append(Assign(local, node.value, types[local]))
         result.append(replace(node, value=local))
         pending[:until] = mapped(pending[:until], {element: local})
     return tuple(result)

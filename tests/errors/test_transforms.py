@@ -118,3 +118,75 @@ def test_jacobian_of_an_element(rejects):
 def test_hessian_of_no_scalar(rejects):
     with rejects(gc.DifferentiationError):
         gc.hessian(Y, [X, W])
+
+
+def _rounded():
+    x, y = gc.tensor("x", N), gc.tensor("y")
+    y[i] = gc.round(x[i]) * Z[i]
+    return x, y
+
+
+def test_custom_grad_of_an_input(rejects):
+    with rejects(gc.NotationError):
+        gc.custom_grad(X, {X: lambda dX: dX})
+
+
+def test_custom_grad_without_dependence(rejects):
+    _, y = _rounded()
+    with rejects(gc.DifferentiationError):
+        gc.custom_grad(y, {W: lambda dy: W})
+
+
+def test_custom_grad_twice(rejects):
+    x, y = _rounded()
+    gc.custom_grad(y, {x: lambda dy: dy})
+    with rejects(gc.DifferentiationError):
+        gc.custom_grad(y, {x: lambda dy: dy})
+
+
+def test_custom_grad_of_another_shape(rejects):
+    x, y = _rounded()
+    with rejects(gc.DifferentiationError):
+        gc.custom_grad(y, {x: lambda dy: W})
+
+
+def test_custom_grad_that_returns_an_element(rejects):
+    x, y = _rounded()
+    with rejects(gc.NotationError):
+        gc.custom_grad(y, {x: lambda dy: dy[i] * 2})
+
+
+def test_custom_grad_without_a_function(rejects):
+    x, y = _rounded()
+    with rejects(gc.NotationError):
+        gc.custom_grad(y, {x: Z})
+
+
+def test_custom_grad_that_has_no_forward_mode(rejects):
+    x, y = _rounded()
+
+    def clipped(dy):
+        dx = gc.tensor("dx")
+        dx[i] = gc.clip(dy[i], -1, 1)
+        return dx
+
+    gc.custom_grad(y, {x: clipped})
+    with rejects(gc.DifferentiationError):
+        gc.jvp(y, {x: Z})
+
+
+def test_custom_grad_beside_another_path(rejects):
+    x, y = _rounded()
+    s, q = gc.tensors("s q")
+    s[i] = y[i] * 2
+    q[i] = s[i] + x[i]
+    gc.custom_grad(q, {x: lambda dq: dq})
+    with rejects(gc.DifferentiationError):
+        gc.grad(q, [x, Z], seed=Z)
+
+
+def test_a_definition_after_custom_grad(rejects):
+    x, y = _rounded()
+    gc.custom_grad(y, {x: lambda dy: dy})
+    with rejects(gc.NotationError):
+        y[i] += x[i]
