@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Who imports whom: the packages against the table of the house, by parsing the sources."""
 
 from __future__ import annotations
