@@ -88,7 +88,8 @@ def cpu_runner(
     tests = tuple(_tested(g, places.get(g.loop, "")) for g in gathers)
     engines = tuple(sorted({tensors[c.writes].dtype for c in module.contractions}))
     layout, needs = layout_of(scheduled, module), needs_of(scheduled, module, arrays, in_place)
-    runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout, needs, checks, threads, engines, tests)
+    functions = tuple((f.name, f.arguments, f.lines) for f in module.functions)
+    runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout, needs, checks, threads, engines, tests, functions)
     runner.program = CpuProgram(scheduled, module, in_place, threads, gathers)
     return runner
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +10,14 @@ from dataclasses import dataclass
 import sympy as sp
 
 from graphc.emit.expression import Writer, safe, variable_names
-from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
+from graphc.emit.walk import Walker, generated_names, locals_of, sizes_of_kernel
 from graphc.ir.expr import Access, Size
 from graphc.ir.nest import Contract, Fill, Kernel, KernelRecord, Loop, Moment, Nest, Step, single
 from graphc.ir.random import RANDOM
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
 
-__all__ = ["CpuModule", "EmptyRange", "GatherCheck", "emit_cpu"]
+__all__ = ["Called", "CpuModule", "EmptyRange", "GatherCheck", "emit_cpu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,20 @@ class EmptyRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Called:
+    """A function of the module and what it is first called with, for those who compile it beforehand.
+
+    Attributes:
+        arguments: (how, tensor) with how "array", "flat" or "view"; ("status", "") for the status array, ("int", "") for a number.
+        lines: of its body.
+    """
+
+    name: str
+    arguments: tuple[tuple[str, str], ...]
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
 class CpuModule:
     """The text and how to call it.
 
@@ -47,6 +62,7 @@ class CpuModule:
         sizes: size symbols, and literal extents, that follow.
         checks: meaning of the codes in the status array.
         kernels: one record per step.
+        functions: that ``program`` calls.
     """
 
     text: str
@@ -55,6 +71,7 @@ class CpuModule:
     sizes: tuple[Size, ...]
     checks: tuple[GatherCheck | EmptyRange, ...]
     kernels: tuple[KernelRecord, ...]
+    functions: tuple[Called, ...]
 
 
 @dataclass
@@ -83,6 +100,7 @@ class _Emitter:
         self.size_names = variable_names([str(z) for z in sizes], taken | {f".{n}": v for n, v in self.variables.items()})
         self.sizes = tuple(sizes)
         self.functions: dict[str, _Function] = {}
+        self.called: dict[str, Called] = {}
         self.checks: list[GatherCheck | EmptyRange] = []
         self.used: set[str] = set()
         self.counters: dict[str, int] = {}
@@ -96,14 +114,14 @@ class _Emitter:
         return [step.scale, *step.starts, *step.when] if isinstance(step, Contract) else []
 
     # -------------------------------------------------------------------------------------------------- kernels
-    def kernel(self, kernel: Kernel) -> tuple[_Function, dict[str, str]]:
-        """The function for a kernel, shared with an equal one; and the tensor that stands for each of its arguments."""
+    def kernel(self, kernel: Kernel) -> _Function:
+        """The function for a kernel, shared with an equal one."""
         order = self.orders.get(kernel.comment, Order())
         positions = {name: f"a{k}" for k, name in enumerate(kernel.arrays)}
         neutral = self._lines(kernel, positions, order, {})
         kinds = ",".join(f"{self.tensors[n].dtype}{'' if kernel.flat else len(self.tensors[n].shape)}" for n in kernel.arrays)
         sizes = sizes_of_kernel(kernel.body)
-        key = kinds + "\n" + "\n".join(neutral.lines) + str(neutral.size_order)
+        key = kinds + "\n" + _without_names(neutral.lines, kernel) + str(neutral.size_order)
         if key not in self.functions:
             names = {n: self.variables[n] for n in kernel.arrays}
             written = self._lines(kernel, names, order, {str(z): self._size_name(z) for z in sizes})
@@ -114,7 +132,7 @@ class _Emitter:
         function = self.functions[key]
         function.statements.append(kernel.comment)
         function.literals = neutral.literals
-        return function, {}
+        return function
 
     def _lines(self, kernel: Kernel, names: Mapping[str, str], order: Order, size_names: Mapping[str, str]) -> _Written:
         sizes = sizes_of_kernel(kernel.body)
@@ -160,10 +178,11 @@ class _Emitter:
         head = f"def {function.name}({', '.join(parameters)}):"
         comments = dict.fromkeys(function.statements)
         wrapped = [line for c in comments for line in textwrap.wrap(c, 136, initial_indent="    # ", subsequent_indent="    #     ")]
-        how = [("flat" if function.flat and self.tensors[n].shape else "view") for n in function.arrays]
-        self.used |= set(how)
-        views = f"    {', '.join(arrays)} = {', '.join(f'{h}({a})' for h, a in zip(how, arrays, strict=True))}"
-        return "\n".join(["@njit(**INNER)", head, *wrapped, views, *function.lines])
+        viewed = [] if function.flat else arrays
+        if viewed:
+            self.used.add("view")
+            wrapped.append(f"    {', '.join(viewed)} = {', '.join(f'view({a})' for a in viewed)}")
+        return "\n".join(["@njit(**INNER)", head, *wrapped, *function.lines])
 
     # -------------------------------------------------------------------------------------------------- program
     def program(self) -> list[str]:
@@ -202,20 +221,32 @@ class _Emitter:
         return [f"    for {name} in range({bounds}):", *(f"    {line}" for line in self._lines_of(step.steps)), "        wait(sync, team)"]
 
     def _launch(self, step: Nest) -> list[str]:
-        function, _ = self.kernel(step.kernel)
-        sizes = sizes_of_kernel(step.kernel.body)
+        function = self.kernel(step.kernel)
+        how = [self._how(n, function.flat) for n in step.kernel.arrays]
         arguments = [
-            *(self.variables[n] for n in step.kernel.arrays),
-            *(self._size_name(z) for z in sizes),
-            *map(str, function.literals.values()),
+            *(self.variables[n] if h == "array" else f"{h}({self.variables[n]})" for h, n in zip(how, step.kernel.arrays, strict=True)),
+            *(self._size_name(z) for z in sizes_of_kernel(step.kernel.body)),
+            *(f"i64({value})" for value in function.literals.values()),
         ]
+        kinds = [*zip(how, step.kernel.arrays, strict=True), *[("int", "")] * (len(arguments) - len(how))]
         if any("status" in line for line in function.lines):
             arguments.insert(0, "status")
+            kinds.insert(0, ("status", ""))
+        if function.shared:
+            arguments[:0] = ["first", "last"]
+            kinds[:0] = [("int", "")] * 2
+        self.called.setdefault(function.name, Called(function.name, tuple(kinds), len(function.lines)))
         self.records.append(KernelRecord(function.name, step.plan.loop, step.plan, step.cost))
+        call = f"{function.name}({', '.join(arguments)})"
         if step.kernel.extent is None:
-            return ["    if me == 0:", f"        {function.name}({', '.join(arguments)})"]
-        extent = self._writer().integer(step.kernel.extent)
-        return [f"    first, last = share(me, team, {extent})", f"    {function.name}(first, last, {', '.join(arguments)})"]
+            return ["    if me == 0:", f"        {call}"]
+        return [f"    first, last = share(me, team, {self._writer().integer(step.kernel.extent)})", f"    {call}"]
+
+    def _how(self, name: str, is_flat: bool) -> str:
+        """How a kernel takes an array: a flat one as a view of one dimension, so that it is compiled once for all ranks."""
+        how = "array" if not is_flat else "flat" if self.tensors[name].shape else "view"
+        self.used |= {how} - {"array"}
+        return how
 
     def _contract(self, step: Contract) -> list[str]:
         self.used.add("contract")
@@ -256,6 +287,13 @@ _FLAGS = """FLAGS = dict(nogil=True, fastmath={"contract", "reassoc", "nsz", "ar
 INNER = FLAGS | dict(no_cpython_wrapper=True)
 f32, f64, i64 = np.float32, np.float64, np.int64
 INFINITY, NAN = f32(np.inf), f32(np.nan)"""
+
+
+def _without_names(lines: Sequence[str], kernel: Kernel) -> str:
+    """The lines with scalar variables numbered: kernels that differ in their names only are one."""
+    names = {local.name: f"v{k}" for k, local in enumerate(locals_of(kernel.body))}
+    text = "\n".join(lines)
+    return re.sub(rf"\b({'|'.join(map(re.escape, names))})\b", lambda found: names[found[0]], text) if names else text
 
 
 def emit_cpu(
@@ -320,4 +358,4 @@ def emit_cpu(
             "",
         ]
     )
-    return CpuModule(text, arrays, contractions, emitter.sizes, tuple(emitter.checks), tuple(emitter.records))
+    return CpuModule(text, arrays, contractions, emitter.sizes, tuple(emitter.checks), tuple(emitter.records), tuple(emitter.called.values()))

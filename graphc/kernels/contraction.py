@@ -28,8 +28,10 @@ import numpy as np
 from llvmlite import ir
 from numba import cfunc, types
 from numba.core import cgutils
+from numba.core.caching import FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import TypingError
+from numba.core.registry import cpu_target
 from numba.core.typing.templates import signature
 from numba.np.numpy_support import carray
 
@@ -332,6 +334,13 @@ for _element, _cell in _cells.items():
     llvmlite.binding.add_symbol(_symbol(_element), ctypes.addressof(_cell))
 
 
+def on_disk(dtype: str) -> bool:
+    """Whether the engine for arrays of `dtype` is compiled already, in this or another process."""
+    element = getattr(types, dtype)
+    wanted = signature(types.void, *_arguments(element))
+    return element in _engines or FunctionCache(_engine).load_overload(wanted, cpu_target.target_context) is not None
+
+
 def load(dtype: str) -> None:
     """Make the engine for arrays of `dtype` ("float32" or "float64") ready, from disk or by compiling it.
 
@@ -391,7 +400,6 @@ def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, acc
     tables = batch, rows, columns, depth
     _check_types(C, A, B, tables)
     element = C.dtype
-    load(element.name)
     result = signature(types.void, types.int64, types.int64, C, A, B, *tables, types.boolean, element)
 
     def generate(context, builder, call, arguments):

@@ -63,6 +63,12 @@ def load(text: str, stem: str = "program") -> types.ModuleType:
         return _import(_store(directory() / f"{name}.py", text), qualified) if module is None else module
 
 
+def kept(module: types.ModuleType, function: str) -> bool:
+    """Whether there is machine code on disk for a function of a generated module, whatever its arguments."""
+    here = Path(getattr(module, function).stats.cache_path)
+    return any(here.glob(f"{Path(str(module.__file__)).stem}.{function}-*.nbi"))
+
+
 def key(text: str) -> str:
     """The sha256 of all that machine code made from this text depends on, in hexadecimal digits."""
     return hashlib.sha256("\0".join((text, os.environ.get("GRAPHC_SIMD", ""), *_surroundings())).encode()).hexdigest()

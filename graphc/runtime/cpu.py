@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numba import int64, typeof
 from numpy.typing import NDArray
 
 from graphc.errors import GraphcError
 from graphc.kernels.contraction import load as load_engine
-from graphc.runtime.cache import load
+from graphc.kernels.view import ViewType
+from graphc.runtime.cache import kept, load
+from graphc.runtime.helpers import Task, compile_together
 from graphc.runtime.memory import machine_memory
 from graphc.runtime.pool import Team, default_team
 
@@ -67,6 +70,7 @@ class CpuRunner:
         threads: of the team; None for the default.
         engines: element types for which the contraction engine is needed.
         tests: complaints about integer arguments (None for none), made before anything runs.
+        functions: of the module, to be compiled beforehand: (name, arguments as in `graphc.emit.cpu.Called`, lines).
     """
 
     def __init__(
@@ -81,10 +85,11 @@ class CpuRunner:
         threads: int | None,
         engines: tuple[str, ...] = (),
         tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]]], GraphcError | None], ...] = (),
+        functions: tuple[tuple[str, tuple[tuple[str, str], ...], int], ...] = (),
     ) -> None:
         self.source, self.kernels = source, kernels
         self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
-        self._engines, self._tests = engines, tests
+        self._engines, self._tests, self._functions = engines, tests, functions
         self.needs, self.memory = needs, machine_memory
         self.program: object = None
         """What `Program.save` writes, set by who has scheduled the graph."""
@@ -96,10 +101,26 @@ class CpuRunner:
     def compiled(self) -> Any:
         """The imported module; loaded when it is first needed."""
         if self._module is None:
-            for dtype in self._engines:
-                load_engine(dtype)
             self._module = load(self.source)
         return self._module
+
+    def _compile(self, module: Any, arguments: list[Any]) -> None:
+        """Have machine code for everything that `start` calls, whose arguments these are."""
+        if not kept(module, "start"):
+            status, *given = map(typeof, arguments)
+            of = {name: kind for (name, _, _), kind in zip(self._arrays, given, strict=False)}
+            kinds: dict[str, Callable[[str], Any]] = {
+                "int": lambda _: int64,
+                "status": lambda _: status,
+                "array": lambda name: of[name],
+                "view": lambda name: ViewType(of[name].dtype, of[name].ndim, of[name].mutable),
+                "flat": lambda name: ViewType(of[name].dtype, 1, of[name].mutable),
+            }
+            lines = max(1.0, sum(f[2] for f in self._functions) / max(1, len(self._functions)))
+            tasks = [Task(name, tuple(kinds[how](tensor) for how, tensor in call), n / lines) for name, call, n in self._functions]
+            compile_together(module, self.source, tasks, self._engines)
+        for dtype in self._engines:
+            load_engine(dtype)
 
     def run(self, arrays: dict[str, Array], sizes: Mapping[Any, int], out: dict[str, Array]) -> dict[str, Array]:
         module = self.compiled()
@@ -116,7 +137,7 @@ class CpuRunner:
             temporaries = binding.free.pop() if binding.free else self._temporaries(layout)
         status = np.zeros(2, np.int64)
         results: dict[str, Array] = {}
-        arguments = []
+        arguments: list[Any] = [status]
         for name, dtype, role in self._arrays:
             if role == "input":
                 array = arrays[name]
@@ -127,7 +148,9 @@ class CpuRunner:
                 results[name] = self._output(name, dtype, layout, arrays, out)
                 arguments.append(results[name])
         team = self._alone if layout.operations < SMALL else self._team or default_team()
-        team.run(module.start, status, *arguments, *layout.tables, *layout.sizes)
+        if not module.start.overloads:
+            self._compile(module, arguments)
+        team.run(module.start, *arguments, *layout.tables, *layout.sizes)
         if status[0]:
             everything = {**arrays, **temporaries, **results}
             raise self._checks[int(status[0]) - 1](int(status[1]), everything)
