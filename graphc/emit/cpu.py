@@ -358,4 +358,5 @@ def emit_cpu(
             "",
         ]
     )
-    return CpuModule(text, arrays, contractions, emitter.sizes, tuple(emitter.checks), tuple(emitter.records), tuple(emitter.called.values()))
+    checks, records, called = tuple(emitter.checks), tuple(emitter.records), tuple(emitter.called.values())
+    return CpuModule(text, arrays, contractions, emitter.sizes, checks, records, called)

@@ -400,6 +400,7 @@ def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, acc
     tables = batch, rows, columns, depth
     _check_types(C, A, B, tables)
     element = C.dtype
+    load(element.name)
     result = signature(types.void, types.int64, types.int64, C, A, B, *tables, types.boolean, element)
 
     def generate(context, builder, call, arguments):
