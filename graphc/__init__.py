@@ -1,6 +1,7 @@
 """graphc: tensor programs written as loops over indices — declare, see, compile."""
 
 from graphc.batching import vmap
+from graphc.check_grad import check_grad
 from graphc.compile import compile_program as compile
 from graphc.custom_grad import custom_grad
 from graphc.draw import Drawing, draw
@@ -31,7 +32,7 @@ from graphc.frontend.reductions import max_ as max
 from graphc.frontend.reductions import min_ as min
 from graphc.frontend.reductions import sum_ as sum
 from graphc.frontend.tensor import GraphcWarning, Tensor
-from graphc.gradient import check_grad, grad
+from graphc.gradient import grad
 from graphc.nonfinite import NonFinite
 from graphc.notebook import register as _register
 from graphc.program import Program

@@ -1,15 +1,13 @@
-"""Gradients of the user's tensors, as the user's tensors; and their numeric check."""
+"""Gradients of the user's tensors, as the user's tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from graphc.compile import compile_program, derived
-from graphc.errors import ArgumentError, DifferentiationError, DtypeError, GradientError, NotationError
+from graphc.compile import derived
+from graphc.errors import DifferentiationError, DtypeError, NotationError
 from graphc.frontend.collect import collect, current, export
 from graphc.frontend.expression import IndexVariable
 from graphc.frontend.location import here
@@ -20,9 +18,8 @@ from graphc.ir.expr import Index
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression
 from graphc.passes.prune import prune
-from graphc.program import Program
 
-__all__ = ["check_grad", "grad"]
+__all__ = ["grad", "with_seed"]
 
 
 def grad(output: Tensor, wrt: Any, seed: Tensor | None = None, strict: bool = False) -> Any:
@@ -93,51 +90,6 @@ def _check_reached(graph: Graph, out: str, names: Sequence[str], text: str) -> N
                                        fix="remove it from wrt, or drop strict=True to get zeros.")
 
 
-def check_grad(output: Tensor, wrt: Any, *, step: float = 1e-4, tolerance: float = 1e-5, **arrays: Any) -> float:
-    """Compare the derived gradient with central differences, element by element, in float64.
-
-    Args:
-        output: a scalar tensor.
-        wrt: a tensor or a list of tensors, inputs of the program.
-        step: of the differences, relative to max(1, |x|).
-        tolerance: largest accepted difference, relative to the largest gradient element of the tensor (at least 1).
-        arrays: one per input, by name; numbers of any type for float tensors.
-
-    Returns:
-        The largest relative difference found.
-
-    Raises:
-        GradientError: an element differs by more; the message names the worst one with both values.
-        ArgumentError: a tensor of `wrt` is no input, or its array is missing.
-    """
-    tensors = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
-    gradients = grad(output, tensors)
-    function = compile_program([output, *gradients], target="interpret", precision="float64")
-    forward = compile_program([output, *(t for t in tensors if not t.statements)], target="interpret", precision="float64")
-    given = {name: np.asarray(a) if name in _integers(forward) else np.asarray(a, "float64") for name, a in arrays.items()}
-    for tensor in tensors:
-        if tensor.name not in given:
-            what = "is defined by statements; only inputs can be varied" if tensor.statements else "has no array"
-            raise ArgumentError(f"gc.check_grad cannot check the gradient with respect to {tensor.name}: it {what}.",
-                                fix=f"pass one array per input: gc.check_grad({output.name}, {tensor.name}, {tensor.name}=…).")
-    _, *analytic = function(**given)
-    worst, message = 0.0, ""
-    for tensor, values in zip(tensors, analytic, strict=True):
-        scale = max(1.0, float(np.abs(values).max(initial=0.0)))
-        for where in np.ndindex(*values.shape):
-            numeric = _central_difference(forward, given, tensor.name, where, step)
-            difference = abs(numeric - float(values[where])) / scale
-            if not difference <= worst:
-                worst = difference if difference == difference else float("inf")
-                place = f"{tensor.name}[{','.join(map(str, where)) or '()'}]"
-                message = (f"The gradient of {output.name} with respect to {place} is {float(values[where])!r}, "
-                           f"but central differences give {numeric!r} (relative difference {difference:.2g}).")
-    if not worst <= tolerance:
-        raise GradientError(message,
-                            fix="if the point lies on a kink, move it; correct a hand-written derivative; otherwise report the program.")
-    return worst
-
-
 def with_seed(output: Tensor) -> tuple[Tensor, Tensor | None]:
     """A scalar whose derivative is the output's: ``Σ seed·output`` and the seed, or the output itself."""
     shape = output.shape
@@ -147,19 +99,3 @@ def with_seed(output: Tensor) -> tuple[Tensor, Tensor | None]:
     indices = tuple(IndexVariable(Index(f"i{d}")) for d in range(len(shape)))
     total[()] += output[indices] * seed[indices]  # type: ignore[misc]
     return total, seed
-
-
-def _integers(program: Program) -> set[str]:
-    return {t.name for t in program.signature.inputs if not is_float(t.dtype)}
-
-
-def _central_difference(forward: Program, arrays: Mapping[str, np.ndarray[Any, Any]], name: str, where: tuple[int, ...],
-                        step: float) -> float:
-    """The derivative of the first output with respect to one element of an input, with an error of order step²."""
-    width = step * max(1.0, abs(float(arrays[name][where])))
-    values = []
-    for sign in (1, -1):
-        moved = arrays[name].copy()
-        moved[where] += sign * width
-        values.append(float(forward(**{**arrays, name: moved})[0]))
-    return (values[0] - values[1]) / (2 * width)

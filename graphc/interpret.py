@@ -139,6 +139,7 @@ _SCALAR: dict[str, Callable[..., Any]] = {
     "sigmoid": _sigmoid,
     "softplus": _softplus,
     "erf": _erf,
+    "stop_gradient": _real,
     "abs": lambda x: x if _real(x) >= 0 else -x,
     "sign": _sign,
     "floor": _rounded(math.floor),

@@ -88,6 +88,11 @@ class Program:
         return KernelTable(self._runner.kernels)
 
     @property
+    def graph(self) -> Graph:
+        """What the user wrote, as a graph."""
+        return self._graph
+
+    @property
     def signature(self) -> Signature:
         """What the program takes and gives."""
         return self._signature
@@ -326,6 +331,12 @@ class Program:
         return {tensor.name: new_array(tensor, generator, sizes) for tensor in tensors}
 
     # ------------------------------------------------------------------------------------------------------ checks
+    def bind(self, named: Mapping[str, Any]) -> tuple[dict[str, Array], dict[sp.Basic, int]]:
+        """The arguments as arrays, and the sizes that their shapes give; refused as by a call."""
+        given, _ = self._arguments((), dict(named))
+        prepared = {name: bound_array(tensor, given[name]) for name, tensor in self._by_name.items()}
+        return prepared, self._sizes(prepared)
+
     def find_nan(self, /, *arrays: Any, **named: Any) -> NonFinite | None:
         """Run the program once more with every intermediate tensor kept, and find the first element that becomes NaN or infinite.
 

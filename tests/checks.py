@@ -436,7 +436,7 @@ def check_torch(case: Case) -> None:
         try:
             same(got, want, f"{n}.grad against PyTorch")
         except Mismatch:
-            for where in zip(*(np.abs(got - want) > TOLERANCE).nonzero(), strict=True) if got.shape == want.shape else ():
+            for where in map(tuple, np.argwhere(np.abs(got - want) > TOLERANCE)) if got.shape == want.shape else ():
                 if _kink(case, n, where, want[where]):
                     raise Unsuitable(f"kink at {n}{list(where)}") from None
             raise

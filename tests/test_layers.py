@@ -35,6 +35,7 @@ DOORS = {
     "",
     "arrays",
     "batching",
+    "check_grad",
     "cli",
     "compile",
     "custom_grad",

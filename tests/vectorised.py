@@ -255,7 +255,8 @@ class _Evaluator:
             return bool(node)
         match node:
             case Access():
-                return self.element(node.tensor, [self.pointing(node.tensor, d, e, points) for d, e in enumerate(node.subscripts)])
+                where = [self.pointing(node.tensor, d, e, points) for d, e in enumerate(node.subscripts)]
+                return self.element(node.tensor, where).expand(points.count)
             case BoundaryAccess():
                 return self.viewed(node, points)
             case Reduce():

@@ -108,6 +108,35 @@ def test_wrong_gradient(rejects):
         gc.check_grad(B, W, W=np.array([0.5, 2.0]))
 
 
+def test_wrong_gradient_of_second_order(rejects):
+    wrong = gc.function("wrong", lambda x: x**3, grad=lambda x, y: 3 * x * gc.stop_gradient(x))
+    B = gc.tensor("B")
+    B[()] += wrong(W[j])
+    assert gc.check_grad(B, W, W=np.array([0.5, 2.0])) < 1e-12
+    halved = gc.function("halved", lambda x: x**2, grad=lambda x, y: gc.function("twice", lambda x: 2 * x, grad=lambda x, y: 1)(x))
+    C = gc.tensor("C")
+    C[()] += halved(W[j])
+    assert gc.check_grad(C, W, W=np.array([0.5, 2.0])) < 1e-12
+    with rejects(gc.GradientError, call=True):
+        gc.check_grad(C, W, order=2, W=np.array([0.5, 2.0]))
+
+
+def test_wrong_gradient_of_a_large_tensor(rejects):
+    """One element of 10,000 is wrong; a dozen evaluations find it."""
+    wrong = gc.function("wrong", lambda x: x**2, grad=lambda x, y: gc.where(x == 1.5, 3 * x, 2 * x))
+    V, B = gc.tensor("V", N, D), gc.tensor("B")
+    B[()] += wrong(V[i, j])
+    v = np.zeros((100, 100))
+    v[70, 12] = 1.5
+    with rejects(gc.GradientError, call=True):
+        gc.check_grad(B, V, V=v)
+
+
+def test_check_of_a_derivative_that_does_not_exist(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        gc.check_grad(L, W, order=0, X=x, W=w, Z=z)
+
+
 def test_wrong_gradient_is_an_assertion():
     wrong = gc.function("wrong", lambda x: x**2, grad=lambda x, y: 3 * x)
     B = gc.tensor("B")

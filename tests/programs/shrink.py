@@ -97,5 +97,5 @@ def _smaller_sizes(program: RandomProgram) -> Iterator[RandomProgram]:
                 shape = eval(f"({declared[1].strip()[:-1]},)", {}, dict(sizes)) if len(declared) > 1 else ()
                 shape = () if shape == ((),) else shape
                 if len(shape) == arrays[n].ndim and all(0 <= e <= had for e, had in zip(shape, arrays[n].shape, strict=True)):
-                    arrays[n] = np.ascontiguousarray(arrays[n][tuple(map(slice, shape))])
+                    arrays[n] = np.array(arrays[n][tuple(map(slice, shape))])  # np.ascontiguousarray would give a scalar a dimension
             yield replace(program, sizes=sizes, arrays=arrays)
