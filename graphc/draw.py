@@ -106,7 +106,7 @@ def draw(*tensors: Any, values: Mapping[str, Any] | None = None, style: str = "l
         forward = _forward(program.graph)
         return Drawing(dot(scene(forward, notes=_notes(program, forward, values))))
     compact = style == "compact" or (style == "lecture" and len(program.graph.statements) > _LONG)
-    return Drawing(dot(scene(program.graph, compact, told=derivations(program))))
+    return Drawing(dot(scene(program.graph, compact, told=derivations(program, brief=compact))))
 
 
 def _forward(graph: Graph) -> Graph:

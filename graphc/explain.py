@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import sympy as sp
 
@@ -115,10 +116,10 @@ def explain(*tensors: Tensor) -> Explanation:
     return Explanation(entries)
 
 
-def derivations(program: Program) -> Callable[[Statement], str]:
-    """What `explain` says about a line of a program, without what the compiler makes of it."""
+def derivations(program: Program, brief: bool = False) -> Callable[[Statement], str]:
+    """What `explain` says about a line of a program, without what the compiler makes of it; if `brief`, only what it comes from."""
     writer = _Explainer(program, compiled=False)
-    return lambda line: str(writer.entry(line))
+    return cache(writer.brief if brief else lambda line: str(writer.entry(line)))
 
 
 def _derived(graph: Graph, name: str) -> bool:
@@ -146,6 +147,8 @@ class _Explainer:
 
     def __init__(self, program: Program, compiled: bool = True) -> None:
         self.graph = program.graph
+        self.lines = set(program.graph.statements)
+        """What is explained in an entry, or has been as the origin of one."""
         self.names = {tensor.key: name for name, tensor in program.handles.items()}
         self.later: dict[int, list[list[Statement]]] = {}
         self.shown: set[tuple[str, str]] = set()
@@ -172,19 +175,33 @@ class _Explainer:
         where = f"   ({line.location.short})" if line.origin is None and line.location else ""
         return Entry(statement(line) + where, formula_of(line), tuple(steps))
 
-    def before(self, line: Statement) -> list[Step]:
-        """What led to a line of the program."""
+    def brief(self, line: Statement) -> str:
+        """A line of the program and what it comes from."""
+        root, *rest = self.chain(line)
+        where = f"   ({root.location.short})" if root.location else ""
+        return statement(line) + (f"\nfrom {body_of(root)}" if rest else "") + where
+
+    def chain(self, line: Statement) -> list[Statement]:
+        """The statements that led to a line of the program, in the names of the program."""
         origin, mapping = line.origin, {}
         if isinstance(origin, Exported):
             mapping = {old: new for old, key in origin.keys.items() if (new := self.names.get(key, old)) != old}
             origin = origin.origin
-        if isinstance(origin, Given):
-            return [in_words("given", origin.what)]
-        root, *rest = _renamed(_chain(replace(line, origin=origin)), mapping)
+        return _renamed(_chain(replace(line, origin=origin)), mapping)
+
+    def before(self, line: Statement) -> list[Step]:
+        """What led to a line of the program."""
+        root, *rest = self.chain(line)
+        if not rest and isinstance(root.origin, Given):
+            return [in_words("given", root.origin.what)]
         if not rest:
             return []
         where = f"   ({root.location.short})" if root.location else ""
         steps = [Step("from", body_of(root) + where, formula_of(root) + words(where))]
+        if root.origin is not None and root not in self.lines:
+            if self.kept:
+                self.lines |= {root}
+            steps = [*self.before(root), result(root)]
         birth = next((k for k, s in enumerate(rest) if isinstance(s.origin, Derivative)), 0)
         if birth:
             pair = body_of(root), body_of(rest[birth - 1])

@@ -142,7 +142,7 @@ class _Builder:
     def group(self, info: Tensor) -> str:
         """The layer; what the compiler named after a tensor belongs to the layer of that tensor."""
         path = info.group
-        while path and path not in self.tensors and any(path.startswith(f"{name}.") for name in self.tensors):
+        while path and path not in self.tensors and any(prefix in self.tensors for prefix in _prefixes(path)):
             path = path.rpartition(".")[0]
         return self.group(self.tensors[path]) if path in self.tensors and path != info.name else path
 
@@ -150,6 +150,15 @@ class _Builder:
         keys = {node.key for node in self.nodes}
         pairs = [(name, f"{name}.grad") for name in self.tensors if name not in self.right and f"{name}.grad" in keys]
         return (*pairs, *([(self.loss, "seed")] if "seed" in keys else []))
+
+
+def _prefixes(path: str) -> list[str]:
+    """
+    >>> _prefixes("a.b.c")
+    ['a', 'a.b']
+    """
+    parts = path.split(".")
+    return [".".join(parts[:k]) for k in range(1, len(parts))]
 
 
 def backward_names(graph: Graph) -> frozenset[str]:
