@@ -60,14 +60,16 @@ class _Empty(ArgumentError):
     """An extremum over an empty range; a fault only if somebody reads it."""
 
 
-def _guarded(function: Callable[..., float], at_pole: float = math.nan) -> Callable[..., float]:
+def _guarded(function: Callable[..., float], pole: float | None = None) -> Callable[..., float]:
+    """A function of `math` that returns NaN instead of raising, and -inf at its pole."""
+
     def call(*arguments: float) -> float:
         try:
             return function(*arguments)
         except OverflowError:
             return math.inf
         except (ValueError, ZeroDivisionError):
-            return at_pole if arguments[0] in (0, -1) else math.nan
+            return -math.inf if arguments[0] == pole else math.nan
 
     return call
 
@@ -130,8 +132,8 @@ _SCALAR: dict[str, Callable[..., Any]] = {
     "expm1": _either(
         _guarded(math.expm1), lambda x: cmath.exp(x) - 1 if abs(x) > 1e-4 else complex(math.expm1(x.real), math.exp(x.real) * x.imag)
     ),
-    "log": _either(_guarded(math.log, -math.inf), cmath.log),
-    "log1p": _either(_guarded(math.log1p, -math.inf), lambda x: complex(math.log1p(x.real), x.imag / (1 + x.real))),
+    "log": _either(_guarded(math.log, 0), cmath.log),
+    "log1p": _either(_guarded(math.log1p, -1), lambda x: complex(math.log1p(x.real), x.imag / (1 + x.real))),
     "sin": _either(_guarded(math.sin), cmath.sin),
     "cos": _either(_guarded(math.cos), cmath.cos),
     "tan": _either(_guarded(math.tan), cmath.tan),

@@ -210,7 +210,8 @@ def test_tooltips_tell_the_derivation_and_the_line():
     assert "    chain rule   A.grad[j,i] += U.grad[b,i] · ∂U[b,i]/∂A[j,i]" in told.splitlines()
     assert any(title.startswith("for b,i,j:  U[b,i] += X[b,j]*A[j,i]   (test_draw.py, line ") for title in titles)
     assert "the value of Y is kept for the backward pass" in titles
-    brief = "\n".join(title.text for title in ElementTree.fromstring(gc.draw(with_gradient(affine()), style="compact").svg()).iter(f"{SVG}title"))
+    picture = gc.draw(with_gradient(affine()), style="compact").svg()
+    brief = "\n".join(title.text for title in ElementTree.fromstring(picture).iter(f"{SVG}title"))
     assert re.search(r"(?m)^for b,i,j:  A.grad.*\nfrom U\[b,i\] \+= X\[b,j\]\*A\[j,i\]   \(test_draw.py, line \d+\)$", brief)
     assert "chain rule" not in brief
 
