@@ -21,6 +21,7 @@ from graphc.ir.dtypes import is_float
 from graphc.ir.expr import undistributed
 from graphc.ir.graph import Graph
 from graphc.passes.differentiate import differentiate
+from graphc.passes.extension import below
 from graphc.passes.prune import inline_copies, merge, prune
 from graphc.targets import FOR_CPU
 from tests.programs import RandomProgram
@@ -369,6 +370,23 @@ def check_vmap(case: Case) -> None:
             same(got[collected.name_of(tensor)][row], want[wanted.name_of(output)], f"{output.name}, element {row} of the batch")
 
 
+def check_custom_grad(case: Case) -> None:
+    """A tensor whose hand-written gradient is its derived one: nothing changes, in either mode, to second order and in batches."""
+    infos = case.raw.by_name()
+    named = [t.name for t in case.raw.tensors if not t.is_input and is_float(t.dtype)]
+    chosen = named[int(case.random.integers(len(named)))]
+    wrt = [n for n in case.wrt if chosen in below(case.raw, [n])]
+    if not wrt or any(infos[n].dtype != infos[chosen].dtype for n in wrt):
+        return
+    tensor = case.names[chosen]
+    gc.custom_grad(tensor, {case.names[n]: lambda dT, n=n: gc.grad(tensor, case.names[n], seed=dT) for n in wrt})
+    for check in (check_gradient, check_jvp, check_second_order, check_hvp, check_vmap):
+        try:
+            check(case)
+        except Mismatch as error:
+            raise Mismatch(f"{chosen} with a hand-written gradient: {error}") from error
+
+
 OPTIONAL = ("stabilise", "narrow", "factor_contractions", "simplify", "gather", "prune", "merge", "inline_copies")
 
 
@@ -505,6 +523,7 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "jacobian": check_jacobian,
     "hessian": check_hessian,
     "vmap": check_vmap,
+    "custom_grad": check_custom_grad,
     "cpu": check_cpu,
     "verify": check_exactly,
 }

@@ -42,7 +42,8 @@ def rotation(seed: int) -> tuple[str, ...]:
     """The checks of a seed: the oracle always, the expensive ones in turn."""
     first = ("torch",) if "torch" in checks.CHECKS else ("values", "gradient")
     without = f"without {checks.OPTIONAL[seed // 4 % len(checks.OPTIONAL)]}"
-    turns = {"values": 4, "gradient": 4, without: 4, "jvp": 8, "hvp": 16, "second order": 16, "twice": 16}
+    turns = {"values": 4, "gradient": 4, without: 4, "jvp": 8, "hvp": 16, "second order": 16, "twice": 16, "vmap": 16, "jacobian": 32,
+             "hessian": 32, "custom_grad": 64}
     return tuple(dict.fromkeys((*first, *(kind for k, (kind, every) in enumerate(turns.items()) if (seed + k) % every == 0))))
 
 

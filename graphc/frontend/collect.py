@@ -101,10 +101,17 @@ def _with_rules(outputs: Sequence[Tensor]) -> list[Tensor]:
 
 def _within_rules(members: Sequence[Tensor]) -> set[Tensor]:
     """The members that depend on what their hand-written gradients get: they stand for other tensors in every use."""
-    inside = {rule.adjoint for member in members for rule in member.rules}
-    for tensor in members:
-        if any(source in inside for source in _sources(tensor)):
+    waiting = [rule.adjoint for member in members for rule in member.rules]
+    users: dict[Tensor, list[Tensor]] = {}
+    for member in members if waiting else ():
+        for source in _sources(member):
+            users.setdefault(source, []).append(member)
+    inside: set[Tensor] = set()
+    while waiting:
+        tensor = waiting.pop()
+        if tensor not in inside:
             inside.add(tensor)
+            waiting += users.get(tensor, ())
     return inside
 
 
