@@ -220,14 +220,21 @@ def tanh(x: Lane) -> Lane:
     """The hyperbolic tangent."""
     bounded = x.absolute().at_most(CONSTANTS[x.format].tanh_one)
     half = _half_expm1(bounded + bounded)
-    return (half / (half + 1.0)).copysign(x)
+    above = half + 1.0
+    value = half / above
+    # What rounding took from the sum moves the quotient by value/above, and 1/above is 1 - value; from 1/2 on it does not matter.
+    lost = select(bounded < 0.5, (above - 1.0) - half, 0.0)
+    return fused(value * lost, 1.0 - value, value).copysign(x)
 
 
 @on_floats
 def sigmoid(x: Lane) -> Lane:
     """1/(1 + e^-x), also where e^-x overflows."""
     small = _exp(-x.absolute())
-    return select(x < 0.0, small, 1.0) / (1.0 + small)
+    above, top = 1.0 + small, select(x < 0.0, small, 1.0)
+    value = top / above
+    # What rounding took from the sum moves the quotient by value/above; it matters below 0, where 1/above is 1 - value.
+    return fused(value * ((above - 1.0) - small), 1.0 - value, value)
 
 
 @on_floats
@@ -303,11 +310,19 @@ def tan(x: Lane) -> Lane:
     shifted = fused(size, 2.0 / math.pi, x.format.rounder)
     r = _minus_turns(size, 0.5 * (shifted - x.format.rounder))
     z = r * r
-    sine = _sin_reduced(r)
-    cosine = fused(z * z, evaluate(CONSTANTS[x.format].cos, z), fused(z, -0.5, 1.0))
+    # Sine and cosine as unevaluated sums of two numbers.
+    bend = r * z * evaluate(CONSTANTS[x.format].sin, z)
+    sine = r + bend
+    sine_low = bend - (sine - r)
+    fall = fused(z * z, evaluate(CONSTANTS[x.format].cos, z), -0.5 * z)
+    cosine = 1.0 + fall
+    cosine_low = fall - (cosine - 1.0)
     odd = _odd_to_sign(shifted)
     swap = x.constant(1.0).copysign(odd.to_float()) < 0.0
-    value = select(swap, cosine, sine) / select(swap, sine, cosine)
+    above, below = select(swap, cosine, sine), select(swap, sine, cosine)
+    value = above / below
+    lost = fused(-value, below, above) + (select(swap, cosine_low, sine_low) - value * select(swap, sine_low, cosine_low))
+    value = select(below.equals(0.0) | r.equals(0.0), value, value + lost / below)
     return _within_angle(x, (value.to_bits() ^ odd ^ (x.to_bits() & x.format.sign)).to_float())
 
 

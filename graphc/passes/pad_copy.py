@@ -9,7 +9,7 @@ import sympy as sp
 from graphc.analysis.legality import ensured, in_range
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative
-from graphc.ir.expr import Access, Index, accesses, build
+from graphc.ir.expr import Access, Index, accesses, build, indices_of
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.statement import Range, Statement, behind
@@ -59,7 +59,7 @@ class _Padder:
     def _inside_without(self, statement: Statement, factor: Access, other: Access) -> bool:
         """Whether what is left in the statement stays in range when its domain is dropped."""
         facts = self._facts(statement)
-        return all(linear(s) is not None for s in factor.subscripts) and all(
+        return all(map(_simple, factor.subscripts)) and all(
             linear(s) is not None and in_range(s, extent, facts)
             for access in (other, Access(statement.target, *statement.subscripts))
             for s, extent in zip(access.subscripts, self.tensors[access.tensor].shape, strict=True)
@@ -111,6 +111,12 @@ class _Padder:
         rest = [f for f in sp.Mul.make_args(statement.value) if f is not factor]
         order = tuple(moved if a == factor else a for a in statement.order)
         return [*made, replace(statement, value=build(lambda: sp.Mul(*rest, moved)), domain=(), order=order)]
+
+
+def _simple(subscript: sp.Expr) -> bool:
+    """Whether the subscript is affine without quotients of indices, so that its extremes lie at the ends of the loops."""
+    form = linear(subscript)
+    return form is not None and all(a.is_Symbol or not indices_of(a) for a, _ in form.terms)
 
 
 def _extreme(subscript: sp.Expr, limits: dict[Index, Range], largest: bool) -> sp.Expr:

@@ -46,3 +46,12 @@ def test_conditions_that_keep_the_rest_in_range_are_not_dropped(golden):
     total[()] += z[i, j]
     v[p] += gc.where((p + r >= 1) & (p + r < 5), x[p + r - 1] * w[p + r - 1], 0)
     golden("\n\n".join(text(copy_padded(canonical(graph_of(made)))) for made in (gc.grad(total, x), v)))
+
+
+def test_quotients_of_indices_are_not_padded():
+    """Found by random programs: the shape of the copy depended on the loop."""
+    x, w, y = gc.tensor("X", N), gc.tensor("W", 4), gc.tensor("Y")
+    p = gc.index("p", 4)
+    y[()] += gc.pad(x, 0)[p % 3 // 2 - 1] * w[p]
+    graph = canonical(graph_of(y))
+    assert text(copy_padded(graph)) == text(graph)
