@@ -20,6 +20,7 @@ from graphc.ir.graph import Graph, reads
 from graphc.ir.show import Order, statement
 from graphc.ir.statement import Statement
 from graphc.layout import layout_of, needs_of
+from graphc.passes.adopt import adopt_copies
 from graphc.passes.expand import expand_functions, expand_logsumexp
 from graphc.passes.pad_copy import copy_padded
 from graphc.passes.prune import merge, prune
@@ -50,7 +51,7 @@ class CpuProgram:
     gathers: tuple[Gather, ...]
 
 
-FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_padded, merge)
+FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_padded, merge, adopt_copies)
 FOR_CUDA = (expand_functions, expand_logsumexp, prune, merge)
 
 

@@ -38,7 +38,8 @@ def _split(statement: Statement) -> list[Statement]:
         return [piece for term in terms for piece in _split(term)]
     hoisted = _hoisted(statement.value, statement)
     if hoisted is None:
-        return [statement]
+        products = _distributed(statement)
+        return [piece for product in products for piece in _split(product)] if products else [statement]
     result = []
     positive, negative, value, other = hoisted
     for conjunction, chosen in (*((c, value) for c in positive), *((c, other) for c in negative)):
@@ -51,6 +52,17 @@ def _split(statement: Statement) -> list[Statement]:
         narrowed = revised(statement, "narrow", "a condition on indices limits the loops", value=chosen, domain=statement.domain + extra)
         result += _split(narrowed)
     return result
+
+
+def _distributed(statement: Statement) -> list[Statement]:
+    """``Y[i] += a*(where(t == 0, x, 0) + where(t == 1, y, 0))`` as a statement per term, each with a loop of its own."""
+    factors = sp.Mul.make_args(statement.value)
+    total = next((f for f in factors if isinstance(f, sp.Add) and all(_hoistable(t, statement) for t in f.args)), None)
+    if statement.op != "+=" or total is None:
+        return []
+    rest = [f for f in factors if f is not total]
+    told = "a product with conditions is a statement per condition"
+    return [revised(statement, "split", told, value=_product(rest, term)) for term in total.args]
 
 
 def _irredundant(conjunction: Conjunction, facts: tuple[sp.Expr, ...]) -> Conjunction:

@@ -28,6 +28,7 @@ from graphc.schedule.bodies import Bodies, divided
 from graphc.schedule.classify import Contraction, Order, contraction_roles, is_flat, loop_order, shared_index
 from graphc.schedule.cost import cost
 from graphc.schedule.fuse import Unit, units
+from graphc.schedule.ring import Ring, folded
 from graphc.schedule.rows import flat_step, rows_step
 from graphc.schedule.scan import recurrence
 from graphc.schedule.target import Target
@@ -70,13 +71,15 @@ def schedule(
             worker.steps += recurrence(worker, unit.names, [s for n in unit.names for s in definitions[n]])
         else:
             worker.define(first, definitions[first])
-    return replace(graph, tensors=tuple(worker.tensors.values())), tuple(worker.steps)
+    steps = folded(worker.steps, worker.rings, worker.tensors)
+    return replace(graph, tensors=tuple(worker.tensors.values())), steps
 
 
 class _Scheduler:
     def __init__(self, graph: Graph, target: Target, accumulate: str | None) -> None:
         self.tensors = dict(graph.by_name())
-        self.target, self.wide = target, accumulate
+        self.graph, self.target, self.wide = graph, target, accumulate
+        self.rings: dict[str, Ring] = {}
         self.steps: list[Step] = []
         self.bodies = Bodies(self.tensors, target, accumulate)
 

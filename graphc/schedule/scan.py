@@ -24,6 +24,7 @@ from graphc.schedule.contributions import joined
 from graphc.schedule.cost import cost
 from graphc.schedule.interior import split_interior
 from graphc.schedule.recurrence import at_moment, length, moment_of, shared_indices, steps_of
+from graphc.schedule.ring import rings
 
 if TYPE_CHECKING:
     from graphc.schedule.lower import _Scheduler
@@ -55,6 +56,7 @@ def recurrence(worker: _Scheduler, group: Sequence[str], statements: Sequence[St
     scan = replace(scan, body=(*inside, *scan.body))
     if any(builder.is_product(s) for s in scan.body if isinstance(s, Statement)):
         return builder.together(scan)
+    worker.rings |= rings(scan, worker.graph, worker.tensors, {s.target for s in outside})
     return [builder.alone(group, [*inside, *moving], inside)]
 
 
