@@ -198,24 +198,3 @@ def test_large_arrays_are_not_copied_element_by_element():
     values[-7] = -1
     found = gc.compile(z).find_nan(x=values)
     assert (found.tensor, found.index) == ("y", (3_000_000 - 7,))
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_powers_of_nan_and_infinity_are_those_of_numpy(target):
-    x, y, z = gc.tensor("x", N), gc.tensor("y", N), gc.tensor("z")
-    z[i] = gc.power(x[i], y[i])
-    base = array(1, 2, np.nan, 2, 0, 0, -1, -1, 0.5, np.inf, -np.inf)
-    exponent = array(np.nan, np.nan, 0, np.inf, -1, np.nan, np.inf, 0.5, -np.inf, -1, 3)
-    with np.errstate(all="ignore"):
-        np.testing.assert_array_equal(gc.compile(z, target=target)(x=base, y=exponent), base**exponent)
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_logarithms_outside_of_their_domain_are_those_of_numpy(target):
-    x, y, z = gc.tensor("x", N), gc.tensor("y"), gc.tensor("z")
-    y[i] = gc.log(x[i])
-    z[i] = gc.log1p(x[i])
-    given = array(0, -1, -2, 1, np.inf, -np.inf, np.nan)
-    with np.errstate(all="ignore"):
-        want = np.log(given), np.log1p(given)
-    np.testing.assert_allclose(gc.compile((y, z), target=target)(x=given), want, rtol=1e-6)

@@ -283,7 +283,8 @@ class _Written:
     size_order: tuple[str, ...]
 
 
-_FLAGS = """FLAGS = dict(nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp", "afn"}, error_model="numpy", no_cfunc_wrapper=True)
+# Not "arcp": it lets LLVM estimate 1/sqrt(x), which is NaN at zero and at infinity.
+_FLAGS = """FLAGS = dict(nogil=True, fastmath={"contract", "reassoc", "nsz", "afn"}, error_model="numpy", no_cfunc_wrapper=True)
 INNER = FLAGS | dict(no_cpython_wrapper=True)
 f32, f64, i64 = np.float32, np.float64, np.int64
 INFINITY, NAN = f32(np.inf), f32(np.nan)"""

@@ -1,0 +1,52 @@
+"""NaN, infinities and zeros: NumPy's values in whole programs, on every target."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphc as gc
+
+TARGETS = ["interpret", "cpu"]
+N = gc.dim("N")
+i = gc.index("i")
+
+
+def array(*values):
+    return np.array(values, "float32")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_powers_of_nan_and_infinity_are_those_of_numpy(target):
+    x, y, z = gc.tensor("x", N), gc.tensor("y", N), gc.tensor("z")
+    z[i] = gc.power(x[i], y[i])
+    base = array(1, 2, np.nan, 2, 0, 0, -1, -1, 0.5, np.inf, -np.inf)
+    exponent = array(np.nan, np.nan, 0, np.inf, -1, np.nan, np.inf, 0.5, -np.inf, -1, 3)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(gc.compile(z, target=target)(x=base, y=exponent), base**exponent)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_logarithms_outside_of_their_domain_are_those_of_numpy(target):
+    x, y, z = gc.tensor("x", N), gc.tensor("y"), gc.tensor("z")
+    y[i] = gc.log(x[i])
+    z[i] = gc.log1p(x[i])
+    given = array(0, -1, -2, 1, np.inf, -np.inf, np.nan)
+    with np.errstate(all="ignore"):
+        want = np.log(given), np.log1p(given)
+    np.testing.assert_allclose(gc.compile((y, z), target=target)(x=given), want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_reciprocal_roots(target):
+    """Also where the compiler could take an estimate that is NaN at zero and at infinity, and in vectors of any length."""
+    x, y, z, total = gc.tensor("x", N), gc.tensor("y"), gc.tensor("z"), gc.tensor("total")
+    y[i] = 3 / gc.sqrt(x[i])
+    z[i] = gc.rsqrt(x[i])
+    total[()] += gc.sqrt(x[i])
+    given = np.tile(array(0, 1, 4, np.inf, -1, np.nan, 3e38), 5)
+    with np.errstate(all="ignore"):
+        root = np.sqrt(given)
+        want = 3 / root, 1 / root, 0.5 / root
+    found = gc.compile((y, z, gc.grad(total, x)), target=target)(x=given)
+    np.testing.assert_allclose(found, want, rtol=1e-6)
