@@ -19,7 +19,8 @@ from graphc.ir.expr import Index, Size, contains, sizes_of, undistributed
 from graphc.ir.graph import fresh_name
 from graphc.ir.show import expression
 from graphc.passes.batch import batch
-from graphc.requests import check_tensors, listed, pairs, refusal, structure
+from graphc.requests import check_tensors, listed, pairs, refusal
+from graphc.structure import flatten
 
 __all__ = ["vmap"]
 
@@ -28,12 +29,12 @@ def vmap(outputs: Any, inputs: Mapping[Tensor, Any]) -> Any:
     """The program run for many values of some inputs, as a program with one more loop.
 
     Args:
-        outputs: a tensor, or a list, tuple or dict of them.
+        outputs: a tensor, or lists, tuples and dicts of them.
         inputs: input tensor → what its new first dimension is: a size, an int, an index (whose range it takes; one without a range
             makes a size of its name in capitals), or a tensor that is read instead. All name one and the same dimension.
 
     Returns:
-        The outputs with the new dimension in front, in the structure of `outputs` (a list for a tuple). The program has inputs of the
+        The outputs with the new dimension in front, in the structure of `outputs`. The program has inputs of the
         same names, with the new dimension in front. A transform of the result that names the original input means the new one.
 
     Raises:
@@ -50,7 +51,7 @@ def vmap(outputs: Any, inputs: Mapping[Tensor, Any]) -> Any:
     for b,i,j:  y[b,i] += A[i,j]*x[b,j]
     """
     text = f"vmap({listed(outputs)}, {listed(inputs)})"
-    tensors, rebuild = structure(outputs, "vmap", text)
+    tensors, rebuild = flatten(outputs)
     keys, values = pairs(inputs, "vmap", "{X: B}", text)
     check_tensors([*tensors, *keys], "vmap", text)
     program = collect(tensors, "vmap", rules=True)

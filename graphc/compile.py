@@ -131,7 +131,7 @@ def compile_program(
     """Compile tensors into a callable program.
 
     Args:
-        outputs: a tensor, or a list, tuple or dict of tensors; results come back in the same structure.
+        outputs: a tensor, or lists, tuples and dicts of tensors; results come back in the same structure.
         target: "cpu" (Numba, parallel), "interpret" (the slow oracle) or "cuda".
         inputs: the order of positional arguments; the remaining ones follow.
         updates: new values for input tensors, written back into the arrays of the dictionary given first, after everything has been

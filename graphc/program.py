@@ -280,16 +280,11 @@ class Program:
     def _out(self, out: Any, sizes: dict[sp.Basic, int]) -> dict[str, Array]:
         names = self._signature.outputs
         layout = self._signature.structure(range(len(names)))
-        if isinstance(layout, dict) and isinstance(out, Mapping) and set(out) == set(layout):
-            arrays = [out[key] for key in layout]
-        elif isinstance(layout, list | tuple) and isinstance(out, list | tuple) and len(out) == len(names):
-            arrays = list(out)
-        elif isinstance(layout, int) and not isinstance(out, Mapping | list | tuple):
-            arrays = [out]
-        else:
+        arrays = _alike(layout, out)
+        if arrays is None:
             form = {dict: f"a dict with the keys {', '.join(map(repr, layout))}"} if isinstance(layout, dict) else {}
             wanted = form.get(type(layout),
-                              "one array" if isinstance(layout, int) else f"a list of {len(names)} array{'s' * (len(names) != 1)}")
+                              "one array" if isinstance(layout, int) else f"a list of {len(layout)} array{'s' * (len(layout) != 1)}")
             raise ArgumentError(f"out= does not have the structure of the results, which is {wanted}.", fix=f"pass {wanted}.")
         targets: dict[str, Array] = {}
         for name, array in zip(names, arrays, strict=True):
@@ -403,3 +398,19 @@ def _sizes_in(graph: Graph) -> frozenset[sp.Basic]:
         for part in (*(e for r in s.ranges for e in (r.lower, r.upper)), *s.subscripts, s.value, *s.domain):
             found.update(sizes_of(part))
     return frozenset(found)
+
+
+def _alike(layout: Any, given: Any) -> list[Any] | None:
+    """The parts of something that is nested as `layout` is; None if it is not."""
+    if isinstance(layout, dict):
+        if not isinstance(given, Mapping) or set(given) != set(layout):
+            return None
+        pairs = [(part, given[key]) for key, part in layout.items()]
+    elif isinstance(layout, list | tuple):
+        if not isinstance(given, list | tuple) or len(given) != len(layout):
+            return None
+        pairs = list(zip(layout, given, strict=True))
+    else:
+        return None if isinstance(given, Mapping | list | tuple) else [given]
+    inner = [_alike(*pair) for pair in pairs]
+    return None if any(parts is None for parts in inner) else [part for parts in inner if parts is not None for part in parts]

@@ -1,8 +1,8 @@
-"""What transforms are asked for: the structure of their arguments, and the refusals that they share."""
+"""What transforms are asked for: the forms of their arguments, and the refusals that they share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphc.errors import DifferentiationError, DtypeError, GraphcError, NotationError
@@ -13,7 +13,7 @@ from graphc.frontend.unindexed import shown
 from graphc.ir.dtypes import is_float
 from graphc.ir.show import expression
 
-__all__ = ["check_changes", "check_floats", "check_scalar", "check_tensors", "listed", "pairs", "refusal", "structure"]
+__all__ = ["check_changes", "check_floats", "check_scalar", "check_tensors", "listed", "pairs", "refusal"]
 
 
 def listed(value: Any) -> str:
@@ -27,16 +27,6 @@ def listed(value: Any) -> str:
 
 def refusal(kind: type[GraphcError], what: str, text: str, culprit: Any, fix: str) -> GraphcError:
     return kind(what, at=((text, culprit if isinstance(culprit, str) else shown(culprit), here()),), fix=fix)
-
-
-def structure(outputs: Any, verb: str, text: str) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
-    """The tensors of a tensor, list, tuple or dict, and the function that puts as many others into its place."""
-    if isinstance(outputs, Mapping):
-        keys = list(outputs)
-        return list(outputs.values()), lambda made: dict(zip(keys, made, strict=True))
-    if isinstance(outputs, list | tuple):
-        return list(outputs), list
-    return [outputs], lambda made: made[0]
 
 
 def pairs(given: Any, verb: str, form: str, text: str) -> tuple[list[Any], list[Any]]:

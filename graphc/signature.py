@@ -19,6 +19,7 @@ from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 from graphc.memory import bytes_of
+from graphc.structure import flatten
 
 __all__ = ["Signature", "argument_order", "check_options", "check_sizes", "structured", "update_names"]
 
@@ -56,16 +57,10 @@ def structured(outputs: Any) -> tuple[list[Tensor], Callable[[Sequence[Any]], An
     """The tensors in what the user passed as outputs, and the function that puts arrays into the same structure.
 
     Raises:
-        NotationError: it is no tensor, list, tuple or dict.
+        NotationError: it is no tensor, list, tuple or dict (whose parts may be lists, tuples and dicts).
     """
-    if isinstance(outputs, Tensor):
-        return [outputs], lambda arrays: arrays[0]
-    if isinstance(outputs, Mapping):
-        keys = list(outputs)
-        return list(outputs.values()), lambda arrays: dict(zip(keys, arrays, strict=True))
-    if isinstance(outputs, list | tuple):
-        kind = tuple if isinstance(outputs, tuple) else list
-        return list(outputs), lambda arrays: kind(arrays)
+    if isinstance(outputs, Tensor | Mapping | list | tuple):
+        return flatten(outputs)
     raise _refusal(NotationError, f"gc.compile takes a tensor, a list or a dict of tensors, not {shown(outputs)}.", shown(outputs),
                    shown(outputs),
                    "pass the tensors themselves, without subscripts: gc.compile([L, dA]).")

@@ -12,7 +12,8 @@ from graphc.frontend.collect import collect, current, export
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.unindexed import shown
 from graphc.gradient import grad
-from graphc.requests import check_changes, check_floats, check_scalar, check_tensors, listed, pairs, structure
+from graphc.requests import check_changes, check_floats, check_scalar, check_tensors, listed, pairs
+from graphc.structure import flatten
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp"]
 
@@ -21,12 +22,12 @@ def jvp(outputs: Any, tangents: Mapping[Tensor, Tensor]) -> Any:
     """How tensors change when others do: forward-mode differentiation (Jacobian times vector).
 
     Args:
-        outputs: a float tensor, or a list, tuple or dict of them.
+        outputs: a float tensor, or lists, tuples and dicts of them.
         tangents: tensor → its change, a tensor of the same shape. A defined tensor changes by that in addition to what the other
             changes make of it; an output that depends on none of the tensors does not change.
 
     Returns:
-        The changes ``Y.dot`` of the outputs, in the structure of `outputs` (a list for a tuple).
+        The changes ``Y.dot`` of the outputs, in the structure of `outputs`.
 
     Raises:
         DifferentiationError: a change has another shape than its tensor.
@@ -40,7 +41,7 @@ def jvp(outputs: Any, tangents: Mapping[Tensor, Tensor]) -> Any:
     for i:  y.dot[i] = v[i]*cos(x[i])
     """
     text = f"jvp({listed(outputs)}, {listed(tangents)})"
-    tensors, rebuild = structure(outputs, "jvp", text)
+    tensors, rebuild = flatten(outputs)
     keys, changes = pairs(tangents, "jvp", "{X: V}", text)
     check_tensors([*tensors, *keys, *changes], "jvp", text)
     keys = current(tensors, keys)
@@ -85,7 +86,7 @@ def jacobian(outputs: Any, wrt: Any) -> Any:
     """All derivatives of the elements of tensors with respect to the elements of others.
 
     Args:
-        outputs: a float tensor, or a list, tuple or dict of them.
+        outputs: a float tensor, or lists, tuples and dicts of them.
         wrt: a tensor or a list of tensors, inputs or defined ones.
 
     Returns:
@@ -103,7 +104,7 @@ def jacobian(outputs: Any, wrt: Any) -> Any:
     for p,r:  y.jacobian[p,p+r] += w[r]
     """
     text = f"jacobian({listed(outputs)}, {listed(wrt)})"
-    tensors, rebuild = structure(outputs, "jacobian", text)
+    tensors, rebuild = flatten(outputs)
     several = isinstance(wrt, list | tuple)
     check_tensors([*tensors, *(wrt if several else [wrt])], "jacobian", text)
     varied = current(tensors, list(wrt) if several else [wrt])

@@ -52,6 +52,7 @@ DOORS = {
     "reduction",
     "requests",
     "signature",
+    "structure",
     "summary",
     "targets",
     "text",

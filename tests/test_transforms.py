@@ -44,7 +44,7 @@ class TestJvp:
         net = layer()
         along = changes("A", net)
         assert [d.name for d in gc.jvp([net["Y"], net["U"]], along)] == ["Y.dot", "U.dot"]
-        assert isinstance(gc.jvp((net["Y"],), along), list)
+        assert isinstance(gc.jvp((net["Y"],), along), tuple)
         assert gc.jvp({"loss": net["L"]}, along)["loss"].name == "L.dot"
 
     def test_what_does_not_depend_does_not_change(self):
@@ -239,7 +239,7 @@ class TestJacobian:
             "Y": ["Y.jacobian(N, 3, D, 3)", "Y.jacobian(N, 3, 3)"],
             "L": ["L.jacobian(D, 3)", "L.jacobian(3)"],
         }
-        assert repr(gc.jacobian((net["Y"],), net["A"])) == "[Y.jacobian(N, 3, D, 3)]"
+        assert repr(gc.jacobian((net["Y"],), net["A"])) == "(Y.jacobian(N, 3, D, 3),)"
 
     def test_is_explained(self):
         x, _, y = convolution()
@@ -310,7 +310,15 @@ class TestHessian:
         assert np.allclose(matrices[1], np.moveaxis(matrices[2], 0, 2), rtol=1e-10)
 
     def test_structure(self):
+        """Nested lists can be compiled and batched as they are."""
         net = layer()
+        batched = gc.vmap(gc.hessian(net["L"], [net["A"], net["c"]]), {net["X"]: 2})
+        found = values(batched, **DATA | {"X": random.normal(size=(2, 4, 2))})
+        assert [[a.shape for a in row] for row in found] == [[(2, 2, 3, 2, 3), (2, 2, 3, 3)], [(2, 3, 2, 3), (2, 3, 3)]]
+        program = gc.compile({"H": batched}, target="interpret")
+        out = {"H": [[np.zeros(a.shape, "float32") for a in row] for row in found]}
+        program({n: a.astype("float32") for n, a in (DATA | {"X": np.zeros((2, 4, 2))}).items()}, out=out)
+        assert out["H"][1][1].any()
         assert repr(gc.hessian(net["L"], net["A"])) == "L.hessian(D, 3, D, 3)"
         assert [[repr(t) for t in row] for row in gc.hessian(net["L"], (net["A"], net["c"]))] == [
             ["L.hessian(D, 3, D, 3)", "L.hessian(D, 3, 3)"], ["L.hessian(3, D, 3)", "L.hessian(3, 3)"]]
@@ -371,9 +379,7 @@ class TestCustomGrad:
     def test_second_order(self):
         """The function's own loops are differentiated, and T by the function again; a gradient that is none has no symmetric Hessian."""
         x, w, _, L = surrogate()
-        rows = gc.hessian(L, [x, w])
-        flat = values(rows[0] + rows[1], **POINT)
-        found = [flat[:2], flat[2:]]
+        found = values(gc.hessian(L, [x, w]), **POINT)
         w_, r = POINT["w"], ROUNDED
         want = [[9 * w_**2, 6 * r * w_], [3 * r * w_, r**2]]
         for row, expected in zip(found, want, strict=True):

@@ -57,7 +57,7 @@ def quoted(text: str) -> str:
 
 
 def structured(names: Any) -> str:
-    """Variables in a list, tuple or dict, as Python text.
+    """Variables in lists, tuples and dicts, as Python text.
 
     >>> structured(["L"]), structured(("L",)), structured({"loss": "L"}), structured("L")
     ('[L]', '(L,)', '{"loss": L}', 'L')
@@ -65,10 +65,10 @@ def structured(names: Any) -> str:
     if isinstance(names, Mapping):
         if not all(isinstance(key, str | int | float | bool) for key in names):
             raise CompileError("Results in a dict can only be saved when its keys are strings or numbers.", fix="use names as keys.")
-        return "{" + ", ".join(f"{quoted(key) if isinstance(key, str) else key}: {name}" for key, name in names.items()) + "}"
+        return "{" + ", ".join(f"{quoted(key) if isinstance(key, str) else key}: {structured(name)}" for key, name in names.items()) + "}"
     if isinstance(names, list):
-        return f"[{', '.join(names)}]"
-    return f"({', '.join(names)}{',' * (len(names) == 1)})" if isinstance(names, tuple) else str(names)
+        return f"[{', '.join(map(structured, names))}]"
+    return f"({', '.join(map(structured, names))}{',' * (len(names) == 1)})" if isinstance(names, tuple) else str(names)
 
 
 def wrapped_call(line: str) -> list[str]:
