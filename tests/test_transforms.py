@@ -451,6 +451,19 @@ class TestCustomGrad:
         with pytest.raises(gc.GradientError, match="hand-written"):
             gc.check_grad(L, x, **POINT)
 
+    def test_a_rule_that_is_not_linear_keeps_its_condition_in_a_jacobian(self):
+        """In reverse mode the rule is run for every unit tensor; in forward mode it is refused."""
+        x, y = gc.tensor("x", 5), gc.tensor("y", 2)
+        y[i] = x[2 * i] + x[i + 3]
+
+        def root(dy):
+            dx = gc.tensor("dx", 5)
+            dx[i] = gc.where(i < 2, gc.sqrt(gc.abs(4 * dy[i % 2])), 0)
+            return dx
+
+        gc.custom_grad(y, {x: root})
+        assert np.allclose(values(gc.jacobian(y, x)), 2 * np.eye(2, 5))
+
     def test_other_calls_see_the_forward_program_only(self):
         x, _, y, L = surrogate()
         assert str(gc.loops(y)) == "for i:  y[i] = round(x[i])*w[i]"

@@ -156,6 +156,22 @@ def test_hessian_of_vmap(make: Callable[[], Program]) -> None:
     np.testing.assert_allclose(got, func.hessian(total)(given[other]).numpy(), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("make", PROGRAMS)
+def test_gradient_of_a_jacobian(make: Callable[[], Program]) -> None:
+    inputs, output, reference, data = make()
+    name, total = next(iter(inputs)), gc.tensor("total")
+    matrix = gc.jacobian(output, inputs[name])
+    letters = tuple(gc.index(f"i{d}") for d in range(matrix.ndim or 0))
+    total[()] += gc.cos(matrix[letters])
+    got = values(gc.grad(total, inputs[name]), data)
+    given = tensors(data)
+
+    def functional(x: Any) -> Any:
+        return func.jacrev(lambda y: reference(**given | {name: y}))(x).cos().sum()
+
+    np.testing.assert_allclose(got, func.grad(functional)(given[name]).numpy(), rtol=1e-9, atol=1e-12)
+
+
 def test_jacobians_on_the_cpu() -> None:
     inputs, output, reference, data = dense()
     given = tensors(data)
