@@ -78,8 +78,10 @@ def _log_parts(x: Lane) -> tuple[Lane, Lane]:
     """Split a positive finite x = 2^k (1+f) with sqrt(1/2) <= 1+f < sqrt(2). Returns k and f."""
     form = x.format
     subnormal = x < form.smallest_normal
-    lift = form.mantissa + 1
-    bits = select(subnormal, x * 2.0**lift, x).to_bits()
+    # A subnormal number's bits count its units; no operation on the number itself, which kernels take for 0.
+    lift = form.bias - 1
+    units = ((x.to_bits() & ((1 << form.mantissa) - 1)) | form.one).to_float() - 1.0
+    bits = select(subnormal, units, x).to_bits()
     root_half = (form.one - (1 << form.mantissa)) + int((math.sqrt(2.0) - 1.0) * 2.0**form.mantissa)
     offset = bits + (form.one - root_half)
     # An exponent below 2^mantissa, or-ed into the rounder's bits, is converted to a float by a subtraction.
@@ -261,8 +263,12 @@ def erf(x: Lane) -> Lane:
 
 @on_floats
 def sqrt(x: Lane) -> Lane:
-    """The square root, correctly rounded."""
-    return x.intrinsic("sqrt")
+    """The square root, correctly rounded.
+
+    Zero is chosen, not computed, so that a caller's division by it, which LLVM may approximate, stays a division by a number:
+    estimates of 1/sqrt are NaN at 0 and infinity.
+    """
+    return select(x.equals(0.0), x, x.intrinsic("sqrt"))
 
 
 @on_floats

@@ -156,6 +156,21 @@ def test_float32_on_a_dense_grid(name: str, dense: tuple[float, float]) -> None:
     assert error.max() <= 2.0
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_fast_division_by_a_root_is_exact_at_its_ends(dtype: Any) -> None:
+    """LLVM replaced it by an estimate that is NaN at 0 and at infinity."""
+
+    @njit(fastmath={"contract", "reassoc", "nsz", "arcp", "afn"}, error_model="numpy")
+    def inverse(x: Any, z: Any) -> None:
+        for i in range(x.size):
+            z[i] = x.dtype.type(1) / elementary.sqrt(x[i])
+
+    x = np.array([0.0, INF, 4.0, 0.25] * 8, dtype)
+    z = np.empty_like(x)
+    inverse(x, z)
+    np.testing.assert_array_equal(z, np.array([INF, 0.0, 0.5, 2.0] * 8, dtype))
+
+
 EDGES: dict[str, list[tuple[float, ...]]] = {
     "exp": [(0, 1), (-0.0, 1), (INF, INF), (-INF, 0), (NAN, NAN), (1e30, INF), (-1e30, 0)],
     "expm1": [(0, 0), (-0.0, -0.0), (INF, INF), (-INF, -1), (-1e30, -1), (1e30, INF), (NAN, NAN), (1e-30, 1e-30)],
