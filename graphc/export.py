@@ -30,7 +30,7 @@ from graphc.targets import CpuProgram
 
 __all__ = ["save"]
 
-_RESERVED = {"BUFFERS", "buffers", "generator", "init", "np", "seed", "sizes", "state", "status", "tables", "temporaries"}
+_RESERVED = {"BUFFERS", "buffers", "generator", "init", "memory", "np", "seed", "sizes", "state", "status", "tables", "temporaries"}
 """Names that the text uses beside those of tensors, sizes and kernels."""
 
 
@@ -104,6 +104,7 @@ class _Saved:
         yield from (("graphc.runtime.saved", name) for name, reason in needed.items() if reason)
         if self.temporaries:
             yield "graphc.runtime.cpu", "_aligned"
+        yield "graphc.runtime.cpu", "placed"
         if self.module.contractions:
             yield "graphc.kernels.contraction", "load"
         if any(_drawn(t) for t in self.held) and self.has_init:
@@ -329,10 +330,11 @@ class _Saved:
     def _run(self) -> Iterator[str]:
         cost = self._size(sp.Add(*(k.cost for k in self.module.kernels)))
         arrays = [self.names[n] for n in self.module.arrays]
-        tables = [f"*tables({self._arguments()})"] if self.module.contractions else []
+        tables = f"tables({self._arguments()})" if self.module.contractions else "()"
         values = [self.sizes[s] for s in self.module.sizes]
         threads = f", {self.threads}" if self.threads else ""
-        yield f"team_for({cost}{threads}).run(start, {', '.join(['status', *arrays, *tables, *values])})"
+        yield f"memory = placed([{', '.join(arrays)}], {tables})"
+        yield f"team_for({cost}{threads}).run(start, status, memory, np.array([{', '.join(values)}], np.int64))"
         if self.judged:
             yield f"judge(status, {', '.join(map(self._verdict, self.checks))})"
         if self.temporaries:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
-from graphc.emit.expression import Writer, safe, variable_names
+from graphc.emit.expression import SHORT, Writer, safe, variable_names
 from graphc.emit.walk import Walker, generated_names, locals_of, sizes_of_kernel
 from graphc.ir.expr import Access, Size
 from graphc.ir.nest import Contract, Fill, Kernel, KernelRecord, Loop, Moment, Nest, Step, single
@@ -42,12 +42,12 @@ class Called:
     """A function of the module and what it is first called with, for those who compile it beforehand.
 
     Attributes:
-        arguments: (how, tensor) with how "array", "flat" or "view"; ("status", "") for the status array, ("int", "") for a number.
+        arguments: (element type, dimensions) of a view; ("status", 0) for the status array, ("size", 0) for a number.
         lines: of its body.
     """
 
     name: str
-    arguments: tuple[tuple[str, str], ...]
+    arguments: tuple[tuple[str, int], ...]
     lines: int
 
 
@@ -57,9 +57,9 @@ class CpuModule:
 
     Attributes:
         text: of the module.
-        arrays: tensors, in the order of the arguments of ``start``.
-        contractions: whose offset tables follow, four per step.
-        sizes: size symbols, and literal extents, that follow.
+        arrays: tensors, in the order of their addresses in ``memory``.
+        contractions: whose offset tables follow, four per step, each as its address and its number of columns.
+        sizes: size symbols, in the order of their values in ``sizes``.
         checks: meaning of the codes in the status array.
         kernels: one record per step.
         functions: that ``program`` calls.
@@ -95,7 +95,8 @@ class _Emitter:
         touched = dict.fromkeys(n for s in single(steps) for n in (s.writes, *(s.also if isinstance(s, Nest) else ()), *s.reads))
         taken = generated_names(steps)
         self.variables = variable_names(list(touched), taken)
-        sources = {z for s in steps for e in self._size_sources(s) for z in e.free_symbols}
+        shapes = [e for name in touched for e in tensors[name].shape]
+        sources = {z for e in (*shapes, *(e for s in steps for e in self._size_sources(s))) for z in e.free_symbols}
         sizes = sorted((z for z in sources if isinstance(z, Size) and not isinstance(z, Moment)), key=str)
         self.size_names = variable_names([str(z) for z in sizes], taken | {f".{n}": v for n, v in self.variables.items()})
         self.sizes = tuple(sizes)
@@ -178,10 +179,6 @@ class _Emitter:
         head = f"def {function.name}({', '.join(parameters)}):"
         comments = dict.fromkeys(function.statements)
         wrapped = [line for c in comments for line in textwrap.wrap(c, 136, initial_indent="    # ", subsequent_indent="    #     ")]
-        viewed = [] if function.flat else arrays
-        if viewed:
-            self.used.add("view")
-            wrapped.append(f"    {', '.join(viewed)} = {', '.join(f'view({a})' for a in viewed)}")
         return "\n".join(["@njit(**INNER)", head, *wrapped, *function.lines])
 
     # -------------------------------------------------------------------------------------------------- program
@@ -209,7 +206,7 @@ class _Emitter:
                 lines += self._contract(step)
             elif isinstance(step, Fill):
                 self.used.add("fill")
-                lines.append(f"    fill(me, team, {self.variables[step.writes]})")
+                lines.append(f"    fill(me, team, {self._flat(step.writes)})")
                 self.records.append(KernelRecord("fill", step.plan.loop, step.plan, step.cost))
             else:
                 lines += self._launch(step)
@@ -222,19 +219,19 @@ class _Emitter:
 
     def _launch(self, step: Nest) -> list[str]:
         function = self.kernel(step.kernel)
-        how = [self._how(n, function.flat) for n in step.kernel.arrays]
         arguments = [
-            *(self.variables[n] if h == "array" else f"{h}({self.variables[n]})" for h, n in zip(how, step.kernel.arrays, strict=True)),
+            *(self._flat(n) if function.flat else self.variables[n] for n in step.kernel.arrays),
             *(self._size_name(z) for z in sizes_of_kernel(step.kernel.body)),
             *(f"i64({value})" for value in function.literals.values()),
         ]
-        kinds = [*zip(how, step.kernel.arrays, strict=True), *[("int", "")] * (len(arguments) - len(how))]
+        kinds = [(self.tensors[n].dtype, 1 if function.flat else len(self.tensors[n].shape)) for n in step.kernel.arrays]
+        kinds += [("size", 0)] * (len(arguments) - len(kinds))
         if any("status" in line for line in function.lines):
             arguments.insert(0, "status")
-            kinds.insert(0, ("status", ""))
+            kinds.insert(0, ("status", 0))
         if function.shared:
             arguments[:0] = ["first", "last"]
-            kinds[:0] = [("int", "")] * 2
+            kinds[:0] = [("size", 0)] * 2
         self.called.setdefault(function.name, Called(function.name, tuple(kinds), len(function.lines)))
         self.records.append(KernelRecord(function.name, step.plan.loop, step.plan, step.cost))
         call = f"{function.name}({', '.join(arguments)})"
@@ -242,11 +239,12 @@ class _Emitter:
             return ["    if me == 0:", f"        {call}"]
         return [f"    first, last = share(me, team, {self._writer().integer(step.kernel.extent)})", f"    {call}"]
 
-    def _how(self, name: str, is_flat: bool) -> str:
-        """How a kernel takes an array: a flat one as a view of one dimension, so that it is compiled once for all ranks."""
-        how = "array" if not is_flat else "flat" if self.tensors[name].shape else "view"
-        self.used |= {how} - {"array"}
-        return how
+    def _flat(self, name: str) -> str:
+        """The elements of a tensor in one dimension: what treats them so is compiled once for all ranks."""
+        if len(self.tensors[name].shape) == 1:
+            return self.variables[name]
+        self.used.add("flat")
+        return f"flat({self.variables[name]})"
 
     def _contract(self, step: Contract) -> list[str]:
         self.used.add("contract")
@@ -264,11 +262,27 @@ class _Emitter:
         ]
 
     def _part(self, name: str, start: sp.Expr) -> str:
-        """The array from an element on."""
+        """The elements from one on."""
         if start == 0:
             return self.variables[name]
         self.used.add("part")
         return f"part({self.variables[name]}, {self._writer().integer(start)})"
+
+    def views(self) -> Iterator[str]:
+        """What `program` makes of its arguments: sizes, views of the arrays, and the offset tables."""
+        if self.sizes:
+            names = [self.size_names[str(z)] for z in self.sizes]
+            yield f"    {', '.join(names)} = {', '.join(f'sizes[{k}]' for k in range(len(names)))}"
+        for k, (name, variable) in enumerate(self.variables.items()):
+            shape = [self._writer().integer(e) for e in self.tensors[name].shape]
+            extents = f"({', '.join(shape)}{',' * (len(shape) == 1)})"
+            dtype = self.tensors[name].dtype
+            element = "np.bool_" if dtype == "bool" else SHORT.get(dtype, f"np.{dtype}")
+            yield f"    {variable} = view_at(memory, {k}, {element}, {extents})"
+        for k in range(self.contractions):
+            first = len(self.variables) + 8 * k
+            tables = ", ".join(f"table_at(memory, {first + 2 * j})" for j in range(4))
+            yield f"    batch{k}, rows{k}, columns{k}, depth{k} = {tables}"
 
     def _writer(self) -> Writer:
         return Writer(
@@ -313,17 +327,10 @@ def emit_cpu(
     body = emitter.program()
     contractions = tuple(s for s in single(steps) if isinstance(s, Contract))
     arrays = tuple(emitter.variables)
-    arguments = [
-        "status",
-        *emitter.variables.values(),
-        *(f"{role}{k}" for k in range(len(contractions)) for role in ("batch", "rows", "columns", "depth")),
-        *emitter.size_names.values(),
-    ]
-    shown = textwrap.fill(", ".join(arguments), 130, subsequent_indent="        ")
     definitions = "\n\n\n".join(emitter.definition(f) for f in emitter.functions.values())
-    views = sorted(emitter.used & {"flat", "view"})
+    views = [*sorted(emitter.used & {"flat", "part"}), *(["table_at"] if contractions else []), "view_at"]
     random = sorted(emitter.used & {"draw", *RANDOM})
-    elementary = sorted(emitter.used - {"checked", "contract", "fill", "flat", "part", "view", *random})
+    elementary = sorted(emitter.used - {"checked", "contract", "fill", "flat", "part", *random})
     imports = ["import numpy as np", "from numba import njit", ""]
     if "contract" in emitter.used:
         imports.append("from graphc.kernels.contraction import contract")
@@ -331,12 +338,12 @@ def emit_cpu(
         imports.append(f"from graphc.kernels.elementary import {', '.join(elementary)}")
     if random:
         imports.append(f"from graphc.kernels.random import {', '.join(random)}")
-    blocks = sorted(emitter.used & {"checked", "fill", "part"})
+    blocks = sorted(emitter.used & {"checked", "fill"})
     if blocks:
         imports.append(f"from graphc.kernels.blocks import {', '.join(blocks)}")
     imports += [
         "from graphc.kernels.team import launch, share, wait",
-        *([f"from graphc.kernels.view import {', '.join(views)}"] if views else []),
+        f"from graphc.kernels.view import {', '.join(views)}",
     ]
     text = "\n".join(
         [
@@ -349,13 +356,14 @@ def emit_cpu(
             "",
             *([definitions, "", ""] if definitions else []),
             "@njit(**INNER)",
-            f"def program(me, team, sync, {shown}):",
+            "def program(me, team, sync, status, memory, sizes):",
+            *emitter.views(),
             *body,
             "",
             "",
             "@njit(cache=True, **FLAGS)",
-            f"def start(sync, {shown}):",
-            f"    launch(program, sync, ({shown},))",
+            "def start(sync, status, memory, sizes):",
+            "    launch(program, sync, (status, memory, sizes))",
             "",
         ]
     )

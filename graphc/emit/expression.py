@@ -14,7 +14,7 @@ from graphc.ir.nest import Local
 from graphc.ir.random import RANDOM
 from graphc.ir.show import Order, split_fraction
 
-__all__ = ["Typed", "Writer"]
+__all__ = ["SHORT", "Typed", "Writer"]
 
 _OR, _AND, _NOT, _COMPARE, _SUM, _QUOTIENT, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4, 10, 19, 20, 25, 40
 """How strongly operators bind; // and % stand in parentheses wherever another factor or a sign is next to them."""
@@ -22,7 +22,7 @@ _OR, _AND, _NOT, _COMPARE, _SUM, _QUOTIENT, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4
 FLOAT_CALLS = {"abs": "absolute", "round": "round_"}
 """Names that differ from the notation's."""
 _INTEGER_CALLS = {"abs": "abs", "maximum": "max", "minimum": "min"}
-_SHORT = {"float32": "f32", "float64": "f64", "int64": "i64", "bool": "bool"}
+SHORT = {"float32": "f32", "float64": "f64", "int64": "i64", "bool": "bool"}
 _WHOLE = {"float32": "f32(8388608.0)", "float64": "f64(4503599627370496.0)"}
 
 
@@ -124,10 +124,10 @@ class Writer:
         if part.dtype == "bool" and is_integer(dtype):
             return Typed(f"(1 if {part.text} else 0)", _ATOM, "int64")
         if part.dtype == "bool":
-            return Typed(f"({_SHORT[dtype]}(1.0) if {part.text} else {_SHORT[dtype]}(0.0))", _ATOM, dtype)
+            return Typed(f"({SHORT[dtype]}(1.0) if {part.text} else {SHORT[dtype]}(0.0))", _ATOM, dtype)
         if is_integer(dtype):
             return Typed(f"i64({part.text})", _ATOM, "int64")
-        return Typed(f"{_SHORT[dtype]}({part.text})", _ATOM, dtype)
+        return Typed(f"{SHORT[dtype]}({part.text})", _ATOM, dtype)
 
     def typed(self, node: sp.Basic, wanted: str) -> Typed:
         """The expression; `wanted` is the type that weak floats take."""
@@ -170,7 +170,7 @@ class Writer:
 
     def _constant(self, text: str, wanted: str) -> Typed:
         kind = _float(wanted)
-        return Typed(f"{_SHORT[kind]}({text})", _ATOM, kind)
+        return Typed(f"{SHORT[kind]}({text})", _ATOM, kind)
 
     def _joint(self, parts: list[Typed], wanted: str, floating: bool = False) -> str:
         joint = promote(*(p.dtype for p in parts), *(["weak_float"] if floating else []))
@@ -229,7 +229,7 @@ class Writer:
         self.used.add(name)
         texts = [self.cast(p, dtype).text for p in parts]
         template = self.spelling.get(name, f"{name}({', '.join(f'{{{k}}}' for k in range(len(texts)))})")
-        return Typed(template.format(*texts, float=_SHORT[dtype], whole=_WHOLE[dtype]), _ATOM, dtype)
+        return Typed(template.format(*texts, float=SHORT[dtype], whole=_WHOLE[dtype]), _ATOM, dtype)
 
     def _power(self, node: sp.Pow, wanted: str) -> Typed:
         base = self.typed(node.base, wanted)
@@ -340,6 +340,8 @@ _RESERVED = frozenset(
         "i64",
         "np",
         "view",
+        "flat",
+        "part",
         "share",
         "wait",
         "launch",
@@ -359,6 +361,10 @@ _RESERVED = frozenset(
         "team",
         "sync",
         "status",
+        "memory",
+        "sizes",
+        "view_at",
+        "table_at",
         "program",
         "start",
         "INFINITY",

@@ -7,32 +7,26 @@ from numba import njit
 
 from graphc.kernels.team import share
 
-__all__ = ["checked", "fill", "part"]
+__all__ = ["checked", "fill"]
 
 INNER: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 @njit(**INNER)
-def fill(me, team, array):
-    """Set this member's part of a C-contiguous array to 0."""
-    flat = array.reshape(-1)
-    first, last = share(me, team, flat.size)
-    flat[first:last] = 0
+def fill(me, team, elements):
+    """Set this member's part of a view of one dimension to 0."""
+    first, last = share(me, team, elements.shape[0])
+    for e in range(first, last):
+        elements[e] = 0
 
 
 @njit(forceinline=True, **INNER)
-def part(array, start):
-    """The elements of a C-contiguous array from the one at `start` on, in one dimension."""
-    return array.reshape(-1)[start:]
+def checked(value, viewed, dimension, status, code):
+    """The value of an integer tensor as a subscript; outside of the view it is recorded in `status` and 0 is used instead.
 
-
-@njit(forceinline=True, **INNER)
-def checked(value, array, dimension, status, code):
-    """The value of an integer tensor as a subscript; outside of the array it is recorded in `status` and 0 is used instead.
-
-    ``status`` is an int64 array: [code of the first failure or 0, value]. The array must not be empty in that dimension.
+    ``status`` is an int64 array: [code of the first failure or 0, value]. The view must not be empty in that dimension.
     """
-    if value < 0 or value >= array.shape[dimension]:
+    if value < 0 or value >= viewed.shape[dimension]:
         status[0] = code
         status[1] = value
         return np.int64(0)

@@ -53,6 +53,7 @@ from graphc.kernels.tile import (
     outer_tile,
     scratch,
 )
+from graphc.kernels.view import ViewType
 
 OUTER_BLOCK = 384
 """Terms of a sum per block: the panel of B, `VECTORS` vectors wide, is then a small part of the second-level cache."""
@@ -354,17 +355,21 @@ def load(dtype: str) -> None:
             _cells[element].value = _engines[element].address
 
 
+def _contiguous(kind: Any) -> bool:
+    return isinstance(kind, ViewType) or (isinstance(kind, types.Array) and kind.layout == "C")
+
+
 def _check_types(C: Any, A: Any, B: Any, tables: tuple[Any, ...]) -> None:
     """Raise TypingError for arguments `contract` does not take."""
     for name, array in zip("CAB", (C, A, B), strict=True):
-        if not isinstance(array, types.Array) or array.layout != "C" or array.dtype not in _cells:
-            raise TypingError(f"contract needs C-contiguous arrays of float32 or float64; {name} is {array}")
+        if not _contiguous(array) or array.dtype not in _cells:
+            raise TypingError(f"contract needs C-contiguous arrays or views of float32 or float64; {name} is {array}")
         if array.dtype != C.dtype:
             raise TypingError(f"contract needs arrays of one type; C has {C.dtype} and {name} has {array.dtype}")
     if not C.mutable:
         raise TypingError("contract writes C, which is read-only")
     for table in tables:
-        if not isinstance(table, types.Array) or table.layout != "C" or table.ndim != 2 or table.dtype != types.int64:
+        if not _contiguous(table) or table.ndim != 2 or table.dtype != types.int64:
             raise TypingError(f"contract needs C-contiguous tables of int64 with two dimensions, not {table}")
 
 
@@ -375,7 +380,7 @@ def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, acc
     For use inside ``njit`` functions.  All offsets count elements from the first element of the array:
 
     - me, team: this thread's number and how many threads make the same call, each for its own share of C; no barrier inside;
-    - C, A, B: C-contiguous arrays of any rank, all float32 or all float64;
+    - C, A, B: C-contiguous arrays or views of any rank, all float32 or all float64;
     - batch[3, G]: offsets of g in C, A, B;     - rows[2, M]: offsets of m in C, A;
     - columns[2, N]: offsets of n in C, B;      - depth[2, K]: offsets of k in A, B;
     - accumulate: whether to add to C; otherwise C is overwritten, with zeros when K is 0;
@@ -407,7 +412,8 @@ def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, acc
         wanted = _arguments(element)
         flat = list(arguments[:2])
         for array_type, value in zip(call.args[2:9], arguments[2:9], strict=True):
-            array = context.make_array(array_type)(context, builder, value)
+            make = cgutils.create_struct_proxy if isinstance(array_type, ViewType) else context.make_array
+            array = make(array_type)(context, builder, value)
             flat.append(array.data)
             if array_type in tables:
                 flat.append(cgutils.unpack_tuple(builder, array.shape)[1])

@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, overload_attribute, register_model
+from numba.extending import intrinsic, lower_builtin, make_attribute_wrapper, models, register_model
 from numba.np.arrayobj import make_array
 
 CHECKED = os.environ.get("GRAPHC_CHECK") == "1"
@@ -82,16 +82,79 @@ def view(typing_context, array):
 
 
 @intrinsic
-def flat(typing_context, array):
-    """The elements of a C-contiguous array of any rank as a one-dimensional view; otherwise like `view`."""
-    _check_array(array)
-    result = ViewType(array.dtype, 1, array.mutable)
+def flat(typing_context, viewed):
+    """The elements of a view of any rank as a view of one dimension."""
+    result = _one_dimensional(viewed)
 
     def generate(context, builder, call, arguments):
-        source = make_array(array)(context, builder, arguments[0])
-        return _made(context, builder, result, source.data, [source.nitems])
+        data, count = _elements(context, builder, viewed, arguments[0])
+        return _made(context, builder, result, data, [count])
 
-    return signature(result, array), generate
+    return signature(result, viewed), generate
+
+
+@intrinsic
+def part(typing_context, viewed, start):
+    """The elements of a view from the one at `start` on, in row-major order, as a view of one dimension."""
+    result = _one_dimensional(viewed)
+
+    def generate(context, builder, call, arguments):
+        data, count = _elements(context, builder, viewed, arguments[0])
+        first = context.cast(builder, arguments[1], start, types.intp)
+        return _made(context, builder, result, builder.gep(data, [first]), [builder.sub(count, first)])
+
+    return signature(result, viewed, start), generate
+
+
+def _one_dimensional(viewed: Any) -> ViewType:
+    if not isinstance(viewed, ViewType):
+        raise TypingError(f"only views have parts, not {viewed}")
+    return ViewType(viewed.dtype, 1, viewed.mutable)
+
+
+def _elements(context: Any, builder: Any, viewed: ViewType, value: Any) -> tuple[Any, Any]:
+    """Where the elements of a view begin, and their number."""
+    source = cgutils.create_struct_proxy(viewed)(context, builder, value=value)
+    count = context.get_constant(types.intp, 1)
+    for extent in cgutils.unpack_tuple(builder, source.shape, viewed.ndim):
+        count = builder.mul(count, extent, flags=["nsw"])
+    return source.data, count
+
+
+@intrinsic
+def view_at(typing_context, memory, position, dtype, shape):
+    """The view of the array whose address is ``memory[position]``: ``view_at(memory, 0, np.float32, (N, 3))``.
+
+    ``memory`` is an array of int64 with addresses of C-contiguous, aligned arrays, which outlive the view.
+    """
+    element = dtype.dtype
+    result = ViewType(element, len(shape), True)
+
+    def generate(context, builder, call, arguments):
+        data = _address_at(context, builder, memory, arguments[0], position, arguments[1], context.get_data_type(element).as_pointer())
+        extents = [context.cast(builder, e, t, types.intp) for e, t in zip(cgutils.unpack_tuple(builder, arguments[3]), shape, strict=True)]
+        return _made(context, builder, result, data, extents)
+
+    return signature(result, memory, position, dtype, shape), generate
+
+
+@intrinsic
+def table_at(typing_context, memory, position):
+    """The view of a table of int64, any number of rows: ``memory`` holds its address and, behind it, the number of columns."""
+    result = ViewType(types.int64, 2, True)
+
+    def generate(context, builder, call, arguments):
+        data = _address_at(context, builder, memory, arguments[0], position, arguments[1], ir.IntType(64).as_pointer())
+        behind = builder.add(context.cast(builder, arguments[1], position, types.intp), ir.Constant(ir.IntType(64), 1))
+        columns = builder.load(builder.gep(make_array(memory)(context, builder, arguments[0]).data, [behind]))
+        return _made(context, builder, result, data, [ir.Constant(ir.IntType(64), 3), columns])
+
+    return signature(result, memory, position), generate
+
+
+def _address_at(context: Any, builder: Any, memory_type: Any, memory: Any, position_type: Any, position: Any, pointer: Any) -> Any:
+    where = context.cast(builder, position, position_type, types.intp)
+    return builder.inttoptr(builder.load(builder.gep(make_array(memory_type)(context, builder, memory).data, [where])), pointer)
 
 
 def _check_array(array: Any) -> None:
@@ -189,18 +252,4 @@ def _write(context, builder, call, arguments):
     return context.get_dummy_value()
 
 
-@intrinsic
-def _shape_of(typing_context, viewed):
-    result = types.UniTuple(types.intp, viewed.ndim)
-
-    def generate(context, builder, call, arguments):
-        return cgutils.create_struct_proxy(viewed)(context, builder, value=arguments[0]).shape
-
-    return signature(result, viewed), generate
-
-
-@overload_attribute(ViewType, "shape")
-def view_shape(viewed):
-    """``view.shape``, as of an array."""
-    shape_of: Any = _shape_of
-    return lambda viewed: shape_of(viewed)
+make_attribute_wrapper(ViewType, "shape", "shape")

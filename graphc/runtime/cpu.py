@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import starmap
 from typing import Any
 
 import numpy as np
-from numba import int64, typeof
+from numba import types
 from numpy.typing import NDArray
 
 from graphc.errors import GraphcError
@@ -85,7 +86,7 @@ class CpuRunner:
         threads: int | None,
         engines: tuple[str, ...] = (),
         tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]]], GraphcError | None], ...] = (),
-        functions: tuple[tuple[str, tuple[tuple[str, str], ...], int], ...] = (),
+        functions: tuple[tuple[str, tuple[tuple[str, int], ...], int], ...] = (),
     ) -> None:
         self.source, self.kernels = source, kernels
         self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
@@ -104,20 +105,11 @@ class CpuRunner:
             self._module = load(self.source)
         return self._module
 
-    def _compile(self, module: Any, arguments: list[Any]) -> None:
-        """Have machine code for everything that `start` calls, whose arguments these are."""
+    def _compile(self, module: Any) -> None:
+        """Have machine code for everything that ``start`` calls."""
         if not kept(module, "start"):
-            status, *given = map(typeof, arguments)
-            of = {name: kind for (name, _, _), kind in zip(self._arrays, given, strict=False)}
-            kinds: dict[str, Callable[[str], Any]] = {
-                "int": lambda _: int64,
-                "status": lambda _: status,
-                "array": lambda name: of[name],
-                "view": lambda name: ViewType(of[name].dtype, of[name].ndim, of[name].mutable),
-                "flat": lambda name: ViewType(of[name].dtype, 1, of[name].mutable),
-            }
             lines = max(1.0, sum(f[2] for f in self._functions) / max(1, len(self._functions)))
-            tasks = [Task(name, tuple(kinds[how](tensor) for how, tensor in call), n / lines) for name, call, n in self._functions]
+            tasks = [Task(name, tuple(starmap(_type, call)), n / lines) for name, call, n in self._functions]
             compile_together(module, self.source, tasks, self._engines)
         for dtype in self._engines:
             load_engine(dtype)
@@ -137,20 +129,20 @@ class CpuRunner:
             temporaries = binding.free.pop() if binding.free else self._temporaries(layout)
         status = np.zeros(2, np.int64)
         results: dict[str, Array] = {}
-        arguments: list[Any] = [status]
+        touched: list[Array] = []
         for name, dtype, role in self._arrays:
             if role == "input":
                 array = arrays[name]
-                arguments.append(array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"]))
+                touched.append(array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"]))
             elif role == "temporary":
-                arguments.append(temporaries[name])
+                touched.append(temporaries[name])
             else:
                 results[name] = self._output(name, dtype, layout, arrays, out)
-                arguments.append(results[name])
+                touched.append(results[name])
         team = self._alone if layout.operations < SMALL else self._team or default_team()
         if not module.start.overloads:
-            self._compile(module, arguments)
-        team.run(module.start, *arguments, *layout.tables, *layout.sizes)
+            self._compile(module)
+        team.run(module.start, status, placed(touched, layout.tables), np.array(layout.sizes, np.int64))
         if status[0]:
             everything = {**arrays, **temporaries, **results}
             raise self._checks[int(status[0]) - 1](int(status[1]), everything)
@@ -169,6 +161,21 @@ class CpuRunner:
 
     def _temporaries(self, layout: Layout) -> dict[str, Array]:
         return {name: _aligned(layout.shapes[name], dtype) for name, dtype, role in self._arrays if role == "temporary"}
+
+
+def placed(arrays: Iterable[Array], tables: Iterable[Array]) -> NDArray[np.int64]:
+    """What a generated program gets instead of arrays: their addresses, and those of tables each with its number of columns."""
+    described = [array.__array_interface__["data"][0] for array in arrays]
+    for table in tables:
+        described += [table.__array_interface__["data"][0], table.shape[1]]
+    return np.array(described, np.int64)
+
+
+def _type(kind: str, dimensions: int) -> Any:
+    """The type of an argument of a kernel, described as in `graphc.emit.cpu.Called`."""
+    if kind in ("status", "size"):
+        return types.int64[::1] if kind == "status" else types.int64
+    return ViewType(types.boolean if kind == "bool" else getattr(types, kind), dimensions, True)
 
 
 def _aligned(shape: tuple[int, ...], dtype: str) -> Array:
