@@ -201,6 +201,10 @@ class Where(_Node):
 
     def __new__(cls, condition: Any, value: Any, other: Any) -> sp.Expr:
         condition, value, other = _node(condition), _node(value), _node(other)
+        if isinstance(value, Where) and value.condition == condition:
+            value = value.value
+        if isinstance(other, Where) and other.condition == condition:
+            other = other.other
         if condition is sp.true or value == other:
             return value
         if condition is sp.false:
