@@ -41,6 +41,10 @@ def _both_halves(a: Any, b: Any) -> Any:
     return mpf(1) if a > b else mpf("0.5") if a == b else mpf(0)
 
 
+def _power(a: Any, b: Any) -> Any:
+    return mpf(1) if a == 1 or b == 0 else a**b
+
+
 def _chosen(of: Exact, a: Any, b: Any) -> Any:
     return mpmath.nan if mpmath.isnan(a) or mpmath.isnan(b) else of(a, b)
 
@@ -83,7 +87,7 @@ FUNCTIONS: dict[str, Row] = {
     "round": Row(gc.round, mpmath.nint, (lambda x: mpf(0),)),
     "maximum": Row(gc.maximum, lambda a, b: _chosen(max, a, b), (_both_halves, lambda a, b: _both_halves(b, a))),
     "minimum": Row(gc.minimum, lambda a, b: _chosen(min, a, b), (lambda a, b: _both_halves(b, a), _both_halves)),
-    "power": Row(gc.power, lambda a, b: mpf(1) if a == 1 or b == 0 else a**b, (lambda a, b: b * a ** (b - 1), lambda a, b: a**b * mpmath.log(a)), 0),
+    "power": Row(gc.power, _power, (lambda a, b: b * a ** (b - 1), lambda a, b: a**b * mpmath.log(a)), 0),
     "hypot": Row(gc.hypot, mpmath.hypot, (lambda a, b: a / mpmath.hypot(a, b), lambda a, b: b / mpmath.hypot(a, b))),
     "atan2": Row(gc.atan2, mpmath.atan2, (lambda a, b: b / (a * a + b * b), lambda a, b: -a / (a * a + b * b))),
 }  # fmt: skip
