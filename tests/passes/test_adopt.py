@@ -26,7 +26,7 @@ def test_the_gradient_of_a_cumulative_sum_is_accumulated_in_place():
 
 
 def test_a_source_that_is_wanted_itself_stays():
-    x, s, L = sums(lambda s: gc.pad(s, 0, dims=[1]))
+    _, s, _ = sums(lambda s: gc.pad(s, 0, dims=[1]))
     y = gc.tensor("y")
     y[t, i] = s[t, i]
     g = np.arange(8.0, dtype="float32").reshape(2, 4)
