@@ -16,13 +16,14 @@ from graphc.analysis.order import Scan, ordered
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Access, Call, Index, accesses, contains, indices_of
 from graphc.ir.graph import reads
-from graphc.ir.nest import For, Kernel, Loop, LoopPlan, Moment, Nest, Node, Step
+from graphc.ir.nest import Assign, For, If, Kernel, Loop, LoopPlan, Moment, Nest, Node, Step
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement, rename
 from graphc.schedule.bodies import divided
 from graphc.schedule.contributions import joined
 from graphc.schedule.cost import cost
 from graphc.schedule.interior import split_interior
+from graphc.schedule.merge import distinct_locals, merged, read_tensors, scalarised, written_tensors
 from graphc.schedule.recurrence import at_moment, length, moment_of, shared_indices, steps_of
 from graphc.schedule.ring import rings
 
@@ -82,6 +83,7 @@ class _Run:
     owned: dict[str, int] = field(default_factory=dict)
     statements: list[Statement] = field(default_factory=list)
     body: tuple[Node, ...] = ()
+    locals: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -195,7 +197,22 @@ class _Builder:
                 plan = replace(step.plan, loop=show(statement), strategy=f"in every step of {moment}: {step.plan.strategy}")
                 steps.append(replace(step, when=statement.domain, plan=plan, cost=step.cost * extent))
         close()
-        return [Loop(moment, extent, scan.descending, tuple(steps))]
+        later = {r for s in self.worker.graph.statements if s.target not in dict(scan.dimensions) for r in reads(s)}
+        fused = [inner.fused(s, steps, later, moment, extent) if isinstance(s, Nest) else s for s in steps]
+        return [Loop(moment, extent, scan.descending, tuple(fused))]
+
+    def fused(self, step: Nest, steps: Sequence[Step], later: set[str], moment: Moment, extent: sp.Expr) -> Nest:
+        """The kernel of a run with joined loops, and without the stores of tensors that nobody else reads."""
+        tensors = self.worker.tensors
+        own = {step.writes, *step.also}
+        needed = later | {r for s in steps if s is not step for r in s.reads} | set(self.worker.graph.outputs)
+        private = own - needed
+        taken = {str(z) for t in tensors.values() for e in t.shape for z in e.free_symbols} | {v.name for v in self.variables}
+        body = scalarised(merged(step.kernel.body, {}), lambda n: tensors[n].dtype, private, taken | _names(step.kernel.body))
+        body = split_interior(body, {str(moment): (_ZERO, extent)})
+        written = written_tensors(body)
+        arrays = (*written, *(n for n in step.kernel.arrays if n in read_tensors(body) and n not in written))
+        return replace(step, kernel=replace(step.kernel, body=body, arrays=arrays), writes=written[0], also=written[1:])
 
     def joined(self, run: _Run | None, statement: Statement, adding: bool) -> _Run:
         """The run with one statement more, or a new run if a thread would need what another one computes."""
@@ -208,7 +225,7 @@ class _Builder:
                 continue
             run.owned.setdefault(statement.target, dimension)
             run.statements.append(statement)
-            run.body += divided(self.worker.bodies.inside(statement, adding), index)
+            run.body += distinct_locals(divided(self.worker.bodies.inside(statement, adding), index), run.locals)
             return run
         if run is not None:
             return self.joined(None, statement, adding)
@@ -218,8 +235,7 @@ class _Builder:
         """The kernel of a run."""
         loop, total = "; ".join(map(show, run.statements)), sp.Add(*map(cost, run.statements)) * steps
         plan = LoopPlan(loop, "scan", (), str(run.shared or ""), f"in every step of {moment}")
-        body = split_interior(run.body, {str(moment): (_ZERO, steps)})
-        return _nest(run.statements, body, run.extent, plan, total)
+        return _nest(run.statements, run.body, run.extent, plan, total)
 
     # ------------------------------------------------------------------------------------------- the first statement
     def _begun(self, statement: Statement) -> list[tuple[Statement, bool]]:
@@ -255,6 +271,17 @@ class _Builder:
             if indices_of(subscript):
                 ranges.append(Range(index, _ZERO, extent))
         return Statement(statement.target, tuple(subscripts), "=", _ZERO, tuple(ranges), domain, location=statement.location)
+
+
+def _names(nodes: Sequence[Node]) -> set[str]:
+    """Names of the variables and indices of a body."""
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, Assign):
+            found.add(node.name.name)
+        elif isinstance(node, For | If):
+            found |= _names(node.body) | ({str(node.index)} if isinstance(node, For) else set())
+    return found
 
 
 def _at_one(item: Statement | Scan, shared: Index, one: Moment) -> Any:
