@@ -205,8 +205,9 @@ class _Builder:
         """The kernel of a run with joined loops, and without the stores of tensors that nobody else reads."""
         tensors = self.worker.tensors
         own = {step.writes, *step.also}
-        needed = later | {r for s in steps if s is not step for r in s.reads} | set(self.worker.graph.outputs)
-        private = own - needed
+        others = [s for s in steps if s is not step]
+        touched = {n for s in others for n in (s.writes, *getattr(s, "also", ()), *s.reads)}
+        private = own - later - touched - set(self.worker.graph.outputs)
         taken = {str(z) for t in tensors.values() for e in t.shape for z in e.free_symbols} | {v.name for v in self.variables}
         body = scalarised(merged(step.kernel.body, {}), lambda n: tensors[n].dtype, private, taken | _names(step.kernel.body))
         body = split_interior(body, {str(moment): (_ZERO, extent)})
