@@ -88,6 +88,20 @@ def heat():
     return L, [u0, c], {"u0": (6,), "c": ()}
 
 
+def mixed_contributions():
+    """A row is set by a loop, added to by a product of all threads, and by a loop again."""
+    x, W, V = gc.tensor("x", T, B, H), gc.tensor("W", H, H), gc.tensor("V", H, H)
+    X, Y, h, L = gc.tensors("X Y h L")
+    before = gc.pad(h, 0, dims=[0])
+    X[t, b, i] += gc.sin(before[t - 1, b, i])
+    X[t, b, i] += before[t - 1, b, j] * W[j, i]
+    X[t, b, i] += gc.cos(Y[t, b, i])
+    Y[t, b, i] = x[t, b, i] * gc.tanh(gc.sum(before[t - 1, b, j] * V[j, i], over=j))
+    h[t, b, i] = gc.tanh(X[t, b, i]) + Y[t, b, i]
+    L[()] += h[t, b, i] ** 2
+    return L, [W, V, x], {"x": (4, 2, 3), "W": (3, 3), "V": (3, 3)}
+
+
 def edit_distance():
     """The longest way through a grid of costs, cell by cell: two directions at once."""
     a, b, L = gc.tensor("a", N), gc.tensor("b", T), gc.tensor("L")
@@ -126,7 +140,7 @@ def short_window():
     return L, [x, a], {"x": (2, 3), "a": (2,), "w": (2, 3)}
 
 
-PROGRAMS = [rnn, lstm, cumulative_sum, window, descending, soft_dtw, wave, heat, shifted_left_side, short_window]
+PROGRAMS = [mixed_contributions, rnn, lstm, cumulative_sum, window, descending, soft_dtw, wave, heat, shifted_left_side, short_window]
 
 
 def arrays_of(shapes):
