@@ -140,7 +140,10 @@ def short_window():
     return L, [x, a], {"x": (2, 3), "a": (2,), "w": (2, 3)}
 
 
-PROGRAMS = [mixed_contributions, rnn, lstm, cumulative_sum, window, descending, soft_dtw, wave, heat, shifted_left_side, short_window]
+PROGRAMS = [
+    rnn, lstm, mixed_contributions, cumulative_sum, window, descending, soft_dtw, edit_distance, wavefront, wave, heat, shifted_left_side,
+    short_window,
+]  # fmt: skip
 
 
 def arrays_of(shapes):
