@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from sympy.core.symbol import Str
 
 from graphc.analysis.recurrence import components
+from graphc.arithmetic import NUMBERS, Arithmetic
 from graphc.errors import Location, carets
-from graphc.interpret import NUMBERS, Arithmetic, Environment, Machine
+from graphc.interpret import Environment, Machine
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import INFINITY, Access, Where
 from graphc.ir.graph import Graph, reads

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from graphc.arithmetic import Arithmetic
 from graphc.errors import ArgumentError, GradientError, GraphcError
 from graphc.exact.arithmetic import Exact, scalar
 from graphc.exact.derivative import gradient
@@ -21,7 +22,7 @@ from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.unindexed import shown
 from graphc.gradient import grad, with_seed
-from graphc.interpret import Arithmetic, interpret, size_value
+from graphc.interpret import interpret, size_value
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, BoundaryAccess, Size, accesses, sizes_of
 from graphc.ir.graph import Graph

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 import graphc as gc
+from graphc.arithmetic import NUMBERS
 from graphc.compile import AFTER_GRADIENT, BEFORE_GRADIENT, optimised, swept
 from graphc.frontend.collect import collect
-from graphc.interpret import NUMBERS, Machine, _points, interpret, size_value
+from graphc.interpret import Machine, _points, interpret, size_value
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import undistributed
 from graphc.ir.graph import Graph

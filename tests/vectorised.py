@@ -16,7 +16,8 @@ import sympy as sp
 import torch
 from sympy.core.symbol import Str
 
-from graphc.interpret import _SCALAR, size_value
+from graphc.arithmetic import _SCALAR
+from graphc.interpret import size_value
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import (
     INFINITY,

@@ -36,7 +36,7 @@ def _infinite(value: Any) -> bool:
 
 
 class Exact:
-    """The operations, for `graphc.interpret.Arithmetic`.
+    """The operations, for `graphc.arithmetic.Arithmetic`.
 
     Attributes:
         decisions: how each condition that was met came out: what tells one smooth piece of the program from another.
