@@ -59,6 +59,8 @@ abs, sign, floor, ceil, round = scalar("abs"), scalar("sign"), scalar("floor"), 
 maximum, minimum, clip = scalar("maximum"), scalar("minimum"), scalar("clip")
 hypot, atan2, stop_gradient = scalar("hypot"), scalar("atan2"), scalar("stop_gradient")
 
+from graphc import optim  # noqa: E402 (written in the notation above)
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -125,6 +127,7 @@ __all__ = [
     "min",
     "minimum",
     "normal",
+    "optim",
     "pad",
     "parameter",
     "parameters",

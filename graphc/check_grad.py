@@ -83,7 +83,7 @@ def _weighted(name: str, gradients: list[Tensor], check: _Check) -> tuple[Tensor
     for gradient, values in zip(gradients, check.analytic, strict=True):
         weights = Tensor(f"{gradient.name}.weights", gradient.shape, gradient.dtype)
         indices: Any = tuple(IndexVariable(Index(f"i{d}")) for d in range(values.ndim))
-        total[()] += gradient[indices] * weights[indices]  # type: ignore[misc]
+        total[()] += gradient[indices] * weights[indices]
         arrays[weights.name] = _direction(values.shape)
     return total, arrays
 

@@ -97,5 +97,5 @@ def with_seed(output: Tensor) -> tuple[Tensor, Tensor | None]:
         return output, None
     seed, total = Tensor(f"{output.name}.seed", shape, output.dtype), Tensor(output.name, ())
     indices = tuple(IndexVariable(Index(f"i{d}")) for d in range(len(shape)))
-    total[()] += output[indices] * seed[indices]  # type: ignore[misc]
+    total[()] += output[indices] * seed[indices]
     return total, seed

@@ -120,7 +120,7 @@ class _Emitter:
         order = self.orders.get(kernel.comment, Order())
         positions = {name: f"a{k}" for k, name in enumerate(kernel.arrays)}
         neutral = self._lines(kernel, positions, order, {})
-        kinds = ",".join(f"{self.tensors[n].dtype}{'' if kernel.flat else len(self.tensors[n].shape)}" for n in kernel.arrays)
+        kinds = ",".join(f"{self.tensors[n].dtype}{self._rank(n, kernel.flat)}" for n in kernel.arrays)
         sizes = sizes_of_kernel(kernel.body)
         key = kinds + "\n" + _without_names(neutral.lines, kernel) + str(neutral.size_order)
         if key not in self.functions:
@@ -220,11 +220,11 @@ class _Emitter:
     def _launch(self, step: Nest) -> list[str]:
         function = self.kernel(step.kernel)
         arguments = [
-            *(self._flat(n) if function.flat else self.variables[n] for n in step.kernel.arrays),
+            *(self._flat(n) if function.flat and self.tensors[n].shape else self.variables[n] for n in step.kernel.arrays),
             *(self._size_name(z) for z in sizes_of_kernel(step.kernel.body)),
             *(f"i64({value})" for value in function.literals.values()),
         ]
-        kinds = [(self.tensors[n].dtype, 1 if function.flat else len(self.tensors[n].shape)) for n in step.kernel.arrays]
+        kinds = [(self.tensors[n].dtype, self._rank(n, function.flat)) for n in step.kernel.arrays]
         kinds += [("size", 0)] * (len(arguments) - len(kinds))
         if any("status" in line for line in function.lines):
             arguments.insert(0, "status")
@@ -238,6 +238,11 @@ class _Emitter:
         if step.kernel.extent is None:
             return ["    if me == 0:", f"        {call}"]
         return [f"    first, last = share(me, team, {self._writer().integer(step.kernel.extent)})", f"    {call}"]
+
+    def _rank(self, name: str, flat: bool) -> int:
+        """Number of dimensions that a kernel sees; a scalar stays one."""
+        rank = len(self.tensors[name].shape)
+        return min(rank, 1) if flat else rank
 
     def _flat(self, name: str) -> str:
         """The elements of a tensor in one dimension: what treats them so is compiled once for all ranks."""

@@ -36,7 +36,7 @@ class Element(Expr):
         super().__init__(node, {node: owner, **reads}, ranges, bound)
         self.owner = owner
 
-    def __iadd__(self, other: Any) -> Contribution:  # type: ignore[override]
+    def __iadd__(self, other: Any) -> Any:  # what mypy needs to accept T[i] += e
         contribution = Contribution(self, wrap(other, lambda: f"{self!r} += {shown(other)}"), here())
         self.owner._open.append(contribution)
         return contribution

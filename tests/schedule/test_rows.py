@@ -59,3 +59,10 @@ def test_a_sum_over_nothing_is_not_written_outside():
         if "x_grad[-2] +=" in line:
             assert "if -2 >= 0" in lines[k - 1]
     agree([total, gc.grad(total, x)], x=np.ones(3, "float32"), w=np.ones(4, "float32"))
+
+
+def test_a_scalar_beside_equal_shapes():
+    x, s, y = gc.tensor("x", gc.dim("N"), 3), gc.tensor("s", ()), gc.tensor("y")
+    i, j = gc.indices("i j")
+    y[i, j] = x[i, j] * s[()]
+    np.testing.assert_array_equal(gc.compile(y)(x=np.ones((2, 3), "float32"), s=2.0), np.full((2, 3), 2.0))

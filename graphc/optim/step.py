@@ -1,0 +1,64 @@
+"""What the parameters share in one step of an optimiser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import graphc as gc
+from graphc.optim.gradients import check_number, gradients, subscripts
+
+__all__ = ["Step"]
+
+
+class Step:
+    """The number of the step, its learning rate, and the updates that make it."""
+
+    def __init__(self, name: str, loss: Any, lr: Any, maximize: bool, **numbers: float) -> None:
+        for argument, value in numbers.items():
+            check_number(name, argument, value)
+        if not callable(lr) and not isinstance(lr, gc.Tensor):
+            check_number(name, "lr", lr)
+        self._name, self._lr, self._sign = name, lr, -1 if maximize else 1
+        self._gradients = gradients(loss, name)
+        self._dtype = "float64" if any(w.dtype == "float64" for w in self._gradients) else None
+        self._count: gc.Tensor | None = None
+        self.updates: dict[gc.Tensor, gc.Tensor] = {}
+
+    def parameters(self, weight_decay: float = 0.0) -> Iterator[tuple[gc.Tensor, gc.Tensor, tuple[Any, ...], Any]]:
+        """Each parameter, the tensor for its new value, its indices, and the element of its gradient."""
+        for w, dw in self._gradients.items():
+            i = subscripts(w)
+            yield w, self.new(w), i, self._sign * dw[i] + (weight_decay * w[i] if weight_decay else 0)
+
+    def new(self, tensor: gc.Tensor) -> gc.Tensor:
+        """A tensor to be defined, which takes the place of another one after the step."""
+        self.updates[tensor] = gc.tensor(f"{tensor.name}.new", dtype=tensor.dtype)
+        return self.updates[tensor]
+
+    def state(self, parameter: gc.Tensor, name: str, init: Any = "zeros") -> tuple[gc.Tensor, gc.Tensor]:
+        """An array beside a parameter, of its shape, and the tensor for its new value."""
+        old = gc.parameter(f"{parameter.name}.{name}", parameter.shape, init=init, dtype=parameter.dtype)
+        return old, self.new(old)
+
+    def count(self) -> Any:
+        """How many steps have been taken before this one."""
+        if self._count is None:
+            self._count = gc.parameter(f"{self._name}.step", (), init="zeros", dtype="int64")
+            self.new(self._count)[()] = self._count[()] + 1
+        return self._count[()]
+
+    def rate(self) -> Any:
+        """The learning rate of this step."""
+        if callable(self._lr):
+            rate = gc.tensor(f"{self._name}.lr", dtype=self._dtype)
+            rate[()] = self._lr(self.count())
+            self._lr = rate
+        return self._lr[()] if isinstance(self._lr, gc.Tensor) else self._lr
+
+    def correction(self, name: str, beta: float) -> gc.Tensor:
+        """``1 - beta**t`` in the t-th step, without cancellation: the weights of a moving average that began with 0."""
+        sum_of_weights = gc.tensor(f"{self._name}.{name}", dtype=self._dtype)
+        sum_of_weights[()] = -gc.expm1(math.log(beta) * (self.count() + 1)) if beta else 1.0
+        return sum_of_weights
