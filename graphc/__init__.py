@@ -59,7 +59,7 @@ abs, sign, floor, ceil, round = scalar("abs"), scalar("sign"), scalar("floor"), 
 maximum, minimum, clip = scalar("maximum"), scalar("minimum"), scalar("clip")
 hypot, atan2, stop_gradient = scalar("hypot"), scalar("atan2"), scalar("stop_gradient")
 
-from graphc import optim  # noqa: E402 (written in the notation above)
+from graphc import nn, optim  # noqa: E402 (written in the notation above)
 
 __version__ = "0.1.0"
 
@@ -126,6 +126,7 @@ __all__ = [
     "mean",
     "min",
     "minimum",
+    "nn",
     "normal",
     "optim",
     "pad",

@@ -1,0 +1,90 @@
+"""Activations: one function of every element, or of every row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import graphc as gc
+from graphc.nn.axes import axes
+
+__all__ = ["elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh"]
+
+
+def _elementwise(x: gc.Tensor, function: Callable[[Any], Any], name: str) -> gc.Tensor:
+    i, y = axes(name, x), gc.tensor(name)
+    y[i] = function(x[i])
+    return y
+
+
+def relu(x: gc.Tensor, *, name: str = "relu") -> gc.Tensor:
+    """``max(0, x)``; its derivative at 0 is 0.
+
+    >>> import graphc as gc
+    >>> print(gc.loops(gc.nn.relu(gc.tensor("x", 3))))
+    for i:  relu[i] = relu(x[i])
+    """
+    return _elementwise(x, gc.relu, name)
+
+
+def leaky_relu(x: gc.Tensor, negative_slope: float = 0.01, *, name: str = "leaky_relu") -> gc.Tensor:
+    """``x`` where it is positive, else ``negative_slope·x``."""
+    return _elementwise(x, lambda e: gc.leaky_relu(e, negative_slope), name)
+
+
+def elu(x: gc.Tensor, alpha: float = 1.0, *, name: str = "elu") -> gc.Tensor:
+    """``x`` where it is positive, else ``alpha·(exp(x) - 1)``."""
+    return _elementwise(x, lambda e: gc.elu(e, alpha), name)
+
+
+def sigmoid(x: gc.Tensor, *, name: str = "sigmoid") -> gc.Tensor:
+    """``1/(1 + exp(-x))``."""
+    return _elementwise(x, gc.sigmoid, name)
+
+
+def tanh(x: gc.Tensor, *, name: str = "tanh") -> gc.Tensor:
+    """The hyperbolic tangent."""
+    return _elementwise(x, gc.tanh, name)
+
+
+def gelu(x: gc.Tensor, *, name: str = "gelu") -> gc.Tensor:
+    """``x`` times the probability that a normal number is less (Hendrycks and Gimpel, 2016)."""
+    return _elementwise(x, gc.gelu, name)
+
+
+def silu(x: gc.Tensor, *, name: str = "silu") -> gc.Tensor:
+    """``x·sigmoid(x)``."""
+    return _elementwise(x, gc.silu, name)
+
+
+def softplus(x: gc.Tensor, beta: float = 1.0, *, name: str = "softplus") -> gc.Tensor:
+    """``log(1 + exp(beta·x))/beta``."""
+    return _elementwise(x, lambda e: gc.softplus(beta * e) / beta, name)
+
+
+def softmax(x: gc.Tensor, dim: int = -1, *, name: str = "softmax") -> gc.Tensor:
+    """``exp(x)`` divided by its sum along the dimension; of any size without overflow.
+
+    >>> import graphc as gc
+    >>> print(gc.loops(gc.nn.softmax(gc.tensor("x", 2, 3))))
+    for i,j:  softmax[i,j] = exp(x[i,j])/sum(exp(x[i,k]), over=k)
+    """
+    i, other = _along(x, dim, "softmax")
+    y, k = gc.tensor(name), other[dim]
+    y[i] = gc.exp(x[i]) / gc.sum(gc.exp(x[other]), over=k)
+    return y
+
+
+def log_softmax(x: gc.Tensor, dim: int = -1, *, name: str = "log_softmax") -> gc.Tensor:
+    """The logarithm of `softmax`."""
+    i, other = _along(x, dim, "log_softmax")
+    y, k = gc.tensor(name), other[dim]
+    y[i] = x[i] - gc.logsumexp(x[other], over=k)
+    return y
+
+
+def _along(x: gc.Tensor, dim: int, layer: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Indices of an element, and of the elements that differ from it in one dimension."""
+    i = axes(layer, x, "ijlmnopq", 1)
+    dim %= len(i)
+    return i, (*i[:dim], gc.index("k"), *i[dim + 1 :])

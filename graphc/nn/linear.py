@@ -1,0 +1,60 @@
+"""Affine maps, tables of vectors, and the largest of several affine maps."""
+
+from __future__ import annotations
+
+import graphc as gc
+from graphc.nn.axes import axes
+
+__all__ = ["embedding", "flatten", "linear", "maxout"]
+
+
+def linear(x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None = None, *, name: str = "linear") -> gc.Tensor:
+    """``y[…, i] = Σ_j x[…, j]·weight[i, j] + bias[i]``.
+
+    >>> import graphc as gc
+    >>> x, weight, bias = gc.tensor("x", gc.dim("N"), 3), gc.tensor("weight", 4, 3), gc.tensor("bias", 4)
+    >>> print(gc.loops(gc.nn.linear(x, weight, bias)))
+    for n,i:  linear[n,i] = sum(x[n,j]*weight[i,j], over=j) + bias[i]
+    """
+    (*lead, _), (i, j), y = axes("linear", x, "nmlkabcd", 1), gc.indices("i j"), gc.tensor(name)
+    product = gc.sum(x[*lead, j] * weight[i, j], over=j)
+    y[*lead, i] = product + bias[i] if bias is not None else product
+    return y
+
+
+def embedding(x: gc.Tensor, weight: gc.Tensor, *, name: str = "embedding") -> gc.Tensor:
+    """``y[…, d] = weight[x[…], d]``: the row of the table for each integer.
+
+    >>> import graphc as gc
+    >>> token, weight = gc.tensor("token", gc.dim("N"), dtype="int64"), gc.tensor("weight", 10, 4)
+    >>> print(gc.loops(gc.nn.embedding(token, weight)))
+    for n,d:  embedding[n,d] = weight[token[n],d]
+    """
+    n, d, y = axes("embedding", x, "nmlkabct"), gc.index("d"), gc.tensor(name)
+    y[*n, d] = weight[x[n], d]
+    return y
+
+
+def maxout(x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None = None, *, name: str = "maxout") -> gc.Tensor:
+    """``y[…, i] = max_k(Σ_j x[…, j]·weight[k, i, j] + bias[k, i])`` (Goodfellow et al., ICML 2013)."""
+    (*lead, _), (i, j, k), y, pieces = axes("maxout", x, "nmlabcde", 1), gc.indices("i j k"), gc.tensor(name), gc.tensor(f"{name}.pieces")
+    product = gc.sum(x[*lead, j] * weight[k, i, j], over=j)
+    pieces[*lead, k, i] = product + bias[k, i] if bias is not None else product
+    y[*lead, i] = gc.max(pieces[*lead, k, i], over=k)
+    return y
+
+
+def flatten(x: gc.Tensor, start_dim: int = 1, end_dim: int = -1, *, name: str = "flatten") -> gc.Tensor:
+    """The dimensions from `start_dim` to `end_dim` as one, in row-major order; all but the first of them are integers.
+
+    >>> import graphc as gc
+    >>> print(gc.loops(gc.nn.flatten(gc.tensor("x", gc.dim("N"), 3, 4))))
+    for n,c,h:  flatten[n,4*c+h] = x[n,c,h]
+    """
+    i, y = axes("flatten", x, "nchwdefg", 1), gc.tensor(name)
+    first, last = start_dim % len(i), end_dim % len(i)
+    position = i[first]
+    for d in range(first + 1, last + 1):
+        position = position * x.shape[d] + i[d]
+    y[*i[:first], position, *i[last + 1 :]] = x[i]
+    return y

@@ -1,0 +1,127 @@
+"""Losses: predictions and targets in, a scalar out (their values with ``reduction="none"``); and penalties on weights."""
+
+from __future__ import annotations
+
+import graphc as gc
+from graphc.nn.axes import axes, check_rank, reduced
+
+__all__ = [
+    "binary_cross_entropy_with_logits", "cross_entropy", "elastic_net", "huber_loss", "l1", "l1_loss", "l2", "mse_loss",
+    "multi_margin_loss", "perceptron_loss",
+]
+
+
+def mse_loss(x: gc.Tensor, target: gc.Tensor, *, reduction: str = "mean", name: str = "mse_loss") -> gc.Tensor:
+    """``(x - target)²``."""
+    i = axes(name, x)
+    return reduced((x[i] - target[i]) ** 2, i, reduction, name)
+
+
+def l1_loss(x: gc.Tensor, target: gc.Tensor, *, reduction: str = "mean", name: str = "l1_loss") -> gc.Tensor:
+    """``|x - target|``."""
+    i = axes(name, x)
+    return reduced(gc.abs(x[i] - target[i]), i, reduction, name)
+
+
+def huber_loss(
+    x: gc.Tensor, target: gc.Tensor, reduction: str = "mean", delta: float = 1.0, *, name: str = "huber_loss"
+) -> gc.Tensor:
+    """``(x - target)²/2``, beyond `delta` continued along its tangent (Huber, 1964)."""
+    i = axes(name, x)
+    distance = gc.abs(x[i] - target[i])
+    return reduced(gc.where(distance < delta, distance**2 / 2, delta * (distance - delta / 2)), i, reduction, name)
+
+
+def cross_entropy(
+    x: gc.Tensor, target: gc.Tensor, weight: gc.Tensor | None = None, *, reduction: str = "mean", label_smoothing: float = 0.0,
+    name: str = "cross_entropy",
+) -> gc.Tensor:
+    """The negative logarithm of the softmax of `x` at the labels.
+
+    Args:
+        x: scores of shape C, N×C or N×C×d….
+        target: integer labels of shape (), N or N×d…, or probabilities of the shape of `x`.
+        weight: of each class; the mean is then a weighted one.
+        reduction: "mean", "sum" or "none".
+        label_smoothing: the share of the uniform distribution in the target.
+        name: of the result.
+
+    >>> import graphc as gc
+    >>> x, label = gc.tensor("x", gc.dim("N"), 10), gc.tensor("label", gc.dim("N"), dtype="int64")
+    >>> print(gc.loops(gc.nn.cross_entropy(x, label)))
+    cross_entropy[()] = mean(logsumexp(x[n,c], over=c) - x[n,label[n]], over=n)
+    """
+    rank, c, k = check_rank("cross_entropy", x, 1), gc.index("c"), gc.index("k")
+    batch, places = ((gc.index("n"),) if rank > 1 else ()), tuple(gc.index(name) for name in "hwdefg"[: max(rank - 2, 0)])
+    free, classes = (*batch, *places), x.shape[min(rank - 1, 1)]
+    total = gc.logsumexp(x[*batch, c, *places], over=c)
+    if check_rank("cross_entropy", target, 0) == rank:
+        share = (1 - label_smoothing) * target[*batch, k, *places] + label_smoothing / classes
+        each = share * (total - x[*batch, k, *places])
+        return reduced(gc.sum(each if weight is None else weight[k] * each, over=k), free, reduction, name)
+    label = target[free]
+    value = total - x[*batch, label, *places]
+    factor = 1 if weight is None else weight[label]
+    if label_smoothing:
+        each = total - x[*batch, k, *places]
+        spread = gc.mean(each if weight is None else weight[k] * each, over=k)
+        value = (1 - label_smoothing) * factor * value + label_smoothing * spread
+    elif weight is not None:
+        value = factor * value
+    if weight is None or reduction != "mean":
+        return reduced(value, free, reduction, name)
+    loss = gc.tensor(name)
+    loss[()] = gc.sum(value, over=free) / gc.sum(factor, over=free) if free else value / factor
+    return loss
+
+
+def binary_cross_entropy_with_logits(
+    x: gc.Tensor, target: gc.Tensor, weight: gc.Tensor | None = None, *, reduction: str = "mean", pos_weight: gc.Tensor | None = None,
+    name: str = "binary_cross_entropy",
+) -> gc.Tensor:
+    """``-target·log σ(x) - (1 - target)·log(1 - σ(x))``, times `weight` if given; `pos_weight` multiplies the first summand."""
+    i = axes(name, x)
+    value = gc.softplus(x[i]) - x[i] * target[i]
+    if pos_weight is not None:
+        value = pos_weight[i[len(i) - len(pos_weight.shape) :]] * target[i] * gc.softplus(-x[i]) + (1 - target[i]) * gc.softplus(x[i])
+    return reduced(value if weight is None else weight[i] * value, i, reduction, name)
+
+
+def multi_margin_loss(
+    x: gc.Tensor, target: gc.Tensor, p: int = 1, margin: float = 1.0, *, reduction: str = "mean", name: str = "multi_margin_loss"
+) -> gc.Tensor:
+    """The multiclass SVM: ``Σ_{c≠label} max(0, margin - x[label] + x[c])^p``, divided by the number of classes as PyTorch does."""
+    check_rank("multi_margin_loss", x, 2, 2)
+    n, c = gc.indices("n c")
+    gap = gc.relu(margin - x[n, target[n]] + x[n, c])
+    return reduced(gc.mean(gc.where(c != target[n], gap**p, 0), over=c), [n], reduction, name)
+
+
+def perceptron_loss(x: gc.Tensor, target: gc.Tensor, *, reduction: str = "mean", name: str = "perceptron_loss") -> gc.Tensor:
+    """What is missing to be right (Rosenblatt, 1958).
+
+    With labels of the shape of `x`, which are ±1, ``max(0, -target·x)``; with N×C scores and N integer labels
+    ``max_c x[c] - x[label]``.
+    """
+    if check_rank("perceptron_loss", x, 1) == target.ndim:
+        i = axes(name, x)
+        return reduced(gc.relu(-target[i] * x[i]), i, reduction, name)
+    check_rank("perceptron_loss", x, 2, 2)
+    n, c = gc.indices("n c")
+    return reduced(gc.max(x[n, c], over=c) - x[n, target[n]], [n], reduction, name)
+
+
+def l1(w: gc.Tensor, *, name: str = "l1") -> gc.Tensor:
+    """``Σ |w|``."""
+    return reduced(gc.abs(w[axes(name, w)]), axes(name, w), "sum", name)
+
+
+def l2(w: gc.Tensor, *, name: str = "l2") -> gc.Tensor:
+    """``Σ w²``."""
+    return reduced(w[axes(name, w)] ** 2, axes(name, w), "sum", name)
+
+
+def elastic_net(w: gc.Tensor, alpha: float, beta: float, *, name: str = "elastic_net") -> gc.Tensor:
+    """``Σ beta·w² + alpha·|w|`` (Zou and Hastie, 2005)."""
+    i = axes(name, w)
+    return reduced(beta * w[i] ** 2 + alpha * gc.abs(w[i]), i, "sum", name)
