@@ -160,3 +160,79 @@ def test_fractional_pooling_takes_windows_in_order() -> None:
     assert y.shape == (2, 1, 3, 5) and (np.diff(rows) > 0).all() and (rows[:, 0] == 1).all() and (rows[:, -1] == 6).all()
     assert (program(x=image, key=3) == program(x=image, key=3)).all()
     assert any((program(x=image, key=3) != program(x=image, key=k)).any() for k in range(4, 8))
+
+
+@pytest.mark.parametrize(("function", "arrays", "arguments"), [
+    ("layer_norm", [real(3, 4)], {"normalized_shape": (4,)}),
+    ("layer_norm", [real(2, 3, 4)], {"normalized_shape": (3, 4), "eps": 0.1}),
+    ("group_norm", [real(2, 4, 2, 3)], {"num_groups": 2}),
+    ("group_norm", [real(2, 3)], {"num_groups": 1}),
+    ("normalize", [real(3, 4)], {}),
+    ("normalize", [real(3, 4)], {"p": 1, "dim": 0}),
+    ("normalize", [real(2, 3, 2)], {"p": 3.0}),
+    ("normalize", [real(3, 4)], {"p": float("inf")}),
+    ("batch_norm", [real(3, 4), None, None, real(4), real(4, seed=2)], {"training": True}),
+    ("batch_norm", [real(3, 2, 2, 2), None, None, real(2), None], {"training": True, "eps": 0.1}),
+    ("batch_norm", [real(3, 2, 2), None, None], {"training": True}),
+])
+def test_normalisation(function: str, arrays: list[Any], arguments: dict[str, Any]) -> None:
+    compare(function, arrays, **arguments)
+
+
+def test_affine_normalisation() -> None:
+    x, w, b = real(3, 4), real(4), real(4, seed=2)
+    tensors = [gc.tensor("x", 3, 4, dtype="float64"), gc.tensor("w", 4, dtype="float64"), gc.tensor("b", 4, dtype="float64")]
+    outputs = [nn.layer_norm(tensors[0], 4, *tensors[1:]), nn.group_norm(tensors[0], 2, *tensors[1:])]
+    got = gc.compile(outputs, target="interpret")(x=x, w=w, b=b)
+    given = [torch.tensor(a) for a in (x, w, b)]
+    for a, expected in zip(got, (F.layer_norm(given[0], (4,), *given[1:]), F.group_norm(given[0], 2, *given[1:])), strict=True):
+        np.testing.assert_allclose(a, expected.numpy(), rtol=1e-10)
+
+
+def test_running_statistics() -> None:
+    x, mean, var = gc.tensor("x", gc.dim("N"), 2, 3, dtype="float64"), *gc.tensors("mean var", 2, dtype="float64")
+    updates: dict[Any, Any] = {}
+    y = nn.batch_norm(x, mean, var, training=True, momentum=0.3, updates=updates)
+    state = {"mean": real(2), "var": np.abs(real(2))}
+    expected = [torch.tensor(state["mean"].copy()), torch.tensor(state["var"].copy())]
+    gc.compile(y, updates=updates, target="interpret")(state, x=real(3, 2, 3))
+    F.batch_norm(torch.tensor(real(3, 2, 3)), *expected, training=True, momentum=0.3)
+    np.testing.assert_allclose([state["mean"], state["var"]], torch.stack(expected).numpy(), rtol=1e-10)
+    z = gc.compile(nn.batch_norm(x, mean, var), target="interpret")(state, x=real(3, 2, 3))
+    np.testing.assert_allclose(z, F.batch_norm(torch.tensor(real(3, 2, 3)), *expected).numpy(), rtol=1e-10)
+
+
+def test_attention() -> None:
+    arrays = [real(2, 3, 4), real(2, 3, 4, seed=2), real(2, 3, 2)]
+    compare("scaled_dot_product_attention", arrays)
+    compare("scaled_dot_product_attention", arrays, is_causal=True)
+    compare("scaled_dot_product_attention", [*arrays, real(3, 3)], scale=0.3)
+    compare("scaled_dot_product_attention", [a[:, None] for a in arrays] + [np.tril(np.ones((3, 3), bool), 1)])
+
+
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+@pytest.mark.parametrize("function", GATES)
+def test_recurrent_layers(function: str) -> None:
+    steps, batch, inputs, size, gates = 3, 2, 2, 3, GATES[function]
+    shapes = {"x": (steps, batch, inputs), "h0": (batch, size), "c0": (batch, size), "w_ih": (gates * size, inputs),
+              "w_hh": (gates * size, size), "b_ih": (gates * size,), "b_hh": (gates * size,)}
+    arrays = {n: real(*shape, seed=len(n)) for n, shape in shapes.items() if n != "c0" or function == "lstm"}
+    tensors = {n: gc.tensor(n, *a.shape, dtype="float64") for n, a in arrays.items()}
+    y, last = getattr(nn, function)(*tensors.values())
+    state = last[1] if isinstance(last, tuple) else last
+    loss, (t, b, i) = gc.tensor("loss"), gc.indices("t b i")
+    loss[()] += y[t, b, i] ** 2
+    loss[()] += gc.sin(state[b, i])
+    gradients = gc.grad(loss, list(tensors.values()))
+    got = gc.compile([y, state, *gradients], target="interpret")(**arrays)
+    module = getattr(torch.nn, function.upper())(inputs, size, dtype=torch.float64)
+    given = {n: torch.tensor(a, requires_grad=True) for n, a in arrays.items()}
+    weights = {f"{kind}_{part}_l0": given[f"{kind[0]}_{part}"] for kind in ("weight", "bias") for part in ("ih", "hh")}
+    before = (given["h0"][None], given["c0"][None]) if function == "lstm" else given["h0"][None]
+    out, after = torch.func.functional_call(module, weights, (given["x"], before))
+    after = (after[1] if function == "lstm" else after)[0]
+    slopes = torch.autograd.grad((out**2).sum() + after.sin().sum(), list(given.values()))
+    for a, expected in zip(got, [out.detach(), after.detach(), *slopes], strict=True):
+        np.testing.assert_allclose(a, expected.numpy(), rtol=1e-9, atol=1e-10)

@@ -1,0 +1,43 @@
+"""Layers that leave something out at random; the same key leaves out the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import graphc as gc
+from graphc.nn.axes import axes, refuse, scalar
+
+__all__ = ["dropout", "stochastic_depth"]
+
+
+def _probability(layer: str, p: Any) -> None:
+    if not isinstance(p, int | float) or isinstance(p, bool) or not 0 <= p < 1:
+        raise refuse(layer, f"p={p!r} is no probability that is less than 1", f"p={p!r}", "give a number from 0 on, less than 1.")
+
+
+def dropout(x: gc.Tensor, p: float = 0.5, key: Any = 0, *, name: str = "dropout") -> gc.Tensor:
+    """Every element is 0 with probability p, else divided by ``1 - p`` (Srivastava et al., JMLR 2014).
+
+    Args:
+        x: of any shape.
+        p: the probability, less than 1.
+        key: an integer, an integer expression, or a scalar integer tensor that is another number in each step.
+        name: of the result.
+
+    >>> import graphc as gc
+    >>> x, key = gc.tensor("x", gc.dim("N"), 8), gc.tensor("key", (), dtype="int64")
+    >>> print(gc.loops(gc.nn.dropout(x, 0.5, key)))
+    for i,j:  dropout[i,j] = where(uniform(key[()], i, j) >= 0.5, 2.0*x[i,j], 0)
+    """
+    _probability("dropout", p)
+    i, y = axes("dropout", x), gc.tensor(name)
+    y[i] = gc.where(gc.uniform(scalar(key), *i) >= p, x[i] * (1 / (1 - p)), 0)
+    return y
+
+
+def stochastic_depth(x: gc.Tensor, p: float, key: Any, *, name: str = "stochastic_depth") -> gc.Tensor:
+    """Every example is 0 with probability p, else divided by ``1 - p``: for the branch of a residual block (Huang et al., ECCV 2016)."""
+    _probability("stochastic_depth", p)
+    (n, *i), y = axes("stochastic_depth", x, "nijklmop", 1), gc.tensor(name)
+    y[n, *i] = gc.where(gc.uniform(scalar(key), n) >= p, x[n, *i] * (1 / (1 - p)), 0)
+    return y

@@ -1,0 +1,109 @@
+"""Normalisation: elements shifted and scaled by the statistics of those around them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import graphc as gc
+from graphc.nn.axes import axes, refuse
+
+__all__ = ["batch_norm", "group_norm", "layer_norm", "normalize"]
+
+
+def batch_norm(
+    x: gc.Tensor, running_mean: gc.Tensor | None, running_var: gc.Tensor | None, weight: gc.Tensor | None = None,
+    bias: gc.Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5, *, name: str = "batch_norm",
+    updates: dict[gc.Tensor, gc.Tensor] | None = None,
+) -> gc.Tensor:
+    """``(x - μ)/√(σ² + eps)·weight + bias`` for each channel (Ioffe and Szegedy, ICML 2015).
+
+    Args:
+        x: of shape N×C or N×C×….
+        running_mean, running_var: of shape C; μ and σ² unless training.
+        weight, bias: of shape C.
+        training: whether μ and σ² are those of `x`, over all dimensions but C.
+        momentum: the share of the new statistics in ``running_mean`` and ``running_var``.
+        eps: keeps the root from 0.
+        name: of the result.
+        updates: where the new running statistics go: pass it on to `graphc.compile`.
+    """
+    (n, c, *p), y = axes("batch_norm", x, "nchwdefg", 2), gc.tensor(name)
+    factor, shift = 1 if weight is None else weight[c], 0 if bias is None else bias[c]
+    if not training:
+        if running_mean is None or running_var is None:
+            raise refuse("batch_norm", "there are no running statistics", "training=False", "pass them, or write training=True.")
+        y[n, c, *p] = (x[n, c, *p] - running_mean[c]) * gc.rsqrt(running_var[c] + eps) * factor + shift
+        return y
+    mean, variance = gc.tensor(f"{name}.mean"), gc.tensor(f"{name}.variance")
+    mean[c] = gc.mean(x[n, c, *p], over=(n, *p))
+    variance[c] = gc.mean((x[n, c, *p] - mean[c]) ** 2, over=(n, *p))
+    y[n, c, *p] = (x[n, c, *p] - mean[c]) * gc.rsqrt(variance[c] + eps) * factor + shift
+    if updates is not None and running_mean is not None and running_var is not None:
+        updates[running_mean], updates[running_var] = gc.tensor(f"{running_mean.name}.new"), gc.tensor(f"{running_var.name}.new")
+        updates[running_mean][c] = (1 - momentum) * running_mean[c] + momentum * mean[c]
+        count = math.prod(x.shape[d] for d in range(len(x.shape)) if d != 1)
+        updates[running_var][c] = (1 - momentum) * running_var[c] + momentum * count / (count - 1) * variance[c]
+    return y
+
+
+def layer_norm(
+    x: gc.Tensor, normalized_shape: int | Sequence[Any], weight: gc.Tensor | None = None, bias: gc.Tensor | None = None,
+    eps: float = 1e-5, *, name: str = "layer_norm",
+) -> gc.Tensor:
+    """``(x - μ)/√(σ² + eps)·weight + bias`` over the last dimensions, those of `normalized_shape` (Ba, Kiros and Hinton, 2016).
+
+    >>> import graphc as gc
+    >>> print(gc.loops(gc.nn.layer_norm(gc.tensor("x", gc.dim("N"), 8), 8)))
+    for i:  layer_norm.mean[i] = mean(x[i,j], over=j)
+    for i:  layer_norm.variance[i] = mean((x[i,j] - layer_norm.mean[i])**2, over=j)
+    for i,j:  layer_norm[i,j] = (x[i,j] - layer_norm.mean[i])/sqrt(layer_norm.variance[i] + 1e-05)
+    """
+    count = len(normalized_shape) if isinstance(normalized_shape, tuple | list) else 1
+    i = axes("layer_norm", x, least=count)
+    lead, inner = i[: len(i) - count], i[len(i) - count :]
+    wanted = tuple(normalized_shape) if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
+    if any(isinstance(e, int) and isinstance(d, int) and e != d for e, d in zip(wanted, x.shape[len(lead) :], strict=True)):
+        raise refuse("layer_norm", f"normalized_shape={normalized_shape!r} does not end the shape of {x!r}",
+                     f"normalized_shape={normalized_shape!r}", "give the last extents of the tensor.")
+    mean, variance, y = gc.tensor(f"{name}.mean"), gc.tensor(f"{name}.variance"), gc.tensor(name)
+    mean[lead] = gc.mean(x[i], over=inner)
+    variance[lead] = gc.mean((x[i] - mean[lead]) ** 2, over=inner)
+    scaled = (x[i] - mean[lead]) * gc.rsqrt(variance[lead] + eps)
+    y[i] = scaled * (1 if weight is None else weight[inner]) + (0 if bias is None else bias[inner])
+    return y
+
+
+def group_norm(
+    x: gc.Tensor, num_groups: int, weight: gc.Tensor | None = None, bias: gc.Tensor | None = None, eps: float = 1e-5,
+    *, name: str = "group_norm",
+) -> gc.Tensor:
+    """``(x - μ)/√(σ² + eps)·weight + bias`` over groups of channels of each image (Wu and He, ECCV 2018)."""
+    (n, c, *p), channels = axes("group_norm", x, "nchwdefg", 2), x.shape[1]
+    if not isinstance(channels, int) or not isinstance(num_groups, int) or num_groups < 1 or channels % num_groups:
+        raise refuse("group_norm", f"num_groups={num_groups!r} does not divide {channels} channels", f"num_groups={num_groups!r}",
+                     "give a divisor of an integer number of channels.")
+    size = channels // num_groups
+    g, k = gc.index("g", num_groups), gc.index("k", size)
+    mean, variance, y = gc.tensor(f"{name}.mean"), gc.tensor(f"{name}.variance"), gc.tensor(name)
+    mean[n, g] = gc.mean(x[n, g * size + k, *p], over=(k, *p))
+    variance[n, g] = gc.mean((x[n, g * size + k, *p] - mean[n, g]) ** 2, over=(k, *p))
+    scaled = (x[n, c, *p] - mean[n, c // size]) * gc.rsqrt(variance[n, c // size] + eps)
+    y[n, c, *p] = scaled * (1 if weight is None else weight[c]) + (0 if bias is None else bias[c])
+    return y
+
+
+def normalize(x: gc.Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, *, name: str = "normalize") -> gc.Tensor:
+    """``x`` divided by ``(Σ |x|^p)^(1/p)`` along a dimension, or by `eps` where that is less."""
+    i = axes("normalize", x, least=1)
+    dim %= len(i)
+    other, norm, y = (*i[:dim], gc.index("s"), *i[dim + 1 :]), gc.tensor(f"{name}.norm"), gc.tensor(name)
+    rest, element = (*i[:dim], *i[dim + 1 :]), gc.abs(x[other])
+    if p == float("inf"):
+        norm[rest] = gc.max(element, over=other[dim])
+    else:
+        total = gc.sum(element if p == 1 else x[other] ** 2 if p == 2 else gc.power(element, p), over=other[dim])
+        norm[rest] = total if p == 1 else gc.sqrt(total) if p == 2 else gc.power(total, 1 / p)
+    y[i] = x[i] / gc.maximum(norm[rest], eps)
+    return y
