@@ -14,7 +14,7 @@ from graphc.frontend.location import here
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.unindexed import shown
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Index
+from graphc.ir.expr import Index, undistributing
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression
 from graphc.passes.prune import prune
@@ -22,6 +22,7 @@ from graphc.passes.prune import prune
 __all__ = ["grad", "with_seed"]
 
 
+@undistributing
 def grad(output: Tensor, wrt: Any, seed: Tensor | None = None, strict: bool = False) -> Any:
     """The derivative of `output` with respect to tensors, as tensors that are defined by loops.
 

@@ -74,6 +74,8 @@ def size_value(node: sp.Basic, sizes: Mapping[sp.Basic, int]) -> int:
     raise InternalError(f"{node} is not an integer expression in sizes.")
 
 
+_CONSTANTS = frozenset((INFINITY, NAN, sp.true, sp.false))
+
 Code = Callable[[Environment], Any]
 """An expression as a Python function of the values of indices."""
 
@@ -271,7 +273,7 @@ class _Coder:
         return self.codes[node]
 
     def _code(self, node: sp.Basic) -> Code:
-        if isinstance(node, sp.Integer | sp.Number) or node in (INFINITY, NAN, sp.true, sp.false):
+        if isinstance(node, sp.Number) or node in _CONSTANTS:
             value = self.machine.arithmetic.constant(node)
             return lambda env: value
         if node in self.machine.sizes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,26 @@ class Case:
     raw: Graph
     random: np.random.Generator
 
+    @cached_property
+    def made(self) -> list[Any]:
+        """The gradients, as tensors."""
+        return gc.grad(self.names["L"], [self.names[n] for n in self.wrt]) if self.wrt else []
+
+    @cached_property
+    def first(self) -> tuple[Graph, dict[str, str]]:
+        """Their graph, and the names of the adjoints."""
+        return _collected(self, self.made)
+
+    @cached_property
+    def target(self) -> Graph:
+        """The same as the target "cpu" gets it."""
+        return lowered(self.first[0], self.program)
+
+    def again(self) -> Case:
+        """For another check: what was derived stays, the random directions begin anew."""
+        self.random = np.random.default_rng(self.program.seed + 1)
+        return self
+
     def direction(self) -> dict[str, np.ndarray[Any, Any]]:
         return {n: self.random.normal(size=self.program.arrays[n].shape) for n in self.wrt}
 
@@ -144,10 +165,6 @@ def prepare(program: RandomProgram) -> Case:
     return case
 
 
-def gradients(case: Case) -> list[Any]:
-    return gc.grad(case.names["L"], [case.names[n] for n in case.wrt]) if case.wrt else []
-
-
 # ------------------------------------------------------------------------------------------------------------------ checks
 
 
@@ -178,17 +195,17 @@ def _compare(got: Arrays, direction: Arrays, want: float, what: str) -> None:
         raise Mismatch(f"{what}: {value!r} instead of {want!r} (sum of magnitudes {scale:.3g})")
 
 
-def _first(case: Case, names: Sequence[Any]) -> tuple[Graph, dict[str, str]]:
+def _collected(case: Case, names: Sequence[Any]) -> tuple[Graph, dict[str, str]]:
     collected = collect(list(names), "check")
     return collected.graph, {n: collected.name_of(g) for n, g in zip(case.wrt, names, strict=True)}
 
 
 def check_gradient(case: Case) -> None:
     """The derived gradient is the complex-step derivative of the raw graph."""
-    made = gradients(case)
+    made = case.made
     if not made:
         return
-    graph, adjoints = _first(case, made)
+    graph, adjoints = case.first
     result = evaluate(graph, case.program)
     direction = case.direction()
     want = evaluate(case.raw, case.program, case.moved(direction), True)["L"].imag / STEP
@@ -200,7 +217,7 @@ def check_gradient(case: Case) -> None:
         _compare(got, direction, float(want), "gradient")
     except Mismatch as error:
         raise _located(case, got) or error from None
-    for name, value in evaluate(lowered(graph, case.program), case.program).items():
+    for name, value in evaluate(case.target, case.program).items():
         same(value, result[name], f"{name} as the target cpu gets it")
 
 
@@ -245,16 +262,16 @@ def _functional(case: Case, made: list[Any]) -> tuple[dict[str, Any], dict[str, 
             loops = tuple(gc.index(n) for n in "ijklm"[: len(seed.shape)])
             functional[()] += derivative[loops] * seed[loops]
         second = gc.grad(functional, [case.names[n] for n in case.wrt])
-    graph, names = _first(case, second)
+    graph, names = _collected(case, second)
     return weights, names, graph
 
 
 def check_second_order(case: Case) -> None:
     """The gradient of a random linear functional of the gradient is the complex-step derivative of the first gradient program."""
-    made = gradients(case)
+    made = case.made
     if not made:
         return
-    graph, adjoints = _first(case, made)
+    graph, adjoints = case.first
     weights, second_names, result_graph = _functional(case, made)
     program = replace(case.program, arrays=_with_seeds(case.program, weights))
     result = evaluate(result_graph, program)
@@ -296,19 +313,19 @@ def check_jvp(case: Case) -> None:
 
 def check_hvp(case: Case) -> None:
     """The Hessian times a vector is the complex-step derivative of the gradient, and the gradient of the directional derivative."""
-    made = gradients(case)
+    made = case.made
     if not made:
         return
     changes, program = _changes(case)
     pairs = {case.names[n]: v for n, v in changes.items()}
-    graph, adjoints = _first(case, made)
+    graph, adjoints = case.first
     want = _alongside(graph, case, program)
     ways = {
         "forward over reverse": list(gc.hvp(case.names["L"], pairs).values()),
         "reverse over forward": gc.grad(gc.jvp(case.names["L"], pairs), list(pairs)),
     }
     for way, products in ways.items():
-        collected, names = _first(case, products)
+        collected, names = _collected(case, products)
         got = evaluate(collected, program)
         for name in case.wrt:
             same(got[names[name]], want[adjoints[name]], f"Hessian times vector, {name}, {way}")
@@ -340,10 +357,10 @@ def check_jacobian(case: Case) -> None:
 
 def check_hessian(case: Case) -> None:
     """The Hessian times a random change is the complex-step derivative of the gradient."""
-    made = gradients(case)
+    made = case.made
     if not made:
         return
-    graph, adjoints = _first(case, made)
+    graph, adjoints = case.first
     small = [n for n in case.wrt if case.program.arrays[n].size ** 2 <= LARGEST_MATRIX]
     rows = gc.hessian(case.names["L"], [case.names[n] for n in small])
     for name, column in zip(small, zip(*rows, strict=True), strict=True):
@@ -362,7 +379,7 @@ def check_vmap(case: Case) -> None:
     names = [n for n in case.program.arrays if n in case.raw.by_name() and case.random.random() < 0.6]
     if not names:
         return
-    outputs = [case.names["L"], *gradients(case)]
+    outputs = [case.names["L"], *case.made]
     wanted = collect(outputs, "check")
     batched = gc.vmap(outputs, {case.names[n]: 2 for n in names})
     collected = collect(batched, "check")
@@ -378,6 +395,7 @@ def check_vmap(case: Case) -> None:
 
 def check_custom_grad(case: Case) -> None:
     """A tensor whose hand-written gradient is its derived one: nothing changes, in either mode, to second order and in batches."""
+    case = prepare(case.program)
     infos = case.raw.by_name()
     named = [t.name for t in case.raw.tensors if not t.is_input and is_float(t.dtype)]
     chosen = named[int(case.random.integers(len(named)))]
@@ -448,13 +466,13 @@ def check_torch(case: Case) -> None:
     everything = replace(case.raw, outputs=tuple(t.name for t in case.raw.tensors if not t.is_input))
     for name, value in evaluate(everything, program).items():
         same(theirs[name].detach().numpy(), value, f"{name} in PyTorch against the interpreter")
-    made = gradients(case)
+    made = case.made
     if not made:
         return
     slopes = _slopes(theirs["L"], [inputs[n] for n in case.wrt])
-    graph, adjoints = _first(case, made)
+    _, adjoints = case.first
     fixed = {n: a.detach() for n, a in inputs.items()}
-    mine = evaluated(double(lowered(graph, program)), sizes, fixed, strict=True)
+    mine = evaluated(double(case.target), sizes, fixed, strict=True)
     for n, slope in zip(case.wrt, slopes, strict=True):
         got, want = mine[adjoints[n]].numpy(), slope.detach().numpy()
         try:
@@ -473,7 +491,7 @@ def check_torch(case: Case) -> None:
             same(mine[second_names[n]].numpy(), want.detach().numpy(), f"second order in {n} against PyTorch")
 
 
-SECOND = 4
+SECOND = 8
 """Every such seed is compared to second order in PyTorch."""
 
 
@@ -502,7 +520,7 @@ def close(got: np.ndarray[Any, Any], rounded: np.ndarray[Any, Any], exact: np.nd
 
 def check_cpu(case: Case) -> None:
     """The target "cpu" computes L and its gradient in float32 as the interpreter does."""
-    outputs = {"L": case.names["L"], **{f"{n}.grad": g for n, g in zip(case.wrt, gradients(case), strict=True)}}
+    outputs = {"L": case.names["L"], **{f"{n}.grad": g for n, g in zip(case.wrt, case.made, strict=True)}}
     arrays, single = case.program.arrays, case.program.typed()
     got = called(gc.compile(outputs, target="cpu"), single)
     rounded = called(gc.compile(outputs, target="interpret"), single)

@@ -1,8 +1,8 @@
 """Many random programs: ``python -m tests.soak --minutes 60``; failures are printed as small programs that reproduce them.
 
-Every program is compared with PyTorch (value and gradient; every fourth one to second order), every fourth one with the complex
-step and after each pass, some with one pass left out, with every pass twice, and on the target "cpu". ``--checks`` makes every
-program go through the named checks instead.
+Every program is compared with PyTorch (value and gradient; every eighth one to second order), every fourth one with the complex
+step and after each pass, some with one pass left out, with every pass twice, and one in sixty on the target "cpu". The report says
+how often each check ran. ``--checks`` makes every program go through the named checks instead.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
+from graphc.ir.expr import undistributed
 from tests import checks
 from tests.programs import RandomProgram, generate, shrunk
 
@@ -33,6 +34,8 @@ CHUNK = 20
 """Seeds that a process treats at once."""
 TOGETHER = 2
 """Programs of a chunk that are compiled for the target "cpu", together."""
+COMPILED = 6
+"""Of so many chunks, one is compiled: Numba takes longer for a program than all other checks for twenty."""
 PATIENCE = 300
 """Seconds that one program may take."""
 FINE = ("ok", "refused", "unsuitable")
@@ -42,13 +45,12 @@ def rotation(seed: int) -> tuple[str, ...]:
     """The checks of a seed: the oracle always, the expensive ones in turn."""
     first = ("torch",) if "torch" in checks.CHECKS else ("values", "gradient")
     without = f"without {checks.OPTIONAL[seed // 4 % len(checks.OPTIONAL)]}"
-    turns = {"values": 4, "gradient": 4, without: 4, "jvp": 8, "hvp": 16, "second order": 16, "twice": 16, "vmap": 16, "jacobian": 32,
-             "hessian": 32, "custom_grad": 64}
+    turns = {"values": 4, "gradient": 4, without: 4, "jvp": 8, "hvp": 16, "second order": 32, "twice": 16, "vmap": 16, "jacobian": 32,
+             "hessian": 32, "custom_grad": 128}
     return tuple(dict.fromkeys((*first, *(kind for k, (kind, every) in enumerate(turns.items()) if (seed + k) % every == 0))))
 
 
-def _run(program: RandomProgram, kind: str) -> None:
-    case = checks.prepare(program)
+def _run(case: checks.Case, kind: str) -> None:
     if kind in checks.CHECKS:
         checks.CHECKS[kind](case)
     else:
@@ -61,11 +63,17 @@ class _Slow(Exception):
 
 def verdict(program: RandomProgram, kinds: Sequence[str]) -> tuple[str, str]:
     """ "ok", "refused", "unsuitable" or the check and the name of what went wrong, with the details."""
-    kind = ""
+    kind = kinds[0]
+
+    def run(case: checks.Case) -> None:
+        nonlocal kind
+        for kind in kinds:
+            _run(case.again(), kind)
+
     signal.alarm(PATIENCE)
     try:
-        for kind in kinds:
-            _run(program, kind)
+        case = checks.prepare(program)
+        undistributed(lambda: run(case))  # SymPy's setting is changed once instead of by every stage: its change empties SymPy's caches
     except checks.Refused as error:
         return "refused", str(error)
     except checks.Unsuitable as error:
@@ -85,10 +93,11 @@ Task = tuple[int, int, tuple[str, ...], int | None, float]
 
 @dataclass
 class Outcome:
-    """Verdicts of some seeds, and the failures: seed, verdict, text."""
+    """Verdicts of some seeds, how often each check ran, and the failures: seed, verdict, text."""
 
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[int, str, str]] = field(default_factory=list)
+    ran: Counter[str] = field(default_factory=Counter)
     refusals: list[str] = field(default_factory=list)
 
 
@@ -98,13 +107,16 @@ def _treated(task: Task) -> Outcome:
     outcome = Outcome()
     for seed in range(first, first + count):
         program = generate(seed, statements)
-        found, details = verdict(program, kinds or rotation(seed))
+        chosen = kinds or rotation(seed)
+        found, details = verdict(program, chosen)
         outcome.counts[found] += 1
+        if found == "ok":
+            outcome.ran.update(kind.split()[0] if kind.startswith("without") else kind for kind in chosen)
         if found == "refused":
             outcome.refusals.append(f"seed {seed}: {details}")
         if found not in FINE:
             outcome.failures.append((seed, found, _small(program, found, patience)))
-    if not kinds:
+    if not kinds and first // CHUNK % COMPILED == 0:
         _compiled(first, count, outcome, patience)
     return outcome
 
@@ -116,7 +128,7 @@ def _compiled(first: int, count: int, outcome: Outcome, patience: float) -> None
         failed = checks.check_together(chosen) is not None
     except Exception:
         failed = True
-    outcome.counts["on the target cpu"] += len(chosen)
+    outcome.ran["cpu"] += len(chosen)
     if failed:
         for program in chosen:
             found, _ = verdict(program, ["cpu"])
@@ -203,6 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
     with contextlib.suppress(KeyboardInterrupt):
         for outcome in _outcomes(options, stop):
             total.counts += outcome.counts
+            total.ran += outcome.ran
             total.failures += outcome.failures
             for text in outcome.refusals if options.refusals else ():
                 print(text, flush=True)
@@ -213,11 +226,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report(total: Outcome, seed: int, seconds: float) -> None:
-    compiled = total.counts.pop("on the target cpu", 0)
     programs = sum(n for kind, n in total.counts.items() if not kind.startswith("cpu"))
     verdicts = ", ".join(f"{n} {kind}" for kind, n in total.counts.most_common())
     print(f"{programs} programs in {seconds / 60:.1f} minutes, seeds {seed} to {seed + programs - 1}: {verdicts};")
-    print(f"{compiled} more on the target cpu.")
+    print("checks:", ", ".join(f"{n} {kind} (one in {max(programs // n, 1)})" for kind, n in total.ran.most_common()) + ".")
     if total.failures:
         print("failing seeds:", ", ".join(f"{s} ({kind})" for s, kind, _ in total.failures))
 

@@ -11,9 +11,9 @@ from graphc.analysis.injectivity import disjoint, injective
 from graphc.analysis.recurrence import margins
 from graphc.analysis.touches import Touch, touches
 from graphc.errors import DtypeError, Location, NotationError, RangeError
-from graphc.ir.affine import Linear, eliminate, infeasible, linear, quotient_facts, relevant, to_expr
+from graphc.ir.affine import Linear, atoms_of, cheapest, eliminate, infeasible, linear, quotient_facts, relevant, strongest, to_expr
 from graphc.ir.dtypes import is_integer
-from graphc.ir.expr import Access, BoundaryAccess, Call, Index, Reduce, Size, Where, accesses, postorder, sizes_of
+from graphc.ir.expr import Access, BoundaryAccess, Call, Index, Reduce, Size, Where, accesses, indices_of, postorder, sizes_of
 from graphc.ir.graph import Check, Graph
 from graphc.ir.random import RANDOM
 from graphc.ir.show import Order, expression, spoken, statement_body
@@ -46,11 +46,8 @@ def _possible(expression_: sp.Expr, facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr
         return None
     system = [*known, opposite]
     system += quotient_facts(system)
-    while True:
-        atoms = [a for f in system for a, _ in f.terms if isinstance(a, Index) or (not a.is_Symbol and a.has(Index))]
-        if not atoms:
-            break
-        system = eliminate(system, atoms[0])
+    while atoms := [a for a in atoms_of(system) if indices_of(a)]:
+        system = strongest(eliminate(system, cheapest(system, atoms)))
     left = [f for f in system if f.terms or f.constant < 0]
     return tuple(to_expr(f) for f in left if not _trivial(f))
 

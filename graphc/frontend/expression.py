@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
@@ -88,22 +89,22 @@ class Expr:
 
     # ------------------------------------------------------------------------------------------------ arithmetic
     def __add__(self, other: Any) -> Expr:
-        return combine(lambda a, b: a + b, self, other, form="{} + {}")
+        return combine(operator.add, self, other, form="{} + {}")
 
     def __radd__(self, other: Any) -> Expr:
-        return combine(lambda a, b: a + b, other, self, form="{} + {}")
+        return combine(operator.add, other, self, form="{} + {}")
 
     def __sub__(self, other: Any) -> Expr:
-        return combine(lambda a, b: a - b, self, other, form="{} - {}")
+        return combine(operator.sub, self, other, form="{} - {}")
 
     def __rsub__(self, other: Any) -> Expr:
-        return combine(lambda a, b: a - b, other, self, form="{} - {}")
+        return combine(operator.sub, other, self, form="{} - {}")
 
     def __mul__(self, other: Any) -> Expr:
-        return combine(lambda a, b: a * b, self, other, form="{}*{}")
+        return combine(operator.mul, self, other, form="{}*{}")
 
     def __rmul__(self, other: Any) -> Expr:
-        return combine(lambda a, b: a * b, other, self, form="{}*{}")
+        return combine(operator.mul, other, self, form="{}*{}")
 
     def __truediv__(self, other: Any) -> Expr:
         return combine(_divide, self, other, form="{}/{}")
@@ -118,7 +119,7 @@ class Expr:
         return combine(real_power, other, self, form="{}**{}")
 
     def __neg__(self) -> Expr:
-        return combine(lambda a: -a, self)
+        return combine(operator.neg, self)
 
     def __pos__(self) -> Expr:
         return self

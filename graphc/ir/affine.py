@@ -6,7 +6,7 @@ what it proves holds for all integers, what it does not prove may still hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
@@ -15,7 +15,8 @@ import sympy as sp
 
 from graphc.ir.expr import FloorDiv, Index, Modulo, Size
 
-__all__ = ["Linear", "atoms_of", "eliminate", "is_affine", "linear", "nonnegative", "quotient_facts", "relevant", "to_expr"]
+__all__ = ["Linear", "atoms_of", "cheapest", "eliminate", "infeasible", "is_affine", "linear", "nonnegative", "quotient_facts", "relevant",
+           "strongest", "to_expr"]
 
 _LIMIT = 600
 
@@ -156,7 +157,7 @@ def eliminate(system: Iterable[Linear], atom: sp.Basic) -> list[Linear]:
     return list(kept)
 
 
-def _strongest(system: list[Linear]) -> list[Linear]:
+def strongest(system: list[Linear]) -> list[Linear]:
     """Keep the smallest constant among forms with equal coefficients."""
     best: dict[tuple[tuple[sp.Basic, int], ...], int] = {}
     for form in system:
@@ -164,21 +165,26 @@ def _strongest(system: list[Linear]) -> list[Linear]:
     return [Linear(terms, value) for terms, value in best.items()]
 
 
+def cheapest(system: Iterable[Linear], atoms: Sequence[sp.Basic]) -> sp.Basic:
+    """Which of the atoms it costs least to eliminate."""
+    counts = {atom: [0, 0] for atom in atoms}
+    for form in system:
+        for atom, coefficient in form.terms:
+            if atom in counts:
+                counts[atom][coefficient > 0] += 1
+    return min(atoms, key=lambda atom: (counts[atom][0] * counts[atom][1], _key(atom)))
+
+
 def infeasible(system: list[Linear]) -> bool:
     """Whether no integer point satisfies every ``form ≥ 0`` (False also when the proof is given up)."""
-    system = _strongest([_tightened(form) for form in (*system, *quotient_facts(system))])
+    system = strongest([_tightened(form) for form in (*system, *quotient_facts(system))])
     while True:
         if any(not form.terms and form.constant < 0 for form in system):
             return True
         system = [form for form in system if form.terms]
         if not system or len(system) > _LIMIT:
             return False
-        counts: dict[sp.Basic, list[int]] = {}
-        for form in system:
-            for atom, coefficient in form.terms:
-                counts.setdefault(atom, [0, 0])[coefficient > 0] += 1
-        cheapest = min(counts, key=lambda atom: (counts[atom][0] * counts[atom][1], _key(atom)))
-        system = _strongest(eliminate(system, cheapest))
+        system = strongest(eliminate(system, cheapest(system, atoms_of(system))))
 
 
 @lru_cache(maxsize=200_000)

@@ -7,6 +7,7 @@ and pickling come for free. No node carries a payload, and SymPy's own ``diff``,
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
@@ -311,9 +312,16 @@ def build(function: Callable[[], Any]) -> sp.Expr:
 
 def build_from(function: Callable[..., Any], *operands: sp.Basic) -> sp.Expr:
     """The same from operands; SymPy's setting is left alone where no operand holds a sum that could be multiplied out."""
-    if any(isinstance(operand, sp.Add | sp.Mul | sp.Pow) for operand in operands):
+    if function is not operator.add and any(_holds_sum(operand) for operand in operands):
         return build(lambda: function(*operands))
     return _node(function(*operands))
+
+
+def _holds_sum(node: sp.Basic, depth: int = 3) -> bool:
+    """Whether a factor of the node, or the base of one, is a sum; products nested more deeply are taken to hold one."""
+    if not depth or isinstance(node, sp.Add):
+        return isinstance(node, sp.Add | sp.Mul | sp.Pow)
+    return isinstance(node, sp.Mul | sp.Pow) and any(_holds_sum(argument, depth - 1) for argument in node.args)
 
 
 def undistributing(function: Callable[P, R]) -> Callable[P, R]:

@@ -18,7 +18,7 @@ import pytest
 
 import graphc as gc
 from tests import checks
-from tests.programs import RandomProgram, generate
+from tests.programs import generate
 
 PROGRAMS = int(os.environ.get("GRAPHC_PROGRAMS", "300"))
 CPU_PROGRAMS = int(os.environ.get("GRAPHC_CPU_PROGRAMS", "40"))
@@ -50,10 +50,9 @@ def kinds(seed: int) -> list[str]:
     return ["values", "gradient", *(kind for kind, (every, first) in TURNS.items() if seed % every == first)]
 
 
-def run(program: RandomProgram, kind: str) -> None:
-    case = checks.prepare(program)
+def run(case: checks.Case, kind: str) -> None:
     if kind == "passes":
-        checks.check_passes(case, checks.OPTIONAL[program.seed // 5 % len(checks.OPTIONAL) :][:1])
+        checks.check_passes(case, checks.OPTIONAL[case.program.seed // 5 % len(checks.OPTIONAL) :][:1])
     else:
         checks.CHECKS[kind](case)
 
@@ -64,8 +63,9 @@ def test_interpreter_and_complex_step(seeds: range) -> None:
     for seed in seeds:
         program = generate(seed)
         try:
+            case = checks.prepare(program)
             for kind in kinds(seed):
-                run(program, kind)
+                run(case.again(), kind)
             outcome["ok"] += 1
         except (checks.Refused, checks.Unsuitable):
             outcome["skipped"] += 1
@@ -104,12 +104,12 @@ def test_cpu(seeds: range) -> None:
 
 DETERMINISM = """
 import graphc as gc
-from tests.checks import prepare, gradients
+from tests.checks import prepare
 from tests.programs import generate
 for seed in range({first}, {first} + 12):
     case = prepare(generate(seed))
-    print(gc.loops(case.names["L"], *gradients(case)))
-    print(gc.compile([case.names["L"], *gradients(case)], target={target!r}).source)
+    print(gc.loops(case.names["L"], *case.made))
+    print(gc.compile([case.names["L"], *case.made], target={target!r}).source)
 """
 
 
