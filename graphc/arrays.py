@@ -101,7 +101,8 @@ def _exact(tensor: Tensor, value: Any) -> Array:
 def new_array(tensor: Tensor, generator: np.random.Generator, sizes: Mapping[str, int]) -> Array:
     """A new array with the values of the tensor's initialiser; zeros without one.
 
-    Glorot and Bengio (AISTATS 2010) and He et al. (ICCV 2015) with the first extent as outputs, the second as inputs.
+    Glorot and Bengio (AISTATS 2010) and He et al. (ICCV 2015) with the first extent as outputs, the second as
+    inputs; orthogonal rows or columns as Saxe et al. (ICLR 2014).
 
     Raises:
         ArgumentError: a size is missing or no size, or the initialiser returns another shape.
@@ -139,8 +140,14 @@ def _drawn(init: str, shape: tuple[int, ...], generator: np.random.Generator) ->
     fan_in = (shape[1] if len(shape) > 1 else fan_out) * (receptive if len(shape) > 1 else 1)
     scale = {
         "glorot_uniform": math.sqrt(6 / max(fan_in + fan_out, 1)), "glorot_normal": math.sqrt(2 / max(fan_in + fan_out, 1)),
-        "he_uniform": math.sqrt(6 / max(fan_in, 1)), "he_normal": math.sqrt(2 / max(fan_in, 1)), "uniform": 1.0, "normal": 1.0,
+        "he_uniform": math.sqrt(6 / max(fan_in, 1)), "he_normal": math.sqrt(2 / max(fan_in, 1)),
+        "fan_in_uniform": math.sqrt(1 / max(fan_in, 1)), "uniform": 1.0, "normal": 1.0,
     }.get(init, 0.0)
+    if init == "orthogonal":
+        rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
+        basis, triangle = np.linalg.qr(generator.standard_normal((max(rows, columns), min(rows, columns))))
+        basis = basis * np.sign(np.diagonal(triangle))
+        return np.asarray((basis.T if rows < columns else basis).reshape(shape))
     if init.endswith("normal"):
         return np.asarray(generator.standard_normal(shape) * scale)
     if init.endswith("uniform"):

@@ -368,7 +368,7 @@ def _defined(tree: ast.Module) -> set[str]:
 
 def _drawn(tensor: Tensor) -> bool:
     """Whether the initialiser needs random numbers."""
-    return isinstance(tensor.init, str) and tensor.init.endswith(("normal", "uniform"))
+    return isinstance(tensor.init, str) and tensor.init.endswith(("normal", "uniform", "orthogonal"))
 
 
 def _heading(name: str, docstring: str) -> str:

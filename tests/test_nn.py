@@ -24,3 +24,72 @@ def test_stochastic_depth_drops_whole_examples() -> None:
     y = nn.stochastic_depth(gc.tensor("x", 30, 2, 3), 0.5, 7)
     value = gc.compile(y, target="interpret")(x=np.ones((30, 2, 3), "float32"))
     assert (value == value[:, :1, :1]).all() and set(np.unique(value)) == {np.float32(0), np.float32(2)}
+
+
+def lenet() -> gc.nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(20, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(50, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(500), nn.ReLU(), nn.Linear(10),
+    )
+
+
+def test_lenet_has_the_sizes_of_the_table() -> None:
+    scores = lenet()(gc.tensor("x", gc.dim("N"), 1, 28, 28))
+    shapes = {t.name: t.shape for t in gc.parameters(scores)}
+    assert shapes == {
+        "conv1.weight": (20, 1, 5, 5), "conv1.bias": (20,), "conv2.weight": (50, 20, 5, 5), "conv2.bias": (50,),
+        "linear1.weight": (500, 2450), "linear1.bias": (500,), "linear2.weight": (10, 500), "linear2.bias": (10,),
+    }
+    assert [str(extent) for extent in scores.shape] == ["N", "10"]
+
+
+def test_parameters_of_vgg_16() -> None:
+    plan = [64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0]
+    features = [layer for f in plan for layer in ([nn.Conv2d(f, 3, padding=1), nn.ReLU()] if f else [nn.MaxPool2d(2)])]
+    net = nn.Sequential(*features, nn.Flatten(), nn.Linear(4096), nn.ReLU(), nn.Linear(4096), nn.ReLU(), nn.Linear(1000))
+    found = gc.parameters(net(gc.tensor("x", gc.dim("N"), 3, 224, 224)))
+    assert sum(int(np.prod(t.shape)) for t in found) == 138_357_544
+
+
+def test_costs_of_a_convolution() -> None:
+    y = nn.Conv2d(10, 5, padding=2, name="conv1")(gc.tensor("x", 1, 3, 32, 32))
+    text = str(gc.summary(y))
+    assert y.shape == (1, 10, 32, 32) and "760" in text and "768,000" in text
+
+
+def test_training_by_layers_and_optimiser() -> None:
+    random = np.random.default_rng(0)
+    label = gc.tensor("label", gc.dim("N"), dtype="int64")
+    net = nn.Sequential(nn.Linear(8), nn.BatchNorm1d(), nn.Tanh(), nn.Dropout(0.1, gc.tensor("key", (), dtype="int64")), nn.Linear(2))
+    x = gc.tensor("x", gc.dim("N"), 2)
+    loss = nn.cross_entropy(net(x), label)
+    step = gc.compile(loss, updates=gc.optim.adam(loss, lr=0.1) | net.updates, target="interpret")
+    predict = gc.compile(net(x, training=False), target="interpret")
+    state = step.init(seed=0)
+    xs = random.normal(size=(16, 2)).astype("float32")
+    ys = (xs[:, 0] * xs[:, 1] > 0).astype("int64")
+    losses = [float(step(state, x=xs, label=ys, key=k)) for k in range(15)]
+    assert losses[-1] < losses[0]
+    assert {"norm1.running_mean", "norm1.running_var", "adam.step", "linear1.weight.exp_avg"} < set(state)
+    assert ((predict(state, x=xs)).argmax(1) == ys).mean() > 0.7
+
+
+def test_initialisers() -> None:
+    y = nn.Linear(6, init="orthogonal", name="a")(nn.Linear(5, name="b")(gc.tensor("x", 1, 400)))
+    state = gc.compile(y, target="interpret").init(seed=0)
+    np.testing.assert_allclose(state["a.weight"].T @ state["a.weight"], np.eye(5), atol=1e-6)
+    for name in ("b.weight", "b.bias"):
+        assert 0.01 < np.abs(state[name]).max() <= 1 / 20
+
+
+def test_a_layer_that_is_called_twice_has_one_weight() -> None:
+    layer, x = nn.Linear(4, name="shared"), gc.tensor("x", 2, 4)
+    assert len(gc.parameters(layer(layer(x)))) == 2
+
+
+def test_recurrent_layer() -> None:
+    y, (h, c) = nn.LSTM(3)(gc.tensor("x", gc.dim("T"), 2, 4))
+    assert [str(e) for e in y.shape] == ["T", "2", "3"] and h.shape == c.shape == (2, 3)
+    program = gc.compile([y, h], target="interpret")
+    value, last = program(program.init(seed=0), x=np.ones((5, 2, 4), "float32"))
+    np.testing.assert_array_equal(value[-1], last)

@@ -19,7 +19,9 @@ from graphc.ir.expr import Access, Index, Size, contains
 
 __all__ = ["INITIALISERS", "dim", "dims", "index", "indices", "parameter", "tensor", "tensors"]
 
-INITIALISERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "uniform", "normal", "zeros", "ones")
+INITIALISERS = (
+    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "fan_in_uniform", "orthogonal", "uniform", "normal", "zeros", "ones",
+)
 
 
 def _names(names: str | Sequence[str], verb: str, dotted: bool = False) -> list[str]:
@@ -126,8 +128,8 @@ def parameter(name: str, *shape: Any, init: Any = "glorot_uniform", dtype: Any =
     Args:
         name: how it is called in the state dictionary.
         shape: extents; the first is the number of outputs where the initialiser needs one.
-        init: "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "uniform", "normal", "zeros", "ones", a number,
-            or a function of (shape, numpy.random.Generator).
+        init: "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "fan_in_uniform" (within ±1/√inputs, PyTorch's layers),
+            "orthogonal", "uniform", "normal", "zeros", "ones", a number, or a function of (shape, numpy.random.Generator).
         dtype: float32 by default.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 import graphc as gc
 from graphc.requests import refusal
 
-__all__ = ["axes", "check_rank", "per_dimension", "reduced", "refuse", "scalar"]
+__all__ = ["axes", "check_rank", "keys", "per_dimension", "reduced", "refuse"]
 
 
 def refuse(layer: str, what: str, culprit: str, fix: str) -> gc.ArgumentError:
@@ -61,6 +61,6 @@ def reduced(value: Any, over: Sequence[Any], reduction: str, name: str) -> gc.Te
     return loss
 
 
-def scalar(value: Any) -> Any:
-    """A number, or the element of a tensor without dimensions."""
-    return value[()] if isinstance(value, gc.Tensor) else value
+def keys(key: Any) -> tuple[Any, ...]:
+    """What random numbers depend on: a key, or a tuple of a key and numbers; tensors without dimensions by their element."""
+    return tuple(part[()] if isinstance(part, gc.Tensor) else part for part in (key if isinstance(key, tuple) else (key,)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import axes, refuse, scalar
+from graphc.nn.axes import axes, keys, refuse
 
 __all__ = ["dropout", "stochastic_depth"]
 
@@ -21,7 +21,8 @@ def dropout(x: gc.Tensor, p: float = 0.5, key: Any = 0, *, name: str = "dropout"
     Args:
         x: of any shape.
         p: the probability, less than 1.
-        key: an integer, an integer expression, or a scalar integer tensor that is another number in each step.
+        key: an integer, or a scalar integer tensor that is another number in each step; a tuple of it and integers tells apart what
+            draws from one key.
         name: of the result.
 
     >>> import graphc as gc
@@ -31,7 +32,7 @@ def dropout(x: gc.Tensor, p: float = 0.5, key: Any = 0, *, name: str = "dropout"
     """
     _probability("dropout", p)
     i, y = axes("dropout", x), gc.tensor(name)
-    y[i] = gc.where(gc.uniform(scalar(key), *i) >= p, x[i] * (1 / (1 - p)), 0)
+    y[i] = gc.where(gc.uniform(*keys(key), *i) >= p, x[i] * (1 / (1 - p)), 0)
     return y
 
 
@@ -39,5 +40,5 @@ def stochastic_depth(x: gc.Tensor, p: float, key: Any, *, name: str = "stochasti
     """Every example is 0 with probability p, else divided by ``1 - p``: for the branch of a residual block (Huang et al., ECCV 2016)."""
     _probability("stochastic_depth", p)
     (n, *i), y = axes("stochastic_depth", x, "nijklmop", 1), gc.tensor(name)
-    y[n, *i] = gc.where(gc.uniform(scalar(key), n) >= p, x[n, *i] * (1 / (1 - p)), 0)
+    y[n, *i] = gc.where(gc.uniform(*keys(key), n) >= p, x[n, *i] * (1 / (1 - p)), 0)
     return y

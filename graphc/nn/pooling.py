@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import check_rank, per_dimension, refuse, scalar
+from graphc.nn.axes import check_rank, keys, per_dimension, refuse
 
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "fractional_max_pool2d", "max_pool2d"]
 
@@ -95,7 +95,7 @@ def fractional_max_pool2d(
     for d in (0, 1):
         p.append(gc.index("pq"[d], output[d]))
         r.append(gc.index("rs"[d], kernel[d]))
-        u, step = gc.uniform(scalar(key), d, n, c), (size[d] - kernel[d]) / max(output[d] - 1, 1)
+        u, step = gc.uniform(*keys(key), d, n, c), (size[d] - kernel[d]) / max(output[d] - 1, 1)
         place.append(gc.tensor(f"{name}.{('rows', 'columns')[d]}", dtype="int64"))
         start = gc.where(p[d] == output[d] - 1, size[d] - kernel[d], gc.floor((p[d] + u) * step) - gc.floor(u * step))
         place[d][n, c, p[d], r[d]] = start + r[d]

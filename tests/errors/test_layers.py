@@ -71,3 +71,30 @@ def test_more_windows_than_rows(rejects):
 def test_unknown_reduction_of_a_loss(rejects):
     with rejects(gc.ArgumentError):
         nn.mse_loss(x, x, reduction="average")
+
+
+def test_layer_for_another_size(rejects):
+    layer = nn.Linear(3, name="fc")
+    layer(gc.tensor("a", 2, 4))
+    with rejects(gc.ArgumentError):
+        layer(gc.tensor("b", 2, 5))
+
+
+def test_dropout_of_everything(rejects):
+    with rejects(gc.ArgumentError):
+        nn.dropout(x, 1.0, key=3)
+
+
+def test_batch_norm_without_statistics(rejects):
+    with rejects(gc.ArgumentError):
+        nn.batch_norm(x, None, None)
+
+
+def test_layer_norm_over_other_extents(rejects):
+    with rejects(gc.ArgumentError):
+        nn.layer_norm(x, 4)
+
+
+def test_groups_of_channels_that_do_not_divide(rejects):
+    with rejects(gc.ArgumentError):
+        nn.group_norm(x, 3)
