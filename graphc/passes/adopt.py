@@ -19,10 +19,9 @@ def adopt_copies(graph: Graph) -> Graph:
     `graphc.passes.prune.inline_copies` reads through a copy that nobody wants; here the copy is an output, such as the gradient of an
     input that a recurrence adds to, and its source is not.
     """
-    for copy in graph.statements:
-        if _adopts(copy, graph):
-            assert isinstance(copy.value, Access)
-            graph = _renamed(graph, copy, copy.value.tensor)
+    while (copy := next((s for s in graph.statements if _adopts(s, graph)), None)) is not None:
+        assert isinstance(copy.value, Access)
+        graph = _renamed(graph, copy, copy.value.tensor)
     return graph
 
 

@@ -33,3 +33,14 @@ def test_a_source_that_is_wanted_itself_stays():
     first, second = gc.compile([s, y])(x=g)
     np.testing.assert_array_equal(first, second)
     assert not np.shares_memory(first, second)
+
+
+def test_several_copies_are_adopted_one_after_the_other():
+    i = gc.index("i")
+    x, w, h, L = gc.tensor("x", gc.dim("N")), gc.tensor("w", gc.dim("N")), gc.tensor("h"), gc.tensor("L")
+    h[i] = h[i - 1] + x[i]
+    h[-1] = 1
+    L[()] += w[i] * h[i]
+    dx, dw = gc.compile(gc.grad(L, [x, w]))(x=np.ones(3, "f"), w=np.ones(3, "f"))
+    np.testing.assert_array_equal(dx, [3, 2, 1])
+    np.testing.assert_array_equal(dw, [2, 3, 4])
