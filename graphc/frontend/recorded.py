@@ -125,7 +125,7 @@ def check_statement(statement: Recorded, bound: frozenset[Index]) -> None:
 
 def _check_bound(statement: Recorded, misused: list[Index], left: set[Index]) -> None:
     for index in misused:
-        reads = [p for p in postorder(statement.value) if isinstance(p, Access | BoundaryAccess) and index in p.free_symbols]
+        reads = [p for p in postorder(statement.value) if isinstance(p, Access | BoundaryAccess) and index in indices_of(p)]
         culprit = statement.left if index in left else statement.shown(reads[0]) if reads else str(index)
         raise NotationError(f"The index {index} belongs to a reduction (over={index}) and is used outside of it as well.",
                             at=((statement.text, culprit, statement.location),), fix="use another index in one of the two places.")
@@ -148,7 +148,7 @@ def _check_injective(statement: Recorded) -> None:
 
 def _warn_lacking(statement: Recorded, summed: set[Index]) -> None:
     for term in sp.Add.make_args(statement.value):
-        lacking = ", ".join(sorted(str(i) for i in summed if i not in term.free_symbols))
+        lacking = ", ".join(sorted(str(i) for i in summed if i not in indices_of(term)))
         if lacking:
             at, shown = statement.location, statement.shown(term)
             message = f"the summand {shown} does not contain {lacking}, so it is added once per value of {lacking}."

@@ -120,7 +120,7 @@ def plain_ranges(shape: tuple[sp.Expr, ...]) -> tuple[Range, ...]:
 def fresh_indices(statement: Statement, wanted: Sequence[str]) -> tuple[Index, ...]:
     """Indices that the statement does not have: the wanted names, with a number behind those that are taken."""
     parts = (statement.value, *statement.subscripts, *statement.domain)
-    used = {str(r.index) for r in statement.ranges} | {str(s) for part in parts for s in part.free_symbols}
+    used = {str(r.index) for r in statement.ranges} | {str(s) for part in parts for s in postorder(part) if s.is_Symbol}
     used |= {a.tensor for part in parts for a in accesses(part)}
     found = []
     for name in wanted:
