@@ -146,7 +146,9 @@ class _Emitter:
             code = self._code(GatherCheck(inner.tensor, access.tensor, dimension, kernel.comment))
             return f"checked({text}, {names[access.tensor]}, {dimension}, status, {code})"
 
-        writer = Writer(lambda n: self.tensors[n].dtype, lambda n: names.get(n) or own_sizes.get(n) or safe(n), check, order)
+        writer = Writer(
+            lambda n: self.tensors[n].dtype, lambda n: names.get(n) or safe(n), lambda n: own_sizes.get(n) or safe(n), check, order
+        )
         walker = Walker(
             writer,
             lambda name, low, high: f"for {name} in range({low}, {high}):",
@@ -291,7 +293,8 @@ class _Emitter:
 
     def _writer(self) -> Writer:
         return Writer(
-            lambda n: self.tensors[n].dtype, lambda n: self.size_names.get(n) or self.variables.get(n) or safe(n), lambda t, *_: t
+            lambda n: self.tensors[n].dtype, lambda n: self.variables.get(n) or safe(n), lambda n: self.size_names.get(n) or safe(n),
+            lambda text, *_: text,
         )
 
 

@@ -193,8 +193,8 @@ class _Emitter:
 
     def _writer(self, order: Order) -> Writer:
         return Writer(
-            lambda n: self.tensors[n].dtype, lambda n: self.size_names.get(n) or self.variables.get(n) or safe(n), lambda text, *_: text,
-            order, SPELLING,
+            lambda n: self.tensors[n].dtype, lambda n: self.variables.get(n) or safe(n), lambda n: self.size_names.get(n) or safe(n),
+            lambda text, *_: text, order, SPELLING,
         )  # fmt: skip
 
 

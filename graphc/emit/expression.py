@@ -45,6 +45,7 @@ class Writer:
     Attributes:
         dtype_of: element type of a tensor.
         name_of: variable of a tensor.
+        size_of: variable of a size, or of a loop around the kernel; it may have the name of a tensor.
         subscript_check: text of a checked subscript: (text, tensor, dimension) → text.
         order: the order of factors and terms.
         spelling: texts of elementary functions: name → template of the arguments ``{0}``, ``{1}``, the type ``{float}`` and the least
@@ -55,6 +56,7 @@ class Writer:
 
     dtype_of: Callable[[str], str]
     name_of: Callable[[str], str]
+    size_of: Callable[[str], str]
     subscript_check: Callable[[str, Access, int], str]
     order: Order = field(default_factory=Order)
     spelling: Mapping[str, str] = field(default_factory=dict)
@@ -98,7 +100,7 @@ class Writer:
         raise InternalError(f"{node} is not an integer expression.")
 
     def symbol(self, node: sp.Basic) -> str:
-        return self.name_of(str(node)) if isinstance(node, Size) else safe(str(node))
+        return self.size_of(str(node)) if isinstance(node, Size) else safe(str(node))
 
     def subscripts(self, access: Access) -> str:
         parts = []

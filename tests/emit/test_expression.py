@@ -27,6 +27,6 @@ def test_integers(seed):
         return total * random.choice([1, 1, N])
 
     node = form(2)
-    text = Writer(lambda t: "float32", lambda t: t, lambda t, a, d: t).integer(sp.sympify(node))
+    text = Writer(lambda t: "float32", lambda t: t, lambda t: t, lambda t, a, d: t).integer(sp.sympify(node))
     for point in itertools.islice(itertools.product(range(-2, 3), range(-2, 3), range(3)), 40):
         assert eval(text, {}, dict(zip("ijN", point, strict=True))) == size_value(node, {I: point[0], J: point[1], N: point[2]}), text

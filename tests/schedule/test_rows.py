@@ -66,3 +66,12 @@ def test_a_scalar_beside_equal_shapes():
     i, j = gc.indices("i j")
     y[i, j] = x[i, j] * s[()]
     np.testing.assert_array_equal(gc.compile(y)(x=np.ones((2, 3), "float32"), s=2.0), np.full((2, 3), 2.0))
+
+
+def test_a_tensor_with_the_name_of_an_index():
+    """The loop over rows is around loops that read the tensor: `b` is both."""
+    b, i, j, k = gc.indices("b i j k")
+    x, c, y, z = gc.tensor("x", 3, 4), gc.tensor("b", 3, 4), gc.tensor("y"), gc.tensor("z")
+    y[b, i] = gc.exp(x[b, i]) / gc.sum(gc.exp(x[b, k]), over=k)
+    z[b, i] += gc.sum(y[b, j] * c[b, j], over=j) * y[b, i]
+    agree([z], x=np.ones((3, 4), "float32"), b=np.arange(12, dtype="float32").reshape(3, 4))
