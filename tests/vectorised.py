@@ -360,7 +360,9 @@ class _Evaluator:
             raise Outside(f"a skipped element of {node.tensor} is read")
         chosen = (~padded).nonzero()[:, 0]
         values = self.element(node.tensor, [w[chosen] for w in where]).expand(len(chosen))
-        return self.full(node.fill, points).to(values.dtype).clone().index_put((chosen,), values)
+        outside = self.full(node.fill, points)
+        joint = torch.promote_types(outside.dtype, values.dtype)
+        return outside.to(joint).clone().index_put((chosen,), values.to(joint))
 
 
 def _groups(order: list[str], sources: dict[str, set[str]]) -> list[list[str]]:

@@ -12,7 +12,7 @@ from graphc.frontend.expression import display
 from graphc.frontend.recorded import Recorded, unbound
 from graphc.frontend.tensor import Tensor
 from graphc.ir.affine import is_affine, linear, nonnegative
-from graphc.ir.dtypes import dtype_of, promote, settle
+from graphc.ir.dtypes import dtype_of, promote, settle, summed
 from graphc.ir.expr import Access, FloorDiv, Index, Reduce, accesses, indices_of, postorder
 from graphc.ir.statement import Range
 
@@ -238,12 +238,8 @@ class Inference:
         def of(key: str) -> str:
             return self.dtypes.get(key, self.by_key[key].declared_dtype or "weak_int")
 
-        joint = promote(*(settle_sum(dtype_of(s.value, of), s.op) for s in tensor.statements))
-        return settle(joint)
-
-
-def settle_sum(dtype: str, op: str) -> str:
-    return "int64" if op == "+=" and "bool" in dtype else dtype
+        kinds = [(s.op, dtype_of(s.value, of)) for s in tensor.statements]
+        return settle(promote(*(summed(kind) if op == "+=" else kind for op, kind in kinds)))
 
 
 def same(a: sp.Expr, b: sp.Expr) -> bool:

@@ -27,10 +27,11 @@ from graphc.ir.functions import FUNCTIONS
 from graphc.ir.random import RANDOM
 from graphc.ir.reductions import REDUCTIONS
 
-__all__ = ["DTYPES", "dtype_of", "is_float", "is_integer", "promote"]
+__all__ = ["DTYPES", "dtype_of", "is_float", "is_integer", "promote", "summed"]
 
 DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 _WEAK = {"weak_bool": 0, "weak_int": 1, "weak_float": 2}
+_SMALL = frozenset({"bool", "weak_bool", "int8", "int16", "int32", "uint8"})  # their sums and products are int64
 
 
 def is_float(dtype: str) -> bool:
@@ -79,11 +80,28 @@ def _of_reduce(op: str, body: str) -> str:
         return "int64"
     if op in ("mean", "logsumexp"):
         return promote(body, "weak_float")
-    if op in ("sum", "prod") and "bool" in body:
-        return "int64"
+    if op in ("sum", "prod"):
+        return summed(body)
     if op in REDUCTIONS:
         return promote(body, dtype_of(REDUCTIONS[op].combine(Access("a"), Access("b")), lambda _: body))
     return body
+
+
+def summed(dtype: str) -> str:
+    """The type of a sum or product of such elements: of bools and of integers with fewer than 64 bits int64, as in NumPy.
+
+    >>> summed("uint8"), summed("bool"), summed("float32")
+    ('int64', 'int64', 'float32')
+    """
+    return "int64" if dtype in _SMALL else dtype
+
+
+def _padded(stored: str, fill: sp.Basic, kind: str) -> str:
+    """The type of a tensor read with a constant outside: one that holds both; 0 and 1 are also truth values."""
+    if isinstance(fill, sp.Integer) and stored in DTYPES and not is_float(stored):
+        least, most = (0, 1) if stored == "bool" else (np.iinfo(stored).min, np.iinfo(stored).max)
+        return stored if least <= int(fill) <= most else "int64"
+    return promote(stored, kind)
 
 
 def dtype_of(expression: sp.Expr, tensor_dtype: Callable[[str], str]) -> str:
@@ -91,8 +109,11 @@ def dtype_of(expression: sp.Expr, tensor_dtype: Callable[[str], str]) -> str:
     found: dict[sp.Basic, str] = {}
 
     def of(node: sp.Basic) -> str:
-        if isinstance(node, Access | BoundaryAccess):
+        if isinstance(node, Access):
             return tensor_dtype(node.tensor)
+        if isinstance(node, BoundaryAccess):
+            stored = tensor_dtype(node.tensor)
+            return _padded(stored, node.fill, found[node.fill]) if "pad" in node.modes else stored
         if isinstance(node, Compare | Logical) or node in (sp.true, sp.false):
             return "bool"
         if isinstance(node, Index | Size | FloorDiv | Modulo | sp.Integer):
