@@ -108,7 +108,8 @@ def _arguments(name: str, dtype: str, count: int) -> tuple[Array, ...]:
         x = x[(x < 1e4) | ~np.isfinite(x)]
     x = np.concatenate([x, -x, [math.nan]]).astype(dtype)
     x = x[~((x < row.low) | (x > row.high))]
-    return (x, random.permutation(x)) if name in BINARY else (x,)
+    # mpmath has no -0, on which side of the cut atan2 would be.
+    return (x + 0.0 if name == "atan2" else x, random.permutation(x)) if name in BINARY else (x,)
 
 
 @dataclass
@@ -121,17 +122,20 @@ class Errors:
     slope_of_one: float = 0.0
 
 
-def _distance(got: float, exact: Any, info: Any, floor: float) -> float:
-    """In ulp of the larger one of `exact` and `floor`; infinite if one of them is no number and the other is."""
+def _distances(got: float, exact: Any, info: Any) -> tuple[float, float]:
+    """In ulp of `exact` and in ulp of the larger one of `exact` and 1; infinite if one of them is no number and the other is."""
     if mpmath.isnan(exact) or math.isnan(got):
-        return 0.0 if mpmath.isnan(exact) and math.isnan(got) else math.inf
-    if abs(exact) >= mpf(float(info.max)) * (1 + mpf(float(info.eps)) / 4) or math.isinf(got):
-        same = math.isinf(got) and (got > 0) == (exact > 0) and abs(exact) >= mpf(float(info.max)) * (1 - 2 * mpf(float(info.eps)))
-        return 0.0 if same else math.inf
-    if abs(exact) < mpf(float(info.tiny)) and got == 0:
-        return 0.0
-    exponent = max(math.frexp(float(exact))[1] - 1 if exact else -10**9, int(info.minexp), math.frexp(floor)[1] - 1 if floor else -10**9)
-    return float(abs(mpf(got) - exact) / mpf(2) ** (exponent - int(info.nmant)))
+        return (0.0, 0.0) if mpmath.isnan(exact) and math.isnan(got) else (math.inf, math.inf)
+    near, largest, smallest, ulp = float(exact), float(info.max), float(info.tiny), float(info.eps)
+    if math.isinf(got) or abs(exact) >= mpf(largest) * (1 + mpf(ulp) / 4):
+        same = math.isinf(got) and (got > 0) == (exact > 0) and abs(exact) >= mpf(largest) * (1 - 2 * mpf(ulp))
+        return (0.0, 0.0) if same else (math.inf, math.inf)
+    if got == exact or (abs(near) < smallest and got == 0):
+        return 0.0, 0.0
+    # A float64 has digits enough beyond those of a float32.
+    error = abs(got - near) if info.bits == 32 else float(abs(mpf(got) - exact))
+    unit = math.ldexp(1.0, max(math.frexp(near)[1] - 1 if near else -(10**9), int(info.minexp)) - int(info.nmant))
+    return error / unit, error / max(unit, ulp)
 
 
 def _exactly(function: Exact, point: tuple[float, ...]) -> Any:
@@ -169,8 +173,7 @@ def _compared(name: str, results: list[Array], arrays: dict[str, Array], dtype: 
                 if exact is None or (k and not all(map(math.isfinite, point))):
                     continue
                 got = float(results[k][position])
-                found = _distance(got, exact, info, 0.0)
-                of_one = _distance(got, exact, info, 1.0)
+                found, of_one = _distances(got, exact, info)
                 if k == 0:
                     errors.value, errors.value_of_one = max(errors.value, found), max(errors.value_of_one, of_one)
                 else:

@@ -127,7 +127,7 @@ def _power_locals(node: sp.Pow, y: sp.Expr) -> list[tuple[sp.Basic, sp.Expr]]:
     elif y is not node and exponent == -1:
         slope = build(lambda: -(y**2))
     elif y is not node and exponent == sp.Rational(-1, 2):
-        slope = build(lambda: -(y**3) / 2)
+        slope = build(lambda: -y / (2 * base))
     else:
         slope = build(lambda: exponent * base ** (exponent - 1))
     pairs: list[tuple[sp.Basic, sp.Expr]] = [(base, slope)]
