@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import sympy as sp
 
@@ -14,26 +15,27 @@ __all__ = ["implied", "known_on", "pieces"]
 Conjunction = tuple[sp.Expr, ...]
 
 
-def _compare(op: str, left: sp.Expr, right: sp.Expr) -> list[Conjunction]:
+def _compare(op: str, left: sp.Expr, right: sp.Expr) -> tuple[Conjunction, ...]:
     less, more = right - left - 1, left - right - 1
-    choices: dict[str, list[Conjunction]] = {
-        "<": [(less,)], ">": [(more,)], "<=": [(right - left,)], ">=": [(left - right,)],
-        "==": [(right - left, left - right)], "!=": [(less,), (more,)],
+    choices: dict[str, tuple[Conjunction, ...]] = {
+        "<": ((less,),), ">": ((more,),), "<=": ((right - left,),), ">=": ((left - right,),),
+        "==": ((right - left, left - right),), "!=": ((less,), (more,)),
     }
     return choices[op]
 
 
-def _both(first: list[Conjunction], second: list[Conjunction]) -> list[Conjunction]:
-    return [a + b for a in first for b in second]
+def _both(first: tuple[Conjunction, ...], second: tuple[Conjunction, ...]) -> tuple[Conjunction, ...]:
+    return tuple(a + b for a in first for b in second)
 
 
-def pieces(condition: sp.Basic, truth: bool = True) -> list[Conjunction] | None:
+@lru_cache(maxsize=20_000)
+def pieces(condition: sp.Basic, truth: bool = True) -> tuple[Conjunction, ...] | None:
     """Disjoint conjunctions of expressions ≥ 0 whose union is the set of points where `condition` has the value `truth`.
 
     None if the condition compares tensor values or is not affine.
     """
     if condition in (sp.true, sp.false):
-        return [()] if (condition == sp.true) is truth else []
+        return ((),) if (condition == sp.true) is truth else ()
     if isinstance(condition, Compare):
         if contains(condition, (Access, BoundaryAccess, Reduce)) or not is_affine(condition.left - condition.right):
             return None
@@ -44,8 +46,8 @@ def pieces(condition: sp.Basic, truth: bool = True) -> list[Conjunction] | None:
     if condition.op == "not":
         return pieces(condition.operands[0], not truth)
     conjunctive = (condition.op == "and") is truth
-    result: list[Conjunction] = [()] if conjunctive else []
-    before: list[Conjunction] = [()]
+    result: tuple[Conjunction, ...] = ((),) if conjunctive else ()
+    before: tuple[Conjunction, ...] = ((),)
     for operand in condition.operands:
         here, there = pieces(operand, truth), pieces(operand, not truth)
         if here is None or there is None:
@@ -70,7 +72,7 @@ def implied(condition: sp.Basic, truth: bool = True, facts: Conjunction = ()) ->
         return implied(condition.operands[0], not truth, facts)
     found = pieces(condition, truth)
     if found is not None and len(found) > 1:
-        found = [piece for piece in found if not any(nonnegative(-c - 1, facts) for c in piece)] or found[:1]
+        found = tuple(piece for piece in found if not any(nonnegative(-c - 1, facts) for c in piece)) or found[:1]
     return found[0] if found is not None and len(found) == 1 else ()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
@@ -25,35 +26,48 @@ class Touch:
 
 def touches(statement: Statement) -> Iterator[Touch]:
     """Every access of a statement, its left side first, each with what is known where it happens."""
-    base = statement.constraints()
-    yield Touch(Access(statement.target, *statement.subscripts), base, True)
+    yield Touch(Access(statement.target, *statement.subscripts), statement.constraints(), True)
     for part in (*statement.subscripts, statement.value):
-        yield from _walk(part, base, statement)
+        for access, around, path in _places(part):
+            facts = _within(statement, around)
+            yield Touch(access, known_on(path, facts) if path else facts)
 
 
 _Path = tuple[tuple[sp.Basic, bool], ...]
 """Conditions and their values."""
+_Place = tuple[sp.Basic, tuple[Reduce, ...], _Path]
+"""A node, the reductions around it, and the conditions under which it is evaluated."""
 
 
-def _walk(root: sp.Basic, base: tuple[sp.Expr, ...], statement: Statement) -> Iterator[Touch]:
-    """Without recursion; what is read under the same conditions twice comes once."""
-    stack: list[tuple[sp.Basic, tuple[sp.Expr, ...], _Path]] = [(root, base, ())]
-    seen: set[tuple[sp.Basic, tuple[sp.Expr, ...], _Path]] = set()
+@lru_cache(maxsize=20_000)
+def _places(root: sp.Basic) -> tuple[_Place, ...]:
+    """Where the reads of an expression stand, found without recursion; what is read under the same conditions twice comes once."""
+    stack: list[_Place] = [(root, (), ())]
+    seen: set[_Place] = set()
+    found: list[_Place] = []
     while stack:
         entry = stack.pop()
         if entry in seen:
             continue
         seen.add(entry)
-        node, facts, path = entry
-        below: list[tuple[sp.Basic, tuple[sp.Expr, ...], _Path]]
+        node, around, path = entry
+        if isinstance(node, Access | BoundaryAccess):
+            found.append(entry)
+        below: list[_Place]
         if isinstance(node, Where):
             branches = ((node.value, True), (node.other, False))
-            below = [(node.condition, facts, path), *((b, facts, (*path, (node.condition, truth))) for b, truth in branches)]
+            below = [(node.condition, around, path), *((b, around, (*path, (node.condition, truth))) for b, truth in branches)]
         elif isinstance(node, Reduce):
-            inner = tuple(c for i in node.indices for c in statement.range_of(i).constraints())
-            below = [(node.body, facts + inner + node.domain, path)]
+            below = [(node.body, (*around, node), path)]
         else:
-            below = [(argument, facts, path) for argument in node.args]
-        if isinstance(node, Access | BoundaryAccess):
-            yield Touch(node, known_on(path, facts) if path else facts)
+            below = [(argument, around, path) for argument in node.args]
         stack += reversed(below)
+    return tuple(found)
+
+
+def _within(statement: Statement, around: tuple[Reduce, ...]) -> tuple[sp.Expr, ...]:
+    """What is known inside of nested reductions of a statement."""
+    facts = statement.constraints()
+    for node in around:
+        facts += tuple(c for i in node.indices for c in statement.range_of(i).constraints()) + node.domain
+    return facts

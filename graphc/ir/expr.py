@@ -102,7 +102,18 @@ def _position(subscript: Any) -> sp.Expr:
     return node
 
 
-class Access(_Node):
+class _Value(_Node):
+    """A number of which SymPy knows nothing: it need not ask, which takes longer than all else that it does with a node."""
+
+    is_zero = is_nonzero = is_finite = is_infinite = is_complex = is_real = is_extended_real = is_imaginary = is_hermitian = None
+    is_positive = is_negative = is_nonpositive = is_nonnegative = is_antihermitian = is_polar = None
+    is_extended_positive = is_extended_negative = is_extended_nonpositive = is_extended_nonnegative = is_extended_nonzero = None
+    is_integer = is_noninteger = is_even = is_odd = is_prime = is_composite = None
+    is_rational = is_irrational = is_algebraic = is_transcendental = None
+    __slots__ = ()
+
+
+class Access(_Value):
     """``tensor[subscripts]``: a read of one element."""
 
     def __new__(cls, tensor: str | Str, *subscripts: Any) -> Any:
@@ -117,7 +128,7 @@ class Access(_Node):
         return tuple(self.args[1:])
 
 
-class BoundaryAccess(_Node):
+class BoundaryAccess(_Value):
     """``mode(tensor)[subscripts]``: a read that may lie outside; ``modes`` has one entry per dimension.
 
     Modes: ``""`` (none), ``pad`` (reads ``fill``), ``clamp``, ``wrap``, ``reflect``, ``skip`` (drops the term).
@@ -143,7 +154,7 @@ class BoundaryAccess(_Node):
         return tuple(self.args[3:])
 
 
-class Call(_Node):
+class Call(_Value):
     """``function(arguments)``: a scalar function; its row in `graphc.ir.functions` says what it means."""
 
     def __new__(cls, function: str | Str, *arguments: Any) -> Any:
@@ -158,7 +169,7 @@ class Call(_Node):
         return tuple(self.args[1:])
 
 
-class Compare(_Node):
+class Compare(_Value):
     """``left op right`` with op one of ``< <= > >= == !=``: a bool."""
 
     def __new__(cls, op: str | Str, left: Any, right: Any) -> Any:
@@ -182,7 +193,7 @@ class Compare(_Node):
         return result
 
 
-class Logical(_Node):
+class Logical(_Value):
     """``and``, ``or`` or ``not`` of conditions."""
 
     def __new__(cls, op: str | Str, *operands: Any) -> Any:
@@ -197,7 +208,7 @@ class Logical(_Node):
         return tuple(self.args[1:])
 
 
-class Where(_Node):
+class Where(_Value):
     """``value if condition else other``, lazily: the branch not taken is neither evaluated nor differentiated."""
 
     def __new__(cls, condition: Any, value: Any, other: Any) -> sp.Expr:
@@ -225,7 +236,7 @@ class Where(_Node):
         return self.args[2]
 
 
-class Reduce(_Node):
+class Reduce(_Value):
     """``op(body, over=indices)`` nested in an expression; ``domain`` holds affine expressions that must be ≥ 0."""
 
     def __new__(cls, op: str | Str, body: Any, indices: Any, domain: Any = ()) -> Any:
@@ -387,8 +398,13 @@ def accesses(node: sp.Basic) -> tuple[Access | BoundaryAccess, ...]:
     return tuple(part for part in postorder(node) if isinstance(part, Access | BoundaryAccess))
 
 
+@lru_cache(maxsize=100_000)
+def _kinds(node: sp.Basic) -> frozenset[type]:
+    return frozenset(map(type, postorder(node)))
+
+
 def contains(node: sp.Basic, kind: type | tuple[type, ...]) -> bool:
-    return any(isinstance(part, kind) for part in postorder(node))
+    return any(issubclass(found, kind) for found in _kinds(node))
 
 
 @lru_cache(maxsize=100_000)
@@ -429,9 +445,8 @@ def substitute(node: sp.Expr, mapping: dict[Any, Any]) -> sp.Expr:
 
 def _rebuilt(part: sp.Basic, done: dict[sp.Basic, sp.Basic]) -> sp.Basic:
     """The part with its arguments as they are in `done`."""
-    arguments = part.args
-    new = [done[argument] for argument in arguments]
-    for a, b in zip(new, arguments, strict=True):
-        if a is not b:
+    for argument in part.args:
+        if done[argument] is not argument:
+            new = [done[a] for a in part.args]
             return part.func(*new) if isinstance(part, _Node | sp.Add) else build_from(part.func, *new)
     return part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import count
 from typing import Any
 
@@ -48,9 +48,11 @@ def _limits(index: Index, lower: sp.Expr, upper: sp.Expr) -> tuple[sp.Expr, sp.E
     return sp.expand(index - lower), behind(index, upper)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Statement:
     """``for indices: target[subscripts] op value``, restricted to the points where every expression of `domain` is ≥ 0.
+
+    It has no slots, so that what every pass asks for is computed once.
 
     Attributes:
         target: name of the tensor that is written.
@@ -75,26 +77,26 @@ class Statement:
     location: Location | None = field(default=None, compare=False)
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
-    @property
+    @cached_property
     def bound(self) -> tuple[Index, ...]:
         """Indices of nested reductions."""
         if not contains(self.value, Reduce):
             return ()
         return tuple(index for node in postorder(self.value) if isinstance(node, Reduce) for index in node.indices)
 
-    @property
+    @cached_property
     def free(self) -> tuple[Index, ...]:
         """Indices of the left side, in loop order."""
         left = {index for subscript in self.subscripts for index in indices_of(subscript)}
         return tuple(r.index for r in self.ranges if r.index in left)
 
-    @property
+    @cached_property
     def reduced(self) -> tuple[Index, ...]:
         """Indices that are summed (or otherwise reduced) over, in loop order."""
         rest = set(self.free) | set(self.bound)
         return tuple(r.index for r in self.ranges if r.index not in rest)
 
-    @property
+    @cached_property
     def loops(self) -> tuple[Range, ...]:
         """Ranges of the free and reduced indices, in loop order."""
         bound = set(self.bound)
@@ -103,12 +105,16 @@ class Statement:
     def range_of(self, index: Index) -> Range:
         return next(r for r in self.ranges if r.index == index)
 
-    @property
+    @cached_property
     def scatters(self) -> bool:
         return any(contains(subscript, Access) for subscript in self.subscripts)
 
     def constraints(self) -> tuple[sp.Expr, ...]:
         """Ranges and domain as expressions that are ≥ 0 at every point of the loops."""
+        return self._constraints
+
+    @cached_property
+    def _constraints(self) -> tuple[sp.Expr, ...]:
         return tuple(c for r in self.loops for c in r.constraints()) + self.domain
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import sympy as sp
 
@@ -77,10 +78,16 @@ def _hoistable(term: sp.Expr, statement: Statement) -> bool:
     return _hoisted(term, statement) is not None
 
 
-def _hoisted(term: sp.Expr, statement: Statement) -> tuple[list[Conjunction], list[Conjunction], sp.Expr, sp.Expr] | None:
+_Cases = tuple[tuple[Conjunction, ...], tuple[Conjunction, ...], sp.Expr, sp.Expr]
+
+
+def _hoisted(term: sp.Expr, statement: Statement) -> _Cases | None:
     """The term as ``value`` on some conjunctions and ``other`` on the rest, if an index condition is a factor of it."""
-    if statement.op not in ("=", "+="):
-        return None
+    return _cases(term) if statement.op in ("=", "+=") else None
+
+
+@lru_cache(maxsize=20_000)
+def _cases(term: sp.Expr) -> _Cases | None:
     for factor in sp.Mul.make_args(term):
         if isinstance(factor, Where):
             positive, negative = pieces(factor.condition), pieces(factor.condition, False)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import sympy as sp
 
-from graphc.ir.expr import Access, Index, rewrite, substitute
+from graphc.ir.expr import Access, Index, postorder, rewrite, substitute
 from graphc.ir.graph import Graph, reads
 from graphc.ir.statement import Range, Statement, revised
 from graphc.ir.tensor import Tensor
@@ -62,6 +62,17 @@ class _Through:
         return rewrite(node, self.rule, self.done)
 
 
+def _key(tensor: Tensor, statements: list[Statement]) -> tuple[object, ...]:
+    """Equal for tensors with equal definitions, and for no others."""
+    return tensor.shape, tensor.dtype, frozenset(_canonical(s) for s in statements), len(statements)
+
+
+def _features(tensor: Tensor, statements: list[Statement]) -> tuple[object, ...]:
+    """Equal for tensors with equal definitions, and seldom for others."""
+    each = frozenset((s.op, frozenset(reads(s)), len(s.ranges), len(s.domain), len(postorder(s.value))) for s in statements)
+    return tensor.shape, tensor.dtype, each, len(statements)
+
+
 def _canonical(statement: Statement) -> tuple[object, ...]:
     """The statement with indices numbered, for comparison."""
     order = (*statement.free, *statement.reduced)
@@ -73,18 +84,23 @@ def _canonical(statement: Statement) -> tuple[object, ...]:
 
 def merge(graph: Graph) -> Graph:
     """Temporaries with equal definitions become one; outputs keep their own arrays."""
-    infos = graph.by_name()
     definitions = graph.definitions()
+    alone: dict[tuple[object, ...], tuple[Tensor, list[Statement]] | None] = {}
     seen: dict[tuple[object, ...], str] = {}
     mapping: dict[str, str] = {}
     for name in graph.order():
         statements = definitions[name]
         if not statements or any(name in reads(s) for s in statements):
             continue
-        renamed = [
-            replace(s, value=_renamed(s.value, mapping), subscripts=tuple(_renamed(x, mapping) for x in s.subscripts)) for s in statements
-        ]
-        key = (infos[name].shape, infos[name].dtype, frozenset(_canonical(s) for s in renamed), len(renamed))
+        found = graph.tensor(name), [_reading(s, mapping) for s in statements]
+        features = _features(*found)
+        if features not in alone:
+            alone[features] = found
+            continue
+        if (other := alone[features]) is not None:
+            alone[features] = None
+            seen[_key(*other)] = other[0].name
+        key = _key(*found)
         first = seen.setdefault(key, name)
         if first != name:
             if name in graph.outputs:
@@ -107,12 +123,15 @@ def _last(name: str, mapping: dict[str, str]) -> str:
     return name
 
 
-def _renamed(node: sp.Expr, mapping: dict[str, str]) -> sp.Expr:
-    if not mapping:
-        return node
-    return rewrite(
-        node, lambda p: Access(_last(p.tensor, mapping), *p.subscripts) if isinstance(p, Access) and p.tensor in mapping else None
-    )
+def _reading(statement: Statement, mapping: dict[str, str]) -> Statement:
+    """The statement with other tensors in its reads."""
+    if not any(name in mapping for name in reads(statement)):
+        return statement
+
+    def rule(part: sp.Basic) -> sp.Basic | None:
+        return Access(_last(part.tensor, mapping), *part.subscripts) if isinstance(part, Access) and part.tensor in mapping else None
+
+    return replace(statement, value=rewrite(statement.value, rule), subscripts=tuple(rewrite(s, rule) for s in statement.subscripts))
 
 
 def inline_copies(graph: Graph) -> Graph:

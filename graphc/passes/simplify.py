@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import sympy as sp
 
@@ -51,7 +52,13 @@ def _factored(statement: Statement) -> Statement:
 def _decided(statement: Statement) -> Statement:
     if not contains(statement.value, Where):
         return statement
-    facts = statement.constraints()
+    return revised(statement, "simplify", "a condition that always holds, or never, disappears",
+                   value=_certain(statement.value, statement.constraints()))
+
+
+@lru_cache(maxsize=20_000)
+def _certain(value: sp.Expr, facts: tuple[sp.Expr, ...]) -> sp.Expr:
+    """The expression without conditions that the facts decide."""
 
     def rule(part: sp.Basic) -> sp.Basic | None:
         if isinstance(part, Where):
@@ -61,4 +68,4 @@ def _decided(statement: Statement) -> Statement:
                     return chosen
         return None
 
-    return revised(statement, "simplify", "a condition that always holds, or never, disappears", value=rewrite(statement.value, rule))
+    return rewrite(value, rule)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import sympy as sp
 
@@ -177,6 +178,12 @@ def _log_of(node: sp.Basic) -> sp.Expr | None:
 
 
 def _scalar_rules(statement: Statement) -> Statement:
+    return _revised(statement, *_stable(statement.value))
+
+
+@lru_cache(maxsize=20_000)
+def _stable(value: sp.Expr) -> tuple[sp.Expr, tuple[Rule, ...]]:
+    """Another form of an expression, and the rules that led to it; cached because grad and compile ask again."""
     applied: dict[Rule, None] = {}
 
     def rule(part: sp.Basic) -> sp.Basic | None:
@@ -192,7 +199,7 @@ def _scalar_rules(statement: Statement) -> Statement:
                 break
         return None if current is part else current
 
-    return _revised(statement, rewrite(statement.value, rule), applied)
+    return rewrite(value, rule), tuple(applied)
 
 
 def _revised(statement: Statement, value: sp.Expr, applied: Iterable[Rule]) -> Statement:
@@ -201,15 +208,19 @@ def _revised(statement: Statement, value: sp.Expr, applied: Iterable[Rule]) -> S
     return revised(statement, " and ".join(r.name for r in rules), ", ".join(r.example for r in rules), value=value)
 
 
+@lru_cache(maxsize=20_000)
+def _unstable(value: sp.Expr) -> bool:
+    """Whether a rule may apply."""
+    return any(isinstance(part, Call) and part.function in ("exp", "log", "sigmoid") for part in postorder(value))
+
+
 def stabilise(graph: Graph) -> Graph:
     """Apply the rules to every statement, and across statements: a tensor ``S = Σ exp(e)`` that is divided by or whose logarithm is
     taken gets a companion ``S.log = logsumexp(e)``, and the logarithm of a tensor that is an exponential reads its exponent.
 
     Takes and returns a graph without nested reductions.
     """
-    if not any(
-        isinstance(part, Call) and part.function in ("exp", "log", "sigmoid") for s in graph.statements for part in postorder(s.value)
-    ):
+    if not any(_unstable(s.value) for s in graph.statements):
         return graph
     for _ in range(4):
         before = graph
