@@ -13,6 +13,7 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,11 +88,15 @@ class _Loops:
     statement: Statement
     subscripts: list[Code]
     others: list[tuple[int, Code]]
-    value: Code
     free: dict[str, range]
     reduced: dict[str, range]
     outer: list[Code]
     domain: list[Code]
+    coder: _Coder
+
+    @cached_property
+    def value(self) -> Code:
+        return self.coder.code(self.statement.value)
 
     @property
     def op(self) -> str:
@@ -127,11 +132,11 @@ class Machine:
             statement,
             subscripts,
             [(d, code) for d, code in enumerate(subscripts) if not isinstance(statement.subscripts[d], Index)],
-            coder.code(statement.value),
             {i.name: spans[i.name] for i in statement.free},
             {i.name: spans[i.name] for i in statement.reduced},
             [code for code, outside in domain if outside],
             [code for code, _ in domain],
+            coder,
         )
 
     def _span(self, r: Range) -> range:
@@ -273,13 +278,16 @@ class _Coder:
         return self.codes[node]
 
     def _code(self, node: sp.Basic) -> Code:
+        if isinstance(node, Index):
+            name = node.name
+            return lambda env: env[name]
         if isinstance(node, sp.Number) or node in _CONSTANTS:
             value = self.machine.arithmetic.constant(node)
             return lambda env: value
-        if node in self.machine.sizes:
-            size = self.machine.sizes[node]
-            return lambda env: size
         if isinstance(node, sp.Symbol):
+            if node in self.machine.sizes:
+                size = self.machine.sizes[node]
+                return lambda env: size
             name = node.name
             return lambda env: env[name]
         if isinstance(node, sp.Add) and (form := linear(node)) is not None and all(isinstance(a, Index | Size) for a, _ in form.terms):

@@ -104,12 +104,13 @@ def same(got: Any, want: Any, what: str, tolerance: float = TOLERANCE) -> None:
 
 @dataclass
 class Case:
-    """A built program: L, its gradient and the raw graphs."""
+    """A built program: its tensors by name, what to differentiate, the raw graph, and the value of each defined tensor."""
 
     program: RandomProgram
     names: dict[str, Any]
     wrt: tuple[str, ...]
     raw: Graph
+    values: dict[str, np.ndarray[Any, Any]]
     random: np.random.Generator
 
     @cached_property
@@ -157,12 +158,11 @@ def prepare(program: RandomProgram) -> Case:
             raise Refused(f"a call: {test.message}")
     present = {t.name for t in raw.tensors}
     wrt = tuple(n for n in program.float_inputs() if n in present)
-    case = Case(program, names, wrt, raw, np.random.default_rng(program.seed + 1))
     with np.errstate(all="ignore"):
-        value = evaluate(raw, program)["L"]
-    if not np.isfinite(value) or abs(value) > 1e8:
-        raise Unsuitable(f"L = {value}")
-    return case
+        values = evaluate(replace(raw, outputs=tuple(t.name for t in raw.tensors if not t.is_input)), program)
+    if not np.isfinite(values["L"]) or abs(values["L"]) > 1e8:
+        raise Unsuitable(f"L = {values['L']}")
+    return Case(program, names, wrt, raw, values, np.random.default_rng(program.seed + 1))
 
 
 # ------------------------------------------------------------------------------------------------------------------ checks
@@ -170,9 +170,8 @@ def prepare(program: RandomProgram) -> Case:
 
 def check_values(case: Case) -> None:
     """Raw, canonical, optimised and derived graphs have the same values in every tensor that the user named."""
-    program, raw = case.program, case.raw
-    everything = replace(raw, outputs=tuple(t.name for t in raw.tensors if not t.is_input))
-    want = evaluate(everything, program)
+    program, raw, want = case.program, case.raw, case.values
+    everything = replace(raw, outputs=tuple(want))
     for step in BEFORE_GRADIENT:
         before, everything = everything, undistributed(lambda s=step, g=everything: s(g))  # type: ignore[misc]
         if everything != before:
@@ -463,8 +462,7 @@ def check_torch(case: Case) -> None:
     for n in case.wrt:
         inputs[n].requires_grad_()
     theirs = evaluated(double(case.raw), sizes, inputs, differentiable=True)
-    everything = replace(case.raw, outputs=tuple(t.name for t in case.raw.tensors if not t.is_input))
-    for name, value in evaluate(everything, program).items():
+    for name, value in case.values.items():
         same(theirs[name].detach().numpy(), value, f"{name} in PyTorch against the interpreter")
     made = case.made
     if not made:

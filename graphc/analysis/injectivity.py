@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import sympy as sp
 
-from graphc.ir.affine import infeasible, linear
+from graphc.ir.affine import Linear, infeasible, linear
 from graphc.ir.expr import Index, indices_of, substitute
 from graphc.ir.statement import Range, Statement
 
@@ -46,15 +46,16 @@ def _mixed_radix(subscripts: tuple[sp.Expr, ...], ranges: tuple[Range, ...], dom
     affine = [s for s in subscripts if linear(s) is not None]
     if not set(indices) <= {i for s in affine for i in indices_of(s)}:
         return False
-    constraints = (*(c for r in ranges for c in r.constraints()), *domain)
+    constraints = [form for c in (*(c for r in ranges for c in r.constraints()), *domain) if (form := linear(c)) is not None]
+    forms = [form for s in subscripts if (form := linear(s)) is not None]
     waiting = [index for index in indices if index not in plain]
     while waiting:
         primes = _primed(waiting)
-        system: list[sp.Expr] = [part for c in constraints for part in (c, substitute(c, primes))]
-        for subscript in affine:
-            difference = sp.expand(subscript - substitute(subscript, primes))
-            system += [difference, -difference]
-        index = next((i for i in waiting if _empty([*system, i - primes[i] - 1])), None)
+        system = [part for c in constraints for part in (c, c.renamed(primes))]
+        for form in forms:
+            difference = form.plus(form.renamed(primes), -1)
+            system += [difference, difference.times(-1)]
+        index = next((i for i in waiting if infeasible([*system, Linear(((i, 1), (primes[i], -1)), -1)])), None)
         if index is None:
             return False
         waiting.remove(index)

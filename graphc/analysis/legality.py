@@ -29,8 +29,9 @@ _Seen = set[tuple[sp.Expr, ...]]
 
 def _violation(expression_: sp.Expr, facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...] | None:
     """Conditions on sizes that all hold wherever ``expression < 0`` may happen; None if it is proved never to happen."""
-    if any(fact is expression_ for fact in facts):
-        return None
+    for fact in facts:
+        if fact is expression_:
+            return None
     return _possible(expression_, facts)
 
 

@@ -14,12 +14,12 @@ from graphc.frontend.expression import shown
 from graphc.frontend.infer import Inference
 from graphc.frontend.location import here
 from graphc.frontend.random import settled
-from graphc.frontend.recorded import Recorded
+from graphc.frontend.recorded import Exported, Recorded
 from graphc.frontend.tensor import Contribution, Element, Tensor
 from graphc.frontend.tensor import HandWritten as Written
 from graphc.ir.expr import Access, BoundaryAccess, accesses, rewrite, undistributing
 from graphc.ir.graph import Graph, HandWritten, fresh_name
-from graphc.ir.origin import Exported
+from graphc.ir import origin
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 
@@ -255,6 +255,9 @@ def _group(name: str) -> str:
 
 
 def _statement(recorded: Recorded, renamed: _Renaming, ranges: tuple[Range, ...], dtype: str) -> Statement:
+    known = recorded.exported
+    if known is not None and known.in_names(renamed.names):
+        return replace(known.statement, ranges=ranges, origin=recorded.origin)
     return Statement(
         renamed.names[recorded.target],
         tuple(map(renamed, recorded.subscripts)),
@@ -292,12 +295,13 @@ def export(
         tensor = made[name]
         for s in statements:
             found = _all_reads(s)
-            reads = {renamed(a): made[a.tensor] for a in (*(a for a in s.order if a in found), *found)}
+            order = tuple(dict.fromkeys((*(a for a in s.order if a in found), *found)))
+            reads = {renamed(a): made[a.tensor] for a in order}
             tensor.statements.append(Recorded(
                 tensor.key, tuple(map(renamed, s.subscripts)), s.op, renamed(s.value),
                 tuple((r.index, r.lower, r.upper) for r in s.ranges), tuple(reads.items()), s.location, s.domain,
-                s.origin and Exported(s.origin, renamed.names),
-                tuple(r.index for r in s.ranges),
+                s.origin and origin.Exported(s.origin, renamed.names),
+                tuple(r.index for r in s.ranges), Exported(replace(s, order=order), renamed.names),
             ))
         tensor.frozen_by = verb
     for rule in graph.rules:

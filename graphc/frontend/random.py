@@ -10,7 +10,7 @@ from graphc.errors import DtypeError, NotationError
 from graphc.frontend.expression import Expr, combine, shown, wrap
 from graphc.frontend.location import here
 from graphc.ir.dtypes import is_integer
-from graphc.ir.expr import Access, Call, FloorDiv, Index, Modulo, Size, rewrite
+from graphc.ir.expr import Access, Call, FloorDiv, Index, Modulo, Size, contains, rewrite
 from graphc.ir.random import RANDOM
 
 __all__ = ["normal", "settled", "uniform"]
@@ -84,6 +84,8 @@ def _whole(node: sp.Basic) -> bool:
 
 def settled(value: sp.Expr, dtype: str) -> sp.Expr:
     """The value of a statement for a tensor of this type, with the random numbers of it: 53 bits for float64, else 24."""
+    if not contains(value, Call):
+        return value
     bits = "64" if dtype == "float64" else "32"
 
     def rule(part: sp.Basic) -> sp.Basic | None:

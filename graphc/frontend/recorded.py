@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from graphc.ir.affine import linear
 from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce, contains, indices_of, postorder
 from graphc.ir.origin import Origin
 from graphc.ir.show import Order, expression
+from graphc.ir.statement import Statement
 
 if TYPE_CHECKING:
     from graphc.frontend.tensor import Tensor
@@ -28,8 +30,20 @@ class GraphcWarning(UserWarning):
 
 
 @dataclass(frozen=True, slots=True)
+class Exported:
+    """A statement of a derived graph, and how its tensors are identified: name in that graph → key."""
+
+    statement: Statement
+    keys: Mapping[str, str]
+
+    def in_names(self, names: Mapping[str, str]) -> bool:
+        """Whether a graph that calls the tensors so (key → name) has the same expressions."""
+        return all(names.get(self.keys[name]) == name for name in (self.statement.target, *self.statement.reads))
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
-    """A statement as written: ranges are not known yet."""
+    """A statement as written: ranges are not known yet; or `exported`, the statement of a derived graph in terms of keys."""
 
     target: str
     subscripts: tuple[sp.Expr, ...]
@@ -41,6 +55,7 @@ class Recorded:
     domain: tuple[sp.Expr, ...] = ()
     origin: Origin | None = field(default=None, compare=False)
     indices: tuple[Index, ...] = ()
+    exported: Exported | None = field(default=None, compare=False, repr=False)
 
     def shown(self, node: sp.Basic) -> str:
         """A part of the statement, with factors and terms in the order in which `text` has them."""

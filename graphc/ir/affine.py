@@ -6,14 +6,14 @@ what it proves holds for all integers, what it does not prove may still hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
 
 import sympy as sp
 
-from graphc.ir.expr import FloorDiv, Index, Modulo, Size
+from graphc.ir.expr import FloorDiv, Index, Modulo, Size, substitute
 
 __all__ = ["Linear", "atoms_of", "cheapest", "eliminate", "infeasible", "is_affine", "linear", "nonnegative", "quotient_facts", "relevant",
            "strongest", "to_expr"]
@@ -39,6 +39,10 @@ class Linear:
 
     def times(self, factor: int) -> Linear:
         return Linear(tuple((a, c * factor) for a, c in self.terms), self.constant * factor) if factor else Linear((), 0)
+
+    def renamed(self, mapping: Mapping[sp.Basic, sp.Expr]) -> Linear:
+        """With other indices, and no two of them the same."""
+        return _make({substitute(a, mapping): c for a, c in self.terms}, self.constant)
 
     def shifted(self, by: int) -> Linear:
         return Linear(self.terms, self.constant + by)

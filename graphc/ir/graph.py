@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import sympy as sp
 
-from graphc.ir.expr import accesses
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 
@@ -39,20 +38,14 @@ class HandWritten:
 
 def reads(statement: Statement) -> tuple[str, ...]:
     """Names of the tensors that a statement reads, subscripts included, each once."""
-    return _tensors_in(statement.value, statement.subscripts)
-
-
-@lru_cache(maxsize=50_000)
-def _tensors_in(value: sp.Expr, subscripts: tuple[sp.Expr, ...]) -> tuple[str, ...]:
-    """Cached because every pass that follows dependences asks for it."""
-    return tuple(dict.fromkeys(access.tensor for part in (value, *subscripts) for access in accesses(part)))
+    return statement.reads
 
 
 @dataclass(frozen=True)
 class Graph:
     """Tensors and statements; the order of `statements` has no meaning, `tensors` are in order of first use.
 
-    It has no slots, so that its two indices are computed once.
+    It has no slots, so that what every pass asks for is computed once.
 
     Attributes:
         tensors: every tensor that occurs.
@@ -91,6 +84,10 @@ class Graph:
 
     def order(self) -> tuple[str, ...]:
         """Tensor names such that each comes after those it is computed from (a recurrence keeps the order of first use)."""
+        return self._order
+
+    @cached_property
+    def _order(self) -> tuple[str, ...]:
         definitions = self.definitions()
         done: dict[str, None] = {}
         entered: set[str] = set()

@@ -78,6 +78,11 @@ class Statement:
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the tensors that are read, in subscripts as well, each once."""
+        return tuple(dict.fromkeys(access.tensor for part in (self.value, *self.subscripts) for access in accesses(part)))
+
+    @cached_property
     def bound(self) -> tuple[Index, ...]:
         """Indices of nested reductions."""
         if not contains(self.value, Reduce):

@@ -268,6 +268,8 @@ def _across(graph: Graph) -> Graph:
         return None
 
     def treated(s: Statement) -> Statement:
+        if stored.keys().isdisjoint(s.reads) and sums.keys().isdisjoint(s.reads):
+            return s
         applied.clear()
         return _revised(s, rewrite(s.value, rule), applied)
 
