@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import multiprocessing
 import os
 import random
@@ -151,6 +152,8 @@ def _started(cache: str) -> None:
     warnings.simplefilter("ignore")
     os.environ["GRAPHC_CACHE_DIR"] = cache
     os.environ["GRAPHC_NUM_THREADS"] = "1"
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)  # expressions are no garbage: SymPy and graphc remember them
     if checks.torch is not None:
         checks.torch.set_num_threads(1)
 

@@ -17,9 +17,9 @@ from graphc.frontend.random import settled
 from graphc.frontend.recorded import Exported, Recorded
 from graphc.frontend.tensor import Contribution, Element, Tensor
 from graphc.frontend.tensor import HandWritten as Written
+from graphc.ir import origin
 from graphc.ir.expr import Access, BoundaryAccess, accesses, rewrite, undistributing
 from graphc.ir.graph import Graph, HandWritten, fresh_name
-from graphc.ir import origin
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 

@@ -6,7 +6,7 @@ what it proves holds for all integers, what it does not prove may still hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
@@ -40,7 +40,7 @@ class Linear:
     def times(self, factor: int) -> Linear:
         return Linear(tuple((a, c * factor) for a, c in self.terms), self.constant * factor) if factor else Linear((), 0)
 
-    def renamed(self, mapping: Mapping[sp.Basic, sp.Expr]) -> Linear:
+    def renamed(self, mapping: dict[sp.Basic, sp.Expr]) -> Linear:
         """With other indices, and no two of them the same."""
         return _make({substitute(a, mapping): c for a, c in self.terms}, self.constant)
 
