@@ -31,7 +31,8 @@ lint: $(VENV)/.dev  ## ruff and mypy --strict
 golden: $(VENV)/.dev  ## rewrite the expected texts below tests/golden; read the diff before you commit it
 	@$(BIN)/python -m pytest tests/golden --update-golden
 
-soak: $(VENV)/.dev $(VENV)/.torch  ## random programs against PyTorch and the interpreter until interrupted (MINUTES=60: that long)
+soak: $(VENV)/.dev $(VENV)/.torch  ## random maps against isl, then programs against PyTorch, until interrupted (MINUTES=60: that long)
+	@GRAPHC_TEST_MAPS=3000 $(BIN)/python -m pytest -q tests/peers/test_isl.py
 	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: $(VENV)/.examples  ## the numbers of docs/performance.md

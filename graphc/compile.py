@@ -30,6 +30,7 @@ from graphc.passes.narrow import narrow
 from graphc.passes.prune import inline_copies, merge, prune
 from graphc.passes.push_forward import push_forward
 from graphc.passes.simplify import simplify
+from graphc.passes.split_quotients import split_quotients
 from graphc.passes.stabilise import stabilise
 from graphc.passes.sweep import sweep
 from graphc.program import Program, Runner
@@ -42,7 +43,7 @@ BEFORE_GRADIENT = (align_recurrences, lower_boundary, lift_reductions, stabilise
 PLAIN = (align_recurrences, lower_boundary, lift_reductions)
 """What makes a graph of simple statements without changing what is computed."""
 
-AFTER_GRADIENT = (narrow, gather, simplify, prune)
+AFTER_GRADIENT = (narrow, split_quotients, gather, simplify, prune)
 
 
 @undistributing
@@ -93,7 +94,7 @@ def swept(graph: Graph, output: str, wrt: str, forward: bool) -> tuple[Graph, st
 @undistributing
 def optimised(graph: Graph) -> Graph:
     """What is scheduled: equal temporaries merged, copies read through."""
-    return inline_copies(merge(prune(canonical(graph))))
+    return gather(split_quotients(inline_copies(merge(prune(canonical(graph))))))
 
 
 class _Interpreted:

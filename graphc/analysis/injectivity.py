@@ -44,7 +44,8 @@ def _mixed_radix(subscripts: tuple[sp.Expr, ...], ranges: tuple[Range, ...], dom
     indices = [r.index for r in ranges]
     plain = {s for s in subscripts if isinstance(s, Index)}
     affine = [s for s in subscripts if linear(s) is not None]
-    if not set(indices) <= {i for s in affine for i in indices_of(s)}:
+    seen = {i for s in affine for i in indices_of(s)}
+    if any(r.index not in seen and r.extent != 1 for r in ranges) and not domain:
         return False
     constraints = [form for c in (*(c for r in ranges for c in r.constraints()), *domain) if (form := linear(c)) is not None]
     forms = [form for s in subscripts if (form := linear(s)) is not None]

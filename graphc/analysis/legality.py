@@ -11,7 +11,7 @@ from graphc.analysis.injectivity import disjoint, injective
 from graphc.analysis.recurrence import margins
 from graphc.analysis.touches import Touch, touches
 from graphc.errors import DtypeError, Location, NotationError, RangeError
-from graphc.ir.affine import Linear, atoms_of, cheapest, eliminate, infeasible, linear, quotient_facts, relevant, strongest, to_expr
+from graphc.ir.affine import Linear, infeasible, linear, nonnegative, project, relevant, to_expr
 from graphc.ir.dtypes import is_integer
 from graphc.ir.expr import Access, BoundaryAccess, Call, Index, Reduce, Size, Where, accesses, indices_of, postorder, sizes_of
 from graphc.ir.graph import Check, Graph
@@ -45,11 +45,7 @@ def _possible(expression_: sp.Expr, facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr
     opposite = form.times(-1).shifted(-1)
     if infeasible([*relevant(form, known), opposite]):
         return None
-    system = [*known, opposite]
-    system += quotient_facts(system)
-    while atoms := [a for a in atoms_of(system) if indices_of(a)]:
-        system = strongest(eliminate(system, cheapest(system, atoms)))
-    left = [f for f in system if f.terms or f.constant < 0]
+    left = [f for f in project([*known, opposite], lambda atom: bool(indices_of(atom))) if f.terms or f.constant < 0]
     return tuple(to_expr(f) for f in left if not _trivial(f))
 
 
@@ -71,7 +67,7 @@ def _certain(violation: tuple[sp.Expr, ...]) -> bool:
 
 def in_range(subscript: sp.Expr, extent: sp.Expr, facts: tuple[sp.Expr, ...]) -> bool:
     """Whether ``0 ≤ subscript < extent`` is proved."""
-    return _violation(subscript, facts) is None and _violation(behind(subscript, extent), facts) is None
+    return nonnegative(subscript, facts) and nonnegative(behind(subscript, extent), facts)
 
 
 def ensured(checks: Iterable[Check]) -> tuple[sp.Expr, ...]:

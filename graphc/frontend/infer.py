@@ -11,7 +11,7 @@ from graphc.errors import Location, NotationError, ShapeError
 from graphc.frontend.expression import display
 from graphc.frontend.recorded import Recorded, unbound
 from graphc.frontend.tensor import Tensor
-from graphc.ir.affine import is_affine, linear, nonnegative
+from graphc.ir.affine import is_affine, linear, nonnegative, span
 from graphc.ir.dtypes import dtype_of, promote, settle, summed
 from graphc.ir.expr import Access, FloorDiv, Index, Reduce, accesses, indices_of, postorder
 from graphc.ir.statement import Range
@@ -213,7 +213,7 @@ class Inference:
                 if subscript in ranges:
                     plain.append((ranges[subscript][1], statement))
             elif is_affine(subscript) and all(i in ranges for i in indices_of(subscript)):
-                others.append(_maximum(subscript, ranges) + 1)
+                others.append(span(subscript, {i: (low, high - 1) for i, (low, high) in ranges.items()})[1] + 1)
         for extent, statement in plain[1:]:
             if not same(extent, plain[0][0]):
                 first, second = plain[0][1], statement
@@ -259,28 +259,10 @@ def _solve(
                                                                  _ in form.terms):
         return None
     rest = sp.expand(subscript - factor * index)
-    most, least = _maximum(rest, found), -_maximum(-rest, found)
+    least, most = span(rest, {i: (low, high - 1) for i, (low, high) in found.items()})
     if factor > 0:
         return -FloorDiv(least, factor), FloorDiv(extent - 1 - most, factor) + 1
     return -FloorDiv(extent - 1 - most, -factor), FloorDiv(least, -factor) + 1
-
-
-def _maximum(expression: sp.Expr, limits: dict[Index, tuple[sp.Expr, sp.Expr]]) -> sp.Expr:
-    """The largest value of an affine expression over a box."""
-    form = linear(expression)
-    assert form is not None
-    total: sp.Expr = sp.Integer(form.constant)
-    for atom, factor in form.terms:
-        if isinstance(atom, Index):
-            low, high = limits[atom]
-            total += factor * (high - 1 if factor > 0 else low)
-        elif isinstance(atom, FloorDiv):
-            inner = atom.numerator if factor > 0 else -atom.numerator
-            bound = _maximum(inner, limits) if factor > 0 else -_maximum(inner, limits)
-            total += factor * FloorDiv(bound, atom.divisor)
-        else:
-            total += factor * atom
-    return sp.expand(total)
 
 
 def _extreme(values: Sequence[sp.Expr], largest: bool, facts: Sequence[sp.Expr] = ()) -> sp.Expr | None:

@@ -6,7 +6,7 @@ what it proves holds for all integers, what it does not prove may still hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
@@ -15,10 +15,12 @@ import sympy as sp
 
 from graphc.ir.expr import FloorDiv, Index, Modulo, Size, substitute
 
-__all__ = ["Linear", "atoms_of", "cheapest", "eliminate", "infeasible", "is_affine", "linear", "nonnegative", "quotient_facts", "relevant",
-           "strongest", "to_expr"]
+__all__ = [
+    "Linear", "atoms_of", "eliminate", "infeasible", "is_affine", "linear", "nonnegative", "project",
+    "quotient_facts", "relevant", "span", "to_expr",
+]
 
-_LIMIT = 600
+_LIMIT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ def eliminate(system: Iterable[Linear], atom: sp.Basic) -> list[Linear]:
     return list(kept)
 
 
-def strongest(system: list[Linear]) -> list[Linear]:
+def _strongest(system: list[Linear]) -> list[Linear]:
     """Keep the smallest constant among forms with equal coefficients."""
     best: dict[tuple[tuple[sp.Basic, int], ...], int] = {}
     for form in system:
@@ -169,26 +171,33 @@ def strongest(system: list[Linear]) -> list[Linear]:
     return [Linear(terms, value) for terms, value in best.items()]
 
 
-def cheapest(system: Iterable[Linear], atoms: Sequence[sp.Basic]) -> sp.Basic:
-    """Which of the atoms it costs least to eliminate."""
-    counts = {atom: [0, 0] for atom in atoms}
-    for form in system:
-        for atom, coefficient in form.terms:
-            if atom in counts:
-                counts[atom][coefficient > 0] += 1
-    return min(atoms, key=lambda atom: (counts[atom][0] * counts[atom][1], _key(atom)))
-
-
 def infeasible(system: list[Linear]) -> bool:
     """Whether no integer point satisfies every ``form ≥ 0`` (False also when the proof is given up)."""
-    system = strongest([_tightened(form) for form in (*system, *quotient_facts(system))])
+    return any(not form.terms and form.constant < 0 for form in project(system, lambda atom: True))
+
+
+def project(system: Iterable[Linear], away: Callable[[sp.Basic], bool]) -> list[Linear]:
+    """What a system of ``form ≥ 0``, quotients and sizes included, says about the atoms that are not projected away.
+
+    Where that is too much work, what is left to be projected is dropped, which is weaker.
+    """
+    known = [*system]
+    known = _strongest([_tightened(form) for form in (*known, *quotient_facts(known))])
     while True:
-        if any(not form.terms and form.constant < 0 for form in system):
-            return True
-        system = [form for form in system if form.terms]
-        if not system or len(system) > _LIMIT:
-            return False
-        system = strongest(eliminate(system, cheapest(system, atoms_of(system))))
+        contradiction = next((form for form in known if not form.terms and form.constant < 0), None)
+        if contradiction is not None:
+            return [contradiction]
+        counts: dict[sp.Basic, list[int]] = {}
+        for form in known:
+            for atom, coefficient in form.terms:
+                if away(atom):
+                    counts.setdefault(atom, [0, 0])[coefficient > 0] += 1
+        if not counts:
+            return known
+        work, _, cheapest = min((below * above, _key(atom), atom) for atom, (below, above) in counts.items())
+        if work > _LIMIT:
+            return [form for form in known if not any(away(atom) for atom, _ in form.terms)]
+        known = _strongest(eliminate(known, cheapest))
 
 
 @lru_cache(maxsize=200_000)
@@ -245,3 +254,28 @@ def nonnegative(expression: sp.Basic, facts: Iterable[sp.Basic] = ()) -> bool:
         return False
     known = tuple(fact for fact in map(linear, facts) if fact is not None)
     return _nonnegative(form, known)
+
+
+def span(expression: sp.Expr, limits: Mapping[sp.Basic, tuple[sp.Expr, sp.Expr]]) -> tuple[sp.Expr, sp.Expr]:
+    """The least and the largest value of an affine expression over a box of indices, both ends included; exact without quotients.
+
+    >>> p, r, N = Index("p"), Index("r"), Size("N")
+    >>> span(2 * p - r, {p: (sp.Integer(0), N - 1), r: (sp.Integer(0), sp.Integer(2))})
+    (-2, 2*N - 2)
+    """
+    least = most = sp.Integer(0)
+    for term in sp.Add.make_args(sp.expand(expression)):
+        factor, atom = term.as_coeff_Mul()
+        if atom in limits:
+            low, high = limits[atom]
+        elif isinstance(atom, FloorDiv):
+            low, high = (FloorDiv(e, atom.divisor) for e in span(atom.numerator, limits))
+        elif isinstance(atom, Modulo):
+            low, high = span(atom.numerator, limits)
+            if not (nonnegative(low) and nonnegative(atom.divisor - 1 - high)):
+                low, high = sp.Integer(0), sp.Integer(atom.divisor - 1)
+        else:
+            low = high = atom
+        least += factor * (low if factor > 0 else high)
+        most += factor * (high if factor > 0 else low)
+    return sp.expand(least), sp.expand(most)

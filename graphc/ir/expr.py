@@ -268,17 +268,15 @@ class FloorDiv(_Node):
             return numerator
         whole, rest = sp.Integer(0), sp.Integer(0)
         for term in sp.Add.make_args(numerator):
-            factor, _ = term.as_coeff_Mul()
-            if factor.is_Integer and term is not factor and factor % divisor == 0:
+            if not term.is_Integer and _multiple(term, divisor):
                 whole += term / divisor
             else:
                 rest += term
         constant_part, rest = rest.as_coeff_Add()
         whole += constant_part // divisor
-        rest += constant_part % divisor
-        if rest.is_Integer:
+        if rest == 0:
             return whole
-        return whole + _interned(cls, rest, divisor)
+        return whole + _reduced(cls, rest, constant_part % divisor, divisor)
 
     is_integer = True
 
@@ -289,6 +287,22 @@ class FloorDiv(_Node):
     @property
     def divisor(self) -> int:
         return int(self.args[1])
+
+
+def _multiple(term: sp.Expr, divisor: sp.Expr) -> bool:
+    factor = term.as_coeff_Mul()[0]
+    return bool(factor.is_Integer and factor % divisor == 0)
+
+
+def _reduced(cls: type, rest: sp.Expr, constant: sp.Expr, divisor: sp.Expr) -> sp.Expr:
+    """``(4*i + 3)//6`` is ``(2*i + 1)//3``, and ``(i//2 + 1)//3`` is ``(i + 2)//6``."""
+    factors = [term.as_coeff_Mul()[0] for term in sp.Add.make_args(rest)]
+    common = sp.igcd(divisor, *factors) if all(f.is_Integer for f in factors) else 1
+    if common > 1:
+        return FloorDiv(sp.expand(rest / common) + constant // common, divisor // common)
+    if isinstance(rest, FloorDiv):
+        return FloorDiv(rest.numerator + constant * rest.divisor, divisor * rest.divisor)
+    return _interned(cls, rest + constant, divisor)
 
 
 class Modulo(_Node):
@@ -302,7 +316,9 @@ class Modulo(_Node):
             return numerator % divisor
         if divisor == 1:
             return sp.Integer(0)
-        return _interned(cls, numerator, divisor)
+        terms = [term for term in sp.Add.make_args(numerator) if term.is_Integer or not _multiple(term, divisor)]
+        rest = sp.Add(*(term % divisor if term.is_Integer else term for term in terms))
+        return rest if rest.is_Integer else _interned(cls, rest, divisor)
 
     @property
     def numerator(self) -> sp.Expr:

@@ -83,7 +83,8 @@ class Tangent:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """``fresh = subscript``, a dimension of the left side of `source`, was solved for `index`, which `solution` replaces.
+    """``fresh = subscript``, which a dimension of the left side of `source` is or depends on, was solved for `index`, which `solution`
+    replaces.
 
     `fresh` is `index` itself where the index is only shifted.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -67,16 +67,18 @@ class _Tie:
 @dataclass(frozen=True)
 class Order:
     """The order in which factors and terms are written: by first read in the source, then by loop order of their indices; terms of
-    which neither is known by falling coefficient (``49*f + 7*y + x``)."""
+    which neither is known by falling coefficient (``49*f + 7*y + x``). `places` are all subscripts, which conditions are written with."""
 
     reads: Mapping[sp.Basic, int] = field(default_factory=dict)
     indices: Mapping[sp.Basic, int] = field(default_factory=dict)
+    places: Collection[sp.Expr] = ()
 
     @classmethod
     def of(cls, statement: Statement) -> Order:
         return cls(
             {access: position for position, access in reversed(list(enumerate(statement.order)))},
             {r.index: position for position, r in enumerate(statement.ranges)},
+            {*statement.subscripts, *(s for a in accesses(statement.value) for s in a.subscripts)},
         )
 
     def rank(self, node: sp.Basic) -> tuple[int, int, int, _Tie]:
@@ -231,7 +233,8 @@ def _show(node: sp.Basic, order: Order) -> tuple[str, int]:
 
 
 def conditions(domain: Iterable[sp.Expr], order: Order = _NO_ORDER) -> list[str]:
-    """Inequalities as text; a pair ``e ≥ 0``, ``n - 1 - e ≥ 0`` is written ``0<=e<n``."""
+    """Inequalities as text; a pair ``e ≥ 0``, ``n - 1 - e ≥ 0`` is written ``0<=e<n`` if e is a subscript, if e has
+    no constant term, or no index with a unit coefficient; otherwise solved for the innermost such index, ``i-2<=j<=i+1``."""
     left = list(domain)
     shown = []
     while left:
@@ -239,15 +242,28 @@ def conditions(domain: Iterable[sp.Expr], order: Order = _NO_ORDER) -> list[str]
         partner = next((other for other in left if not [s for s in sp.expand(first + other).free_symbols if isinstance(s, Index)]), None)
         if partner is not None:
             left.remove(partner)
-            middle = min((first, partner), key=lambda e: (_sized(e), abs(e.as_coeff_Add()[0]), _leading_sign(e, order)))
-            upper = sp.expand(first + partner + 1)
-            text = f"0<={_show(middle, order)[0]}<{_show(upper, order)[0]}" if upper != 1 else f"{_show(middle, order)[0]}==0"
+            text = _pair(first, partner, order)
         else:
             positive = sp.Add(*(t for t in sp.Add.make_args(sp.expand(first)) if not _negative(t)))
             negative = sp.expand(positive - first)
             text = f"{_show(negative, order)[0]}<={_show(positive, order)[0]}"
         shown.append(text.replace(" ", ""))
     return shown
+
+
+def _pair(first: sp.Expr, partner: sp.Expr, order: Order) -> str:
+    middle = min((first, partner), key=lambda e: (e not in order.places, _sized(e), abs(e.as_coeff_Add()[0]), _leading_sign(e, order)))
+    upper = sp.expand(first + partner + 1)
+    if upper == 1:
+        return f"{_show(middle, order)[0]}==0"
+    terms = dict((t.as_coeff_Mul()[::-1]) for t in sp.Add.make_args(sp.expand(middle)))
+    units = [i for i, c in terms.items() if isinstance(i, Index) and abs(c) == 1]
+    if middle in order.places or middle.as_coeff_Add()[0] == 0 or len([t for t in terms if t.has(Index)]) < 2 or not units:
+        return f"0<={_show(middle, order)[0]}<{_show(upper, order)[0]}"
+    inner = max(units, key=lambda i: order.indices.get(i, 0))
+    rest = sp.expand(inner - terms[inner] * middle)
+    ends = sorted((rest, sp.expand(rest + terms[inner] * (upper - 1))), key=lambda e: (e == rest) != (terms[inner] > 0))
+    return "<=".join(_show(e, order)[0] for e in (ends[0], inner, ends[1]))
 
 
 def _sized(node: sp.Expr) -> bool:

@@ -14,7 +14,7 @@ from graphc.errors import Location
 from graphc.ir.expr import Access, Index, Reduce, accesses, contains, indices_of, postorder, substitute
 from graphc.ir.origin import Origin, Rewrite
 
-__all__ = ["Range", "Statement", "behind", "fresh_indices", "plain_ranges", "rename", "revised", "zeros"]
+__all__ = ["Range", "Statement", "behind", "fresh_index", "fresh_indices", "plain_ranges", "rename", "revised", "zeros"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,11 @@ class Range:
     @property
     def extent(self) -> sp.Expr:
         return self.upper - self.lower
+
+    @property
+    def ends(self) -> tuple[sp.Expr, sp.Expr]:
+        """The first and the last value."""
+        return self.lower, self.upper - 1
 
     def constraints(self) -> tuple[sp.Expr, sp.Expr]:
         """The range as expressions that must be ≥ 0."""
@@ -132,13 +137,19 @@ def fresh_indices(statement: Statement, wanted: Sequence[str]) -> tuple[Index, .
     """Indices that the statement does not have: the wanted names, with a number behind those that are taken."""
     parts = (statement.value, *statement.subscripts, *statement.domain)
     used = {str(r.index) for r in statement.ranges} | {str(s) for part in parts for s in postorder(part) if s.is_Symbol}
-    used |= {a.tensor for part in parts for a in accesses(part)}
+    used |= {statement.target, *(a.tensor for part in parts for a in accesses(part))}
+    used |= {name.removesuffix(".grad") for name in used}
     found = []
     for name in wanted:
         fresh = next(n for k in count(1) if (n := name if k == 1 else f"{name}{k}") not in used)
         used.add(fresh)
         found.append(Index(fresh))
     return tuple(found)
+
+
+def fresh_index(statement: Statement, wanted: str) -> Index:
+    """One index that the statement does not have."""
+    return fresh_indices(statement, (wanted,))[0]
 
 
 def zeros(target: str, shape: tuple[sp.Expr, ...], origin: Origin | None = None) -> Statement:

@@ -50,8 +50,9 @@ def _split(statement: Statement) -> list[Statement]:
         extra = _irredundant(conjunction, facts)
         if any(nonnegative(-c - 1, facts) for c in extra):
             continue
-        narrowed = revised(statement, "narrow", "a condition on indices limits the loops", value=chosen, domain=statement.domain + extra)
-        result += _split(narrowed)
+        box = tuple(c for r in statement.loops for c in r.constraints())
+        kept = tuple(d for d in statement.domain if not extra or not nonnegative(d, (*box, *extra)))
+        result += _split(revised(statement, "narrow", "a condition on indices limits the loops", value=chosen, domain=kept + extra))
     return result
 
 

@@ -8,7 +8,7 @@ import sympy as sp
 
 from graphc.analysis.legality import ensured, in_range
 from graphc.analysis.recurrence import cyclic
-from graphc.ir.affine import linear, nonnegative
+from graphc.ir.affine import linear, nonnegative, span
 from graphc.ir.expr import Access, Index, accesses, build, indices_of
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
@@ -67,14 +67,14 @@ class _Padder:
 
     def _padded(self, statement: Statement, factor: Access) -> list[Statement]:
         source, facts = self.tensors[factor.tensor], self._facts(statement)
-        limits = {r.index: r for r in statement.loops}
+        limits = {r.index: r.ends for r in statement.loops}
         below, shape = [], []
         for subscript, extent in zip(factor.subscripts, source.shape, strict=True):
             # A condition on one dimension may have implied another one, so that every dimension is looked at.
             least, most = (
                 (sp.Integer(0), extent - 1)
                 if in_range(subscript, extent, facts)
-                else (_extreme(subscript, limits, largest) for largest in (False, True))
+                else span(subscript, limits)
             )
             if nonnegative(least):
                 least = sp.Integer(0)
@@ -117,16 +117,3 @@ def _simple(subscript: sp.Expr) -> bool:
     """Whether the subscript is affine without quotients of indices, so that its extremes lie at the ends of the loops."""
     form = linear(subscript)
     return form is not None and all(a.is_Symbol or not indices_of(a) for a, _ in form.terms)
-
-
-def _extreme(subscript: sp.Expr, limits: dict[Index, Range], largest: bool) -> sp.Expr:
-    form = linear(subscript)
-    assert form is not None
-    total: sp.Expr = sp.Integer(form.constant)
-    for atom, factor in form.terms:
-        if isinstance(atom, Index):
-            r = limits[atom]
-            total += factor * ((r.upper - 1) if (factor > 0) is largest else r.lower)
-        else:
-            total += factor * atom
-    return sp.expand(total)

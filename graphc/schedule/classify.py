@@ -164,7 +164,10 @@ def loop_order(statement: Statement, vector_innermost: bool = True) -> Order:
 
 def shared_index(statement: Statement, order: Order) -> Index | None:
     """The left index whose values are divided among threads: each element is written by one thread only."""
-    plain = [s for s in statement.subscripts if isinstance(s, Index) and sum(s in x.free_symbols for x in statement.subscripts) == 1]
+    left = [statement.range_of(i) for i in statement.free]
+    plain = [s for s in statement.subscripts if isinstance(s, Index)]
+    if not statement.scatters and set(plain) != set(statement.free) and injective(statement.subscripts, left, statement.domain):
+        plain = list(statement.free)
     in_order = [i for i in order.indices if i in plain]
     if not in_order:
         return None
