@@ -84,7 +84,8 @@ def _without(statement: Statement, numerator: sp.Expr, divisor: int) -> Statemen
 def _settled(statement: Statement) -> Statement:
     """Quotients whose value follows from the ranges and conditions replaced by it, conditions that follow from the ranges dropped."""
     inside, everything = tuple(c for r in statement.ranges for c in r.constraints()), statement.constraints()
-    domain = (sp.expand(_known(d, inside)) for d in statement.domain)
+    certain = inside + tuple(d for d in statement.domain if not _quotients(d))  # what has no quotients does not prove itself
+    domain = (sp.expand(_known(d, certain)) for d in statement.domain)
     return replace(
         statement,
         subscripts=tuple(sp.expand(_known(s, everything)) for s in statement.subscripts),
