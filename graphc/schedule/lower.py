@@ -231,7 +231,9 @@ class _Scheduler:
             ),
         )
         plan = LoopPlan(f"{statement.target}[()] = sum of {name}", "reduction", ("block",), "", "sum of the partial sums")
-        self.steps.append(Nest(Kernel("finish", plan.loop, (statement.target, name), final, None), plan, (name,), statement.target, blocks))
+        needed = (name, *dict.fromkeys(a.tensor for s in statement.subscripts for a in accesses(s)))
+        kernel = Kernel("finish", plan.loop, (statement.target, *needed), final, None)
+        self.steps.append(Nest(kernel, plan, needed, statement.target, blocks))
 
 
 def _constant(subscript: sp.Expr) -> sp.Expr:

@@ -72,24 +72,24 @@ def rows_step(
         graph: all statements, to see who else reads a tensor.
     """
     needed = {r for s in graph.statements if s.target not in unit.names for r in reads(s)} | set(graph.outputs)
-    statements = [s for n in unit.names for s in bodies.ordered(definitions[n])]
+    found = {n: bodies.ordered(definitions[n]) for n in unit.names}
+    statements = [s for n in unit.names for s in found[n]]
     if all(is_flat(s, bodies.tensors) for s in statements) and _alike(bodies, unit.names):
         adding = [k > 0 for n in unit.names for k in range(len(definitions[n]))]
         return flat_step(bodies, list(zip(statements, adding, strict=True)), needed)
     sizes = {str(z) for t in bodies.tensors.values() for e in t.shape for z in e.free_symbols}
     extents = bodies.tensors[unit.names[0]].shape[: unit.depth]
-    rows = row_names(statements, unit.depth, sizes)
-    taken = {str(r.index) for s in statements for r in s.ranges} | {m.name for m in rows} | sizes
+    empty = {n: zeros(n, bodies.tensors[n].shape) for n in unit.names if not bodies.complete(found[n])}
+    rows = row_names([*statements, *empty.values()], unit.depth, sizes)
+    taken = {str(r.index) for s in (*statements, *empty.values()) for r in s.ranges} | {m.name for m in rows} | sizes
     body: list[Node] = []
     bodies.facts = row_facts(rows, extents)
     for name in unit.names:
-        found = bodies.ordered(definitions[name])
-        complete = bodies.complete(found)
-        if not complete:
-            body += bodies.inside(at_row(zeros(name, bodies.tensors[name].shape), rows, extents), False)
-        for position, s in enumerate(found):
+        if name in empty:
+            body += bodies.inside(at_row(empty[name], rows, extents), False)
+        for position, s in enumerate(found[name]):
             bodies.label = show(s)
-            nodes = bodies.inside(at_row(s, rows, extents), s.op == "+=" and (position > 0 or not complete))
+            nodes = bodies.inside(at_row(s, rows, extents), s.op == "+=" and (position > 0 or name in empty))
             body += distinct_locals(nodes, taken)
     bodies.facts, bodies.label = (), ""
     same = {new: old for new, old in in_place.items() if new in unit.names}

@@ -75,3 +75,21 @@ def test_a_tensor_with_the_name_of_an_index():
     y[b, i] = gc.exp(x[b, i]) / gc.sum(gc.exp(x[b, k]), over=k)
     z[b, i] += gc.sum(y[b, j] * c[b, j], over=j) * y[b, i]
     agree([z], x=np.ones((3, 4), "float32"), b=np.arange(12, dtype="float32").reshape(3, 4))
+
+
+def test_rows_that_are_set_to_0_first_have_loops_of_their_own():
+    """Found by random programs: ``x.grad[j,j] = 0`` for j < 5 corrupted the memory behind the array, since the row was called j."""
+    i, j, k = gc.index("i", 3), gc.index("j"), gc.index("k")
+    x, a, w = gc.tensor("x", 3, 5), gc.tensor("a", 2), gc.tensor("w", 3, 3)
+    y, total = gc.tensor("y"), gc.tensor("L")
+    y[i, j] = gc.log(1 + gc.exp(gc.max(x[j, (j + k) // 2] + a[k], over=k, ties="split")))
+    total[()] += w[i, j] * y[i, j]
+    random = np.random.default_rng(2)
+    agree([total, gc.grad(total, x)], **{n: random.normal(size=s).astype("f4") for n, s in dict(x=(3, 5), a=(2,), w=(3, 3)).items()})
+
+
+def test_a_total_at_a_place_from_a_tensor():
+    """Found by random programs: the kernel that adds partial sums did not get the tensor in the subscript."""
+    x, place, y = gc.tensor("x", N), gc.tensor("place", 2, dtype="int64"), gc.tensor("y", 5)
+    y[place[1]] += x[i]
+    agree([y], x=np.arange(4, dtype="f4"), place=np.array([0, 3]))
