@@ -50,3 +50,12 @@ def test_reciprocal_roots(target):
         want = 3 / root, 1 / root, 0.5 / root
     found = gc.compile((y, z, gc.grad(total, x)), target=target)(x=given)
     np.testing.assert_allclose(found, want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_reciprocal_of_a_condition_that_is_known_to_be_false_is_infinite(target):
+    table, i = gc.tensor("table", 2, dtype="uint8"), gc.index("i", 2)
+    for function, expected in ((gc.rsqrt, np.inf), (lambda c: -1 / c, -np.inf)):
+        y = gc.tensor("y")
+        y[i] = gc.where(i >= 2, 1, table[i]) + function(i >= 2)
+        np.testing.assert_array_equal(gc.compile(y, target=target)(table=np.array([2, 0], "uint8")), [expected, expected])

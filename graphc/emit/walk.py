@@ -131,8 +131,6 @@ def _loop_variables(body: Sequence[Node]) -> Iterator[str]:
             if isinstance(node, For):
                 yield str(node.index)
             yield from _loop_variables(node.body)
-        elif isinstance(node, Unravel):
-            yield from (str(index) for index, _ in node.parts)
 
 
 def locals_of(body: Sequence[Node]) -> tuple[Local, ...]:

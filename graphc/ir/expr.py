@@ -338,10 +338,14 @@ def build(function: Callable[[], Any]) -> sp.Expr:
 
 
 def build_from(function: Callable[..., Any], *operands: sp.Basic) -> sp.Expr:
-    """The same from operands; SymPy's setting is left alone where no operand holds a sum that could be multiplied out."""
+    """The same from operands; SymPy's setting is left alone where no operand holds a sum that could be multiplied out.
+
+    What becomes a power of 0 with a negative exponent is infinity, not SymPy's infinity without a sign.
+    """
     if function is not operator.add and any(_holds_sum(operand) for operand in operands):
         return build(lambda: function(*operands))
-    return _node(function(*operands))
+    result = function(*operands)
+    return INFINITY if result is sp.zoo else _node(result)
 
 
 def _holds_sum(node: sp.Basic, depth: int = 3) -> bool:

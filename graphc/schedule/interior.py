@@ -12,7 +12,7 @@ from graphc.ir.expr import Access, Compare, Logical, contains, postorder, rewrit
 from graphc.ir.nest import Assign, For, If, Local, Node, Store
 from graphc.schedule.contributions import FEW
 
-__all__ = ["split_interior"]
+__all__ = ["answered", "split_interior"]
 
 _ZERO = sp.Integer(0)
 
@@ -146,6 +146,18 @@ def _sides(op: str, difference: sp.Expr) -> tuple[tuple[bool, sp.Expr], ...]:
         case "<":
             return (True, -difference - 1), (False, difference)
     return tuple((op == "!=", side) for side in (difference - 1, -difference - 1))
+
+
+def answered(value: sp.Expr, facts: tuple[sp.Expr, ...]) -> sp.Expr:
+    """The expression without the questions that facts, expressions that are ≥ 0, decide."""
+    known: dict[Compare, sp.Basic] = {}
+    for question in dict.fromkeys(p for p in postorder(value) if isinstance(p, Compare)):
+        if contains(question, (Access, Local)):
+            continue
+        for truth, inside in _sides(question.op, sp.expand(question.left - question.right)):
+            if nonnegative(inside, facts):
+                known[question] = sp.true if truth else sp.false
+    return _simpler(value, known) if known else value
 
 
 def _settled(node: Node, known: Mapping[Compare, sp.Basic]) -> Node:

@@ -31,6 +31,7 @@ from graphc.schedule.fuse import Unit, units
 from graphc.schedule.ring import Ring, folded
 from graphc.schedule.rows import flat_step, rows_step
 from graphc.schedule.scan import recurrence
+from graphc.schedule.share import shared
 from graphc.schedule.target import Target
 
 __all__ = ["PARTIAL", "schedule"]
@@ -71,7 +72,7 @@ def schedule(
             worker.steps += recurrence(worker, unit.names, [s for n in unit.names for s in definitions[n]])
         else:
             worker.define(first, definitions[first])
-    steps = folded(worker.steps, worker.rings, worker.tensors)
+    steps = tuple(shared(step, worker.tensors) for step in folded(worker.steps, worker.rings, worker.tensors))
     return replace(graph, tensors=tuple(worker.tensors.values())), steps
 
 

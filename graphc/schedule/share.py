@@ -1,0 +1,183 @@
+"""What a kernel would compute several times in one iteration is computed once, in a variable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+import sympy as sp
+
+from graphc.analysis.conditions import known_on
+from graphc.analysis.legality import in_range
+from graphc.ir.dtypes import dtype_of, is_float, promote, settle
+from graphc.ir.expr import Access, Call, Logical, Where, build, contains, postorder
+from graphc.ir.nest import Assign, For, If, Local, Loop, Nest, Node, Step, Store
+from graphc.ir.tensor import Tensor
+from graphc.schedule.interior import answered
+
+__all__ = ["shared"]
+
+_Facts = tuple[sp.Expr, ...]
+_Path = tuple[tuple[sp.Basic, bool], ...]
+_Straight = Assign | Store
+_WORTH = 4
+"""Operations from which an expression without a function is worth a variable."""
+
+
+def shared(step: Step, tensors: dict[str, Tensor]) -> Step:
+    """The step with a variable for every expensive part that occurs twice between two loops.
+
+    A part that occurs in branches only is computed without asking, if all that it reads is provably in range: floating-point
+    arithmetic has no other effect than its value.
+    """
+    if isinstance(step, Loop):
+        return replace(step, steps=tuple(shared(s, tensors) for s in step.steps))
+    if not isinstance(step, Nest):
+        return step
+    body = _Sharing(step.kernel.body, tensors).block(step.kernel.body, ())
+    return step if body is step.kernel.body else replace(step, kernel=replace(step.kernel, body=body))
+
+
+@dataclass(slots=True)
+class _Part:
+    """A part of expressions: how often and in which statements it occurs, and whether the first of them always computes it."""
+
+    node: sp.Expr
+    size: int
+    times: int = 0
+    where: list[int] = field(default_factory=list)
+    certain: bool = False
+
+
+class _Sharing:
+    def __init__(self, body: Sequence[Node], tensors: dict[str, Tensor]) -> None:
+        self.tensors = tensors
+        assigned = [n for n in _all(body) if isinstance(n, Assign)]
+        self.locals = {n.name: n.dtype for n in assigned}
+        symbols = {s for n in _all(body) if isinstance(n, Assign | Store) for s in n.value.free_symbols}
+        self.variables = {str(s): s for s in symbols}  # a loop of a recurrence and its body know an index by name only
+        taken = {*self.variables, *map(str, self.locals)} | {str(n.index) for n in _all(body) if isinstance(n, For)}
+        self.names = (name for k in count() if (name := f"s{k}") not in taken)
+
+    def block(self, nodes: tuple[Node, ...], facts: _Facts) -> tuple[Node, ...]:
+        """The nodes with shared parts; the same object if there are none."""
+        result: list[Node] = []
+        straight: list[_Straight] = []
+        for node in (*nodes, None):
+            if isinstance(node, Assign | Store):
+                straight.append(node)
+                continue
+            result += self._line(straight, facts)
+            straight = []
+            if isinstance(node, For):
+                result.append(_with(node, self.block(node.body, facts + self._limits(node))))
+            elif isinstance(node, If):
+                result.append(_with(node, self.block(node.body, known_on(((node.condition, True),), facts))))
+            elif node is not None:
+                result.append(node)
+        return nodes if len(result) == len(nodes) and all(a is b for a, b in zip(result, nodes, strict=True)) else tuple(result)
+
+    def _limits(self, loop: For) -> _Facts:
+        variable = self.variables.get(str(loop.index), loop.index)
+        lower = (sp.expand(variable - low) for low in loop.lower)
+        return (*lower, *(sp.expand(high - 1 - variable) for high in loop.upper))
+
+    def _line(self, nodes: list[_Straight], facts: _Facts) -> list[_Straight]:
+        """Statements without loops between them."""
+        decided = [replace(n, value=value) if (value := answered(n.value, facts)) is not n.value else n for n in nodes]
+        nodes = nodes if all(a is b for a, b in zip(decided, nodes, strict=True)) else decided
+        parts: dict[sp.Basic, _Part] = {}
+        for position, node in enumerate(nodes):
+            self._count(node.value, position, True, parts)
+        often = [p for p in parts.values() if p.times > 1 and self._worth(p) and self._steady(p, nodes)]
+        found = [p for p in often if p.certain or self._safe(p.node, facts, ())]
+        if not found:
+            return nodes
+        mapping: dict[sp.Basic, Local] = {}
+        before: dict[int, list[Assign]] = {}
+        for part in sorted(found, key=lambda p: p.size):
+            first = nodes[part.where[0]]
+            name = Local(next(self.names))
+            value = _replaced(part.node, mapping)
+            self.locals[name] = self._type(part.node, first)
+            before.setdefault(part.where[0], []).append(Assign(name, value, self.locals[name]))
+            mapping[part.node] = name
+        return [n for k, node in enumerate(nodes) for n in (*before.get(k, ()), replace(node, value=_replaced(node.value, mapping)))]
+
+    def _count(self, node: sp.Basic, position: int, certain: bool, parts: dict[sp.Basic, _Part]) -> int:
+        """Counts the parts of an expression, those of a part that has been seen only once; returns its number of operations."""
+        if not node.args or isinstance(node, Access):
+            return 0
+        part = parts.get(node)
+        if part is None:
+            part = parts[node] = _Part(node, 0, certain=certain)
+            lazy = isinstance(node, Where | Logical)
+            part.size = 1 + sum(self._count(a, position, certain and not (lazy and k), parts) for k, a in enumerate(node.args))
+        elif certain and position == part.where[0]:
+            part.certain = True
+        part.times += 1
+        part.where.append(position)
+        return part.size
+
+    def _worth(self, part: _Part) -> bool:
+        return (part.size >= _WORTH or any(map(_slow, postorder(part.node)))) and is_float(self._dtype(part.node))
+
+    def _steady(self, part: _Part, nodes: list[_Straight]) -> bool:
+        """Whether nothing that the part reads changes between its first and its last occurrence."""
+        first, last = part.where[0], part.where[-1]
+        read = {a.tensor for a in postorder(part.node) if isinstance(a, Access)}
+        for position, node in enumerate(nodes):
+            if isinstance(node, Store) and node.tensor in read and first <= position < last:
+                return False
+            if isinstance(node, Assign) and node.name in part.node.free_symbols and position >= first:
+                return False
+        return True
+
+    def _safe(self, node: sp.Basic, facts: _Facts, path: _Path) -> bool:
+        if isinstance(node, Where):
+            inside = all(self._safe(b, facts, (*path, (node.condition, truth))) for b, truth in ((node.value, True), (node.other, False)))
+            return inside and self._safe(node.condition, facts, path)
+        if isinstance(node, Access):
+            known = known_on(path, facts)
+            shape = self.tensors[node.tensor].shape
+            return all(not contains(s, Access) and in_range(s, e, known) for s, e in zip(node.subscripts, shape, strict=True))
+        return all(self._safe(a, facts, path) for a in node.args)
+
+    def _type(self, node: sp.Expr, used: _Straight) -> str:
+        """The type in which the part is computed where it first occurs."""
+        own = self._dtype(node)
+        to = used.dtype if isinstance(used, Assign) else self.tensors[used.tensor].dtype
+        whole = promote(settle(self._dtype(used.value)), to)
+        return (whole if is_float(whole) else "float32") if own == "weak_float" else settle(own)
+
+    def _dtype(self, node: sp.Expr) -> str:
+        variables = {s: Access(f"local {s.name}") for s in node.free_symbols if isinstance(s, Local)}
+        types = {f"local {s.name}": dtype for s, dtype in self.locals.items()}
+        return dtype_of(_replaced(node, variables), lambda name: types[name] if name in types else self.tensors[name].dtype)
+
+
+def _all(nodes: Sequence[Node]) -> Iterator[Node]:
+    for node in nodes:
+        yield node
+        if isinstance(node, For | If):
+            yield from _all(node.body)
+
+
+def _slow(node: sp.Basic) -> bool:
+    """Whether the node is a function or a division."""
+    return isinstance(node, Call) or (isinstance(node, sp.Pow) and bool(node.exp.is_negative))
+
+
+def _with(node: For | If, body: tuple[Node, ...]) -> For | If:
+    return node if body is node.body else replace(node, body=body)
+
+
+def _replaced(node: sp.Basic, mapping: dict[sp.Basic, sp.Expr]) -> sp.Basic:
+    """The largest parts first."""
+    if node in mapping:
+        return mapping[node]
+    if not node.args or isinstance(node, Access):
+        return node
+    arguments = [_replaced(a, mapping) for a in node.args]
+    return node if all(a is b for a, b in zip(arguments, node.args, strict=True)) else build(lambda: node.func(*arguments))
