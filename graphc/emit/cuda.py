@@ -13,7 +13,8 @@ import sympy as sp
 from graphc.emit.expression import Writer, safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.errors import InternalError, TargetError
-from graphc.ir.expr import Access, Compare, Index, Logical, Size, accesses, contains
+from graphc.ir.affine import linear
+from graphc.ir.expr import Access, Compare, Index, Logical, Size, accesses, contains, indices_of
 from graphc.ir.nest import Assign, Contract, Fill, For, If, Kernel, KernelRecord, Loop, Nest, Node, Report, Step, Store
 from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
 from graphc.ir.show import Order, expression
@@ -244,8 +245,14 @@ def _check(step: Nest) -> None:
     for access in (a for e in _values(kernel.body) for a in accesses(e) if isinstance(a, Access) and a.tensor == step.writes):
         raise _refused(kernel.comment, expression(access), "A tensor that is computed from itself is")
     for store, shared in stores:
-        if len(shared) != 1 or [s for s in store.subscripts if shared[0] in s.free_symbols] != [shared[0]]:
+        if len(shared) != 1 or not any(_tells(s, shared[0]) for s in store.subscripts):
             raise _refused(kernel.comment, "", "A loop whose threads share elements is")
+
+
+def _tells(subscript: sp.Expr, index: Index) -> bool:
+    """Whether different values of the index give different subscripts, whatever the other indices are: ``2*i + 1``."""
+    form = linear(subscript)
+    return form is not None and form.coefficient(index) != 0 and all(a == index or not indices_of(a) for a, _ in form.terms)
 
 
 def _refused(loop: str, culprit: str, what: str) -> TargetError:
