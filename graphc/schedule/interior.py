@@ -79,16 +79,16 @@ def _split(node: For, limits: Limits) -> tuple[Node, ...]:
 
 
 def _three(node: For, start: sp.Expr | None, end: sp.Expr | None, body: tuple[Node, ...]) -> tuple[Node, ...]:
-    """The loop before `start`, the loop of the interior, the loop from `end` on."""
+    """The loop before `start`, the loop of the interior, the loop from `end` on; of a shared loop the first bounds say what is shared."""
     (low,), (high,) = node.lower, node.upper
     parts: list[Node] = []
     lower: tuple[sp.Expr, ...] = (low,)
     upper: tuple[sp.Expr, ...] = (high,)
     if start is not None:
-        lower = (start,) if nonnegative(sp.expand(start - low)) else (low, start)
+        lower = (start,) if not node.shared and nonnegative(sp.expand(start - low)) else (low, start)
         parts.append(replace(node, upper=(high, start)))
     if end is not None:
-        upper = (end,) if nonnegative(sp.expand(high - end)) else (high, end)
+        upper = (end,) if not node.shared and nonnegative(sp.expand(high - end)) else (high, end)
     parts.append(replace(node, lower=lower, upper=upper, body=body))
     if end is not None:
         parts.append(replace(node, lower=(*lower, end)))

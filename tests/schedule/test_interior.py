@@ -83,3 +83,13 @@ def test_rows_that_are_not_needed_again_go_round_in_a_ring():
     assert "u[q % 3, i] =" in f.source and "u[(q + 1) % 3, i]" in f.source
     stored = gc.compile(wave())
     assert "u[q, i] =" in stored.source
+
+
+def test_a_loop_divided_among_threads_stays_within_its_part():
+    """Backwards in time, a column too many would be one of the row before."""
+    T, N = gc.dims("T N")
+    t, i = gc.indices("t i")
+    x, h = gc.tensor("x", T, N), gc.tensor("h")
+    h[t, i] = gc.where(i == 0, 1, gc.pad(h, 0, dims=[0])[t + 1, i]) + x[t, i]
+    xs = np.random.default_rng(0).standard_normal((5, 7)).astype("float32")
+    np.testing.assert_array_equal(gc.compile(h)(x=xs), gc.compile(h, target="interpret")(x=xs))
