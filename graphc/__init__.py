@@ -2,6 +2,7 @@
 
 from graphc.batching import vmap
 from graphc.check_grad import check_grad
+from graphc.checkpoint import checkpoint
 from graphc.compile import compile_program as compile
 from graphc.custom_grad import custom_grad
 from graphc.draw import Drawing, draw
@@ -91,6 +92,7 @@ __all__ = [
     "atan2",
     "ceil",
     "check_grad",
+    "checkpoint",
     "clamp",
     "clip",
     "compile",

@@ -12,6 +12,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from graphc.analysis.segments import check_marks
 from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor as UserTensor
 from graphc.interpret import interpret, size_value
@@ -20,6 +21,7 @@ from graphc.ir.expr import undistributing
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.show import statement
 from graphc.ir.tensor import Tensor
+from graphc.memory import Made
 from graphc.passes.align import align_recurrences
 from graphc.passes.boundary import lower_boundary
 from graphc.passes.differentiate import differentiate
@@ -105,6 +107,7 @@ class _Interpreted:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.source = "\n".join(statement(s) for s in graph.statements)
+        self.made = tuple(Made(t.name, t.shape, t.dtype) for t in graph.tensors if not t.is_input)
 
     def needs(self, sizes: Mapping[sp.Basic, int]) -> dict[str, int]:
         made = [t for t in self.graph.tensors if not t.is_input]
@@ -172,6 +175,7 @@ def compile_program(
     unneeded = frozenset(n for n in order if n not in by_name)
     signature = Signature(tuple(by_name[n] for n in order if n in by_name), names, structure, changed, positional, unneeded)
     check_sizes(graph, signature.inputs)
+    check_marks(graph)
     return Program(graph, signature, _runner(graph, target, signature, accumulate, threads),
                    witness=partial(_witness, graph, target, accumulate, threads), memory_limit=memory_limit)
 
@@ -182,7 +186,8 @@ def _witness(graph: Graph, target: str, accumulate: str | None, threads: int | N
     for step in PLAIN if target == "interpret" else BEFORE_GRADIENT:
         graph = step(graph)
     graph = prune(graph)
-    graph = replace(graph, outputs=tuple(t.name for t in graph.tensors if not t.is_input))
+    graph = replace(graph, tensors=tuple(replace(t, every=0) for t in graph.tensors),
+                    outputs=tuple(t.name for t in graph.tensors if not t.is_input))
     return graph, _runner(graph, target, Signature((), graph.outputs, list), accumulate, threads)
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
 
 from graphc.errors import ArgumentError
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement
 
-__all__ = ["bytes_of", "check_memory", "shown_bytes"]
+__all__ = ["Made", "Memory", "bytes_of", "check_memory", "shown_bytes"]
 
 _UNITS = {"": 1, **{f"{prefix}B": 1000**k for k, prefix in enumerate(("", "k", "M", "G", "T"))},
           **{f"{prefix}iB": 1024**k for k, prefix in enumerate(("K", "M", "G", "T"), 1)}}
@@ -39,6 +43,52 @@ def shown_bytes(count: int) -> str:
     """
     unit = next(u for u in ("TB", "GB", "MB", "kB", "B") if count >= _UNITS[u] or u == "B")
     return f"{count / _UNITS[unit]:.3g} {unit}" if count < 1000 * _UNITS["TB"] else f"{count / _UNITS[unit]:.0f} {unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An array that a call makes.
+
+    Attributes:
+        name: of the tensor.
+        shape: one expression in sizes per dimension.
+        dtype: NumPy type name.
+        of: the shape of the tensor, if the array holds only some of its rows at a time; else empty.
+    """
+
+    name: str
+    shape: tuple[sp.Expr, ...]
+    dtype: str
+    of: tuple[sp.Expr, ...] = ()
+
+    @property
+    def bytes(self) -> sp.Expr:
+        """An expression in sizes."""
+        return sp.expand(np.dtype(self.dtype).itemsize * sp.Mul(*self.shape))
+
+
+class Memory(tuple[Made, ...]):
+    """The arrays that a call makes, printed as a table: the shape of each, and its bytes as a formula."""
+
+    __slots__ = ()
+
+    @property
+    def bytes(self) -> sp.Expr:
+        """Of all of them, an expression in sizes."""
+        return sp.expand(sp.Add(*(made.bytes for made in self)))
+
+    def __repr__(self) -> str:
+        lines = [("array", "shape", "bytes")]
+        for made in self:
+            shape = _shape(made.shape) + (f" of {_shape(made.of)}" if made.of else "")
+            lines.append((made.name, shape, expression(made.bytes)))
+        lines.append(("total", "", expression(self.bytes)))
+        widths = [max(len(line[k]) for line in lines) for k in range(2)]
+        return "\n".join(f"{name:<{widths[0]}}  {shape:<{widths[1]}}  {count}" for name, shape, count in lines)
+
+
+def _shape(extents: tuple[sp.Expr, ...]) -> str:
+    return "×".join(expression(e) if e.is_Atom else f"({expression(e)})" for e in extents) or "scalar"
 
 
 def check_memory(graph: Graph, needs: Mapping[str, int], memory: int | None, limit: int | str | None = None) -> None:

@@ -20,7 +20,7 @@ from graphc.ir.expr import Size, sizes_of
 from graphc.ir.graph import Graph
 from graphc.ir.nest import KernelTable
 from graphc.ir.show import expression
-from graphc.memory import check_memory
+from graphc.memory import Made, Memory, check_memory
 from graphc.nonfinite import NonFinite, first_nonfinite
 from graphc.signature import Signature
 
@@ -40,6 +40,7 @@ class Runner(Protocol):
 
     source: str
     kernels: tuple[Any, ...]
+    made: tuple[Made, ...]
 
     def run(self, arrays: dict[str, Array], sizes: dict[sp.Basic, int], out: dict[str, Array]) -> dict[str, Array]:
         """Compute the outputs; arrays in `out` may be used to hold the results of that name."""
@@ -64,6 +65,7 @@ class Program:
     Attributes:
         source: the generated program as text.
         kernels: one record per kernel: name, loop, plan, cost.
+        memory: the arrays that a call makes, with a formula for the bytes of each.
     """
 
     def __init__(
@@ -86,6 +88,11 @@ class Program:
     @property
     def kernels(self) -> tuple[Any, ...]:
         return KernelTable(self._runner.kernels)
+
+    @property
+    def memory(self) -> Memory:
+        """The arrays that a call makes: results, and temporaries, which are kept for the next call."""
+        return Memory(self._runner.made)
 
     @property
     def graph(self) -> Graph:

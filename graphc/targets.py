@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 from graphc.analysis.gathers import Gather, certain_gathers
 from graphc.emit.cpu import CpuModule, EmptyRange, GatherCheck, emit_cpu
 from graphc.emit.cuda import CudaModule, emit_cuda
-from graphc.errors import ArgumentError, GraphcError
+from graphc.errors import ArgumentError, GraphcError, TargetError
 from graphc.interpret import size_value
 from graphc.ir.expr import Access, accesses, undistributing
 from graphc.ir.graph import Graph, reads
 from graphc.ir.show import Order, statement
 from graphc.ir.statement import Statement
+from graphc.ir.tensor import Tensor
 from graphc.layout import layout_of, needs_of
+from graphc.memory import Made
 from graphc.passes.adopt import adopt_copies
+from graphc.passes.by_rows import by_rows
 from graphc.passes.expand import expand_functions, expand_logsumexp
 from graphc.passes.pad_copy import copy_padded
 from graphc.passes.prune import merge, prune
@@ -51,7 +54,7 @@ class CpuProgram:
     gathers: tuple[Gather, ...]
 
 
-FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_padded, merge, adopt_copies)
+FOR_CPU = (expand_functions, expand_logsumexp, prune, by_rows, copy_padded, merge, adopt_copies)
 FOR_CUDA = (expand_functions, expand_logsumexp, prune, merge)
 
 
@@ -91,6 +94,7 @@ def cpu_runner(
     layout, needs = layout_of(scheduled, module), needs_of(scheduled, module, arrays, in_place)
     functions = tuple((f.name, f.arguments, f.lines) for f in module.functions)
     runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout, needs, checks, threads, engines, tests, functions)
+    runner.made = _made(graph, tensors, [n for n in module.arrays if not tensors[n].is_input and n not in in_place])
     runner.program = CpuProgram(scheduled, module, in_place, threads, gathers)
     return runner
 
@@ -117,12 +121,29 @@ def cuda_runner(graph: Graph, header: str, accumulate: str | None) -> CudaRunner
     def layout(sizes: Mapping[sp.Basic, int]) -> tuple[Mapping[str, tuple[int, ...]], tuple[int, ...]]:
         return {n: tuple(size_value(e, sizes) for e in tensors[n].shape) for n in module.arrays}, tuple(sizes[s] for s in module.sizes)
 
-    return CudaRunner(module.text, module.kernels, arrays, layout)
+    runner = CudaRunner(module.text, module.kernels, arrays, layout)
+    runner.made = _made(graph, tensors, module.arrays)
+    return runner
+
+
+def _made(graph: Graph, tensors: Mapping[str, Tensor], names: Iterable[str]) -> tuple[Made, ...]:
+    """What a call allocates of the tensors of a scheduled graph, beside what they are in the graph itself."""
+    before = graph.by_name()
+    whole = {n: before[n].shape for n in names if n in before and before[n].shape != tensors[n].shape}
+    return tuple(Made(n, tensors[n].shape, tensors[n].dtype, whole.get(n, ())) for n in names)
 
 
 @undistributing
 def cuda_module(graph: Graph, header: str, accumulate: str | None = None) -> tuple[Graph, CudaModule]:
-    """The scheduled graph and its module; this needs no GPU."""
+    """The scheduled graph and its module; this needs no GPU.
+
+    Raises:
+        TargetError: a recurrence is checkpointed.
+    """
+    for tensor in graph.tensors:
+        if tensor.every:
+            raise TargetError(f'The target "cuda" keeps all steps of a recurrence, but {tensor.name} is checkpointed.',
+                              fix=f'take gc.checkpoint({tensor.name}, …) away, or use target="cpu".')
     for step in FOR_CUDA:
         graph = step(graph)
     scheduled, steps = schedule(graph, CUDA, {}, accumulate)

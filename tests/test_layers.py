@@ -38,6 +38,7 @@ DOORS = {
     "arrays",
     "batching",
     "check_grad",
+    "checkpoint",
     "cli",
     "compile",
     "custom_grad",

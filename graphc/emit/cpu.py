@@ -111,7 +111,7 @@ class _Emitter:
         if isinstance(step, Nest):
             return [*sizes_of_kernel(step.kernel.body), *([step.kernel.extent] if step.kernel.extent is not None else [])]
         if isinstance(step, Loop):
-            return [step.extent, *(e for s in step.steps for e in self._size_sources(s))]
+            return [step.first, *step.ends, *(e for s in step.steps for e in self._size_sources(s))]
         return [step.scale, *step.starts, *step.when] if isinstance(step, Contract) else []
 
     # -------------------------------------------------------------------------------------------------- kernels
@@ -215,8 +215,11 @@ class _Emitter:
         return lines
 
     def _repeated(self, step: Loop) -> list[str]:
-        name, extent = safe(step.moment.name), self._writer().integer(step.extent)
-        bounds = f"{extent} - 1, -1, -1" if step.descending else extent
+        name, ends = safe(step.moment.name), [self._writer().integer(e) for e in step.ends]
+        end = ends[0] if len(ends) == 1 else f"min({', '.join(ends)})"
+        first = "" if step.first == 0 else self._writer().integer(step.first)
+        upwards = f"{first}, {end}" if first else end
+        bounds = f"{end} - 1, {f'{first} - 1' if first else '-1'}, -1" if step.descending else upwards
         return [f"    for {name} in range({bounds}):", *(f"    {line}" for line in self._lines_of(step.steps)), "        wait(sync, team)"]
 
     def _launch(self, step: Nest) -> list[str]:

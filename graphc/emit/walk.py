@@ -140,7 +140,7 @@ def locals_of(body: Sequence[Node]) -> tuple[Local, ...]:
 def generated_names(steps: Sequence[Step]) -> dict[str, str]:
     """Names that tensors and sizes cannot have: of functions, of tables, and of indices and scalar variables in a kernel that uses both."""
     names: set[str] = set()
-    names.update(safe(step.moment.name) for step in steps if isinstance(step, Loop))
+    names.update(_moments(steps))
     numbered: dict[str, int] = {}
     for number, step in enumerate(single(steps)):
         if isinstance(step, Nest):
@@ -150,6 +150,13 @@ def generated_names(steps: Sequence[Step]) -> dict[str, str]:
         elif isinstance(step, Contract):
             numbered |= dict.fromkeys(("batch", "rows", "columns", "depth"), number)
     return {name: name for name in (*names, *(f"{stem}{k}" for stem, last in numbered.items() for k in range(last + 1)))}
+
+
+def _moments(steps: Sequence[Step]) -> Iterator[str]:
+    for step in steps:
+        if isinstance(step, Loop):
+            yield safe(step.moment.name)
+            yield from _moments(step.steps)
 
 
 def _names_in(body: Sequence[Node]) -> Iterator[str]:

@@ -192,7 +192,7 @@ def collect(outputs: Sequence[Tensor], verb: str, rules: bool = False) -> Progra
     infos = tuple(
         TensorInfo(
             names[t.key], found.shapes[t.key], found.dtypes[t.key], "defined" if t.statements else t.kind, t.group or _group(t.name),
-            t.init,
+            t.init, t.every,
         )
         for t in members
     )
@@ -286,7 +286,7 @@ def export(
         if name not in made:
             info = infos[name]
             tensor = Tensor((display or {}).get(name, name), None, info.dtype, info.kind, info.init, info.group)
-            tensor.declared_shape, tensor._rank = info.shape, len(info.shape)
+            tensor.declared_shape, tensor._rank, tensor.every = info.shape, len(info.shape), info.every
             made[name] = tensor
     renamed = _Renaming({name: tensor.key for name, tensor in made.items()})
     for name, statements in definitions.items():

@@ -217,12 +217,13 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Steps that are repeated, by all threads together: for `moment` in 0 … extent-1, or backwards."""
+    """Steps that are repeated, by all threads together: for `moment` from `first` up to the least of `ends`, or backwards."""
 
     moment: Moment
-    extent: sp.Expr
+    ends: tuple[sp.Expr, ...]
     descending: bool
     steps: tuple[Step, ...]
+    first: sp.Expr = field(default_factory=lambda: sp.Integer(0))
 
     @property
     def reads(self) -> tuple[str, ...]:

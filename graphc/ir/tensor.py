@@ -21,7 +21,7 @@ class Tensor:
             (what a hand-written gradient gets).
         group: the layer it belongs to, for drawing ("" for none).
         init: the name of the initialiser of a parameter.
-        scalar: whether it was declared without dimensions.
+        every: how many steps of the recurrence lie between those that are kept (`graphc.checkpoint`); 0 if all are.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Tensor:
     kind: str = "input"
     group: str = ""
     init: str = ""
+    every: int = 0
 
     @property
     def is_input(self) -> bool:

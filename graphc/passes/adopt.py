@@ -34,7 +34,7 @@ def _adopts(copy: Statement, graph: Graph) -> bool:
     if len(set(copy.subscripts)) < len(copy.subscripts) or not definitions.get(source.tensor) or source.tensor == copy.target:
         return False
     old, new = graph.tensor(source.tensor), graph.tensor(copy.target)
-    if old.dtype != new.dtype or old.shape != new.shape or any(not isinstance(s, Index) for s in copy.subscripts):
+    if old.every or old.dtype != new.dtype or old.shape != new.shape or any(not isinstance(s, Index) for s in copy.subscripts):
         return False
     ranges = [copy.range_of(s) for s in copy.subscripts]
     if any(r.lower != 0 or sp.expand(r.upper - e) != 0 for r, e in zip(ranges, new.shape, strict=True)):

@@ -22,7 +22,8 @@ def copy_padded(graph: Graph) -> Graph:
     """``Y[p] += X[p+r-1]*W[r]`` on ``0 ≤ p+r-1 < N`` reads ``X.padded`` of N+2 elements, and its loops become a box.
 
     Only products of two tensors are treated, where every condition is the range of a subscript of one of them; the copy costs one
-    pass over an operand and lets the contraction engine do the rest. Equal copies are shared.
+    pass over an operand and lets the contraction engine do the rest. Equal copies are shared. Where `graphc.checkpoint` saves memory,
+    only inputs are copied.
     """
     worker = _Padder(graph)
     statements = [piece for s in graph.statements for piece in worker.treat(s)]
@@ -33,6 +34,7 @@ class _Padder:
     def __init__(self, graph: Graph) -> None:
         self.tensors = dict(graph.by_name())
         self.recurrent = cyclic(graph)
+        self.sparing = any(t.every for t in graph.tensors)
         self.known = ensured(graph.checks)
         self.copies: dict[tuple[object, ...], str] = {}
 
@@ -44,6 +46,8 @@ class _Padder:
             return [statement]
         conditions = set(map(sp.expand, statement.domain))
         for position, factor in enumerate(factors):
+            if self.sparing and not self.tensors[factor.tensor].is_input:
+                continue
             covered: set[sp.Expr] = set()
             for subscript, extent in zip(factor.subscripts, self.tensors[factor.tensor].shape, strict=True):
                 covered |= {sp.expand(subscript), behind(subscript, extent)} & conditions

@@ -92,6 +92,8 @@ class CpuRunner:
         self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
         self._engines, self._tests, self._functions = engines, tests, functions
         self.needs, self.memory = needs, machine_memory
+        self.made: tuple[Any, ...] = ()
+        """The arrays of `needs`, as `graphc.memory.Made`."""
         self.program: object = None
         """What `Program.save` writes, set by who has scheduled the graph."""
         self._module: Any = None

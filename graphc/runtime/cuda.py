@@ -40,6 +40,8 @@ class CudaRunner:
         require_device()
         self.source, self.kernels = source, kernels
         self._arrays, self._layout = arrays, layout
+        self.made: tuple[Any, ...] = ()
+        """The arrays of `needs`, as `graphc.memory.Made`."""
         self._module: Any = None
 
     def needs(self, sizes: Mapping[Any, int]) -> dict[str, int]:

@@ -9,12 +9,14 @@ from types import MappingProxyType
 import sympy as sp
 
 from graphc.analysis.recurrence import components
+from graphc.analysis.segments import segments
 from graphc.ir.affine import linear
 from graphc.ir.expr import (
     Access,
     Call,
     FloorDiv,
     Index,
+    Modulo,
     accesses,
     contains,
     indices_of,
@@ -31,6 +33,7 @@ from graphc.schedule.fuse import Unit, units
 from graphc.schedule.ring import Ring, folded
 from graphc.schedule.rows import flat_step, rows_step
 from graphc.schedule.scan import recurrence
+from graphc.schedule.segments import Sweeps
 from graphc.schedule.share import shared
 from graphc.schedule.target import Target
 
@@ -56,23 +59,20 @@ def schedule(
     Returns:
         The graph with the tensors of partial sums added, and the steps.
     """
+    plan = segments(graph)
     worker = _Scheduler(graph, target, accumulate)
     definitions = graph.definitions()
-    groups = [g for g in components(graph) if any(definitions[n] for n in g)]
-    ordered_groups = sorted(groups, key=lambda g: g[0] in in_place)
-    if not target.joins_rows or accumulate is not None:
-        found = [Unit(g) for g in ordered_groups]
+    groups = sorted((g for g in components(graph) if any(definitions[n] for n in g)), key=lambda g: g[0] in in_place)
+    if plan is None:
+        worker.units(groups, in_place)
     else:
-        found = units(ordered_groups, definitions, worker.tensors, worker.is_contraction, in_place)
-    for unit in found:
-        first, *others = unit.names
-        if unit.depth and others:
-            worker.steps.append(rows_step(worker.bodies, unit, definitions, in_place, graph))
-        elif others or any(first in reads(s) for s in definitions[first]):
-            worker.steps += recurrence(worker, unit.names, [s for n in unit.names for s in definitions[n]])
-        else:
-            worker.define(first, definitions[first])
-    steps = tuple(shared(step, worker.tensors) for step in folded(worker.steps, worker.rings, worker.tensors))
+        sweeps = Sweeps(worker, plan)
+        for run, sweep in sweeps.arranged(groups):
+            worker.units(run, in_place)
+            if sweep is not None:
+                worker.steps += sweeps.forward() if sweep == "forward" else sweeps.backward()
+    steps = folded(worker.steps, worker.rings, worker.tensors, plan.rows if plan is not None else ())
+    steps = tuple(shared(step, worker.tensors) for step in steps)
     return replace(graph, tensors=tuple(worker.tensors.values())), steps
 
 
@@ -85,6 +85,20 @@ class _Scheduler:
         self.bodies = Bodies(self.tensors, target, accumulate)
 
     # ------------------------------------------------------------------------------------------------ statements
+    def units(self, groups: Sequence[tuple[str, ...]], in_place: Mapping[str, str]) -> None:
+        """All statements of groups of tensors, those that touch the same rows together."""
+        definitions = self.graph.definitions()
+        joining = self.target.joins_rows and self.wide is None
+        found = units(groups, definitions, self.tensors, self.is_contraction, in_place) if joining else [Unit(g) for g in groups]
+        for unit in found:
+            first, *others = unit.names
+            if unit.depth and others:
+                self.steps.append(rows_step(self.bodies, unit, definitions, in_place, self.graph))
+            elif others or any(first in reads(s) for s in definitions[first]):
+                self.steps += recurrence(self, unit.names, [s for n in unit.names for s in definitions[n]])
+            else:
+                self.define(first, definitions[first])
+
     def define(self, name: str, statements: Sequence[Statement], complete: bool = False) -> None:
         """All statements of one tensor: the ones that set it first, then the ones that add to it.
 
@@ -181,6 +195,9 @@ class _Scheduler:
         """How many elements the variables of loops of steps move an operand."""
         shape = self.tensors[operand.tensor].shape
         parts = [_split(_constant(s))[1] for s in operand.subscripts]
+        if operand.tensor in self.rings:
+            dimension, rows = self.rings[operand.tensor]
+            parts[dimension] = Modulo(parts[dimension], rows)
         return sp.Add(*(p * sp.Mul(*shape[d + 1 :]) for d, p in enumerate(parts)))
 
     @staticmethod

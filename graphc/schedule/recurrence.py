@@ -16,7 +16,7 @@ from graphc.ir.show import statement_body
 from graphc.ir.statement import Statement, rename
 from graphc.ir.tensor import Tensor
 
-__all__ = ["at_moment", "length", "moment_of", "shared_indices", "steps_of"]
+__all__ = ["at_moment", "at_step", "length", "moment_of", "shared_indices", "steps_of"]
 
 
 def moment_of(scan: Scan, taken: set[str]) -> Moment:
@@ -42,7 +42,11 @@ def at_moment(item: Statement | Scan, scan: Scan, moment: Moment, steps: sp.Expr
         return replace(item, body=tuple(at_moment(i, scan, moment, steps) for i in item.body))
     index = item.subscripts[dict(scan.dimensions)[item.target]]
     assert isinstance(index, Index)
-    here = moment + dict(scan.offsets)[item.target]
+    return at_step(item, index, moment + dict(scan.offsets)[item.target], moment, steps)
+
+
+def at_step(item: Statement, index: Index, here: sp.Expr, moment: Moment, steps: sp.Expr) -> Statement:
+    """The statement at one value of an index: an expression in the variable of a loop of `steps` steps."""
     r = item.range_of(index)
     moved = rename(replace(item, ranges=tuple(x for x in item.ranges if x.index != index)), {index: here})
     facts = [moment, steps - 1 - moment]

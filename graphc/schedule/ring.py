@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import sympy as sp
@@ -11,7 +11,7 @@ from graphc.analysis.order import Scan
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Access, Modulo, accesses, contains, rewrite
 from graphc.ir.graph import Graph
-from graphc.ir.nest import Assign, For, If, Nest, Node, Step, Store
+from graphc.ir.nest import Assign, For, If, Loop, Nest, Node, Step, Store
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.schedule.recurrence import length, steps_of
@@ -94,20 +94,25 @@ def _rewritten(nodes: Sequence[Node], value: Callable[[sp.Expr], sp.Expr], store
     return tuple(new)
 
 
-def folded(steps: Sequence[Step], found: Mapping[str, Ring], tensors: dict[str, Tensor]) -> tuple[Step, ...]:
-    """The steps with the rows of rings; `tensors` get their shapes. A ring that others than loops touch stays an array."""
+def folded(
+    steps: Sequence[Step], found: Mapping[str, Ring], tensors: dict[str, Tensor], held: Container[str] = ()
+) -> tuple[Step, ...]:
+    """The steps with the rows of rings; `tensors` get their shapes. A ring that others than loops touch stays an array, unless it is
+    one of `held`, whose products are made for rings."""
     others = {n for s in steps if not isinstance(s, Nest) or s.kernel.flat for n in (s.writes, *s.reads, *getattr(s, "also", ()))}
-    chosen = {name: ring for name, ring in found.items() if name not in others}
+    chosen = {name: ring for name, ring in found.items() if name in held or name not in others}
     if not chosen:
         return tuple(steps)
     for name, (dimension, rows) in chosen.items():
         shape = tensors[name].shape
         tensors[name] = replace(tensors[name], shape=(*shape[:dimension], sp.Integer(rows), *shape[dimension + 1 :]))
+    return _folded(steps, chosen)
 
+
+def _folded(steps: Sequence[Step], chosen: Mapping[str, Ring]) -> tuple[Step, ...]:
     def subscripts(name: str, old: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:
         dimension, rows = chosen[name]
-        row = Modulo(old[dimension], rows) if rows > 1 else sp.Integer(0)
-        return (*old[:dimension], row, *old[dimension + 1 :])
+        return (*old[:dimension], Modulo(old[dimension], rows), *old[dimension + 1 :])
 
     def value(expression: sp.Expr) -> sp.Expr:
         return rewrite(expression, lambda p: Access(p.tensor, *subscripts(p.tensor, p.subscripts))
@@ -116,7 +121,12 @@ def folded(steps: Sequence[Step], found: Mapping[str, Ring], tensors: dict[str, 
     def store(node: Store) -> Store:
         return replace(node, subscripts=subscripts(node.tensor, node.subscripts)) if node.tensor in chosen else node
 
-    def nest(step: Nest) -> Nest:
-        return replace(step, kernel=replace(step.kernel, body=_rewritten(step.kernel.body, value, store)))
-
-    return tuple(nest(s) if isinstance(s, Nest) and chosen.keys() & {s.writes, *s.also, *s.reads} else s for s in steps)
+    new: list[Step] = []
+    for step in steps:
+        if isinstance(step, Loop):
+            new.append(replace(step, steps=_folded(step.steps, chosen)))
+        elif isinstance(step, Nest) and chosen.keys() & {step.writes, *step.also, *step.reads}:
+            new.append(replace(step, kernel=replace(step.kernel, body=_rewritten(step.kernel.body, value, store))))
+        else:
+            new.append(step)
+    return tuple(new)

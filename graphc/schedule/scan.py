@@ -30,7 +30,7 @@ from graphc.schedule.ring import rings
 if TYPE_CHECKING:
     from graphc.schedule.lower import _Scheduler
 
-__all__ = ["recurrence"]
+__all__ = ["Builder", "recurrence"]
 
 _ZERO = sp.Integer(0)
 
@@ -53,7 +53,7 @@ def recurrence(worker: _Scheduler, group: Sequence[str], statements: Sequence[St
         own = [s for s in outside if s.target == name]
         if own:
             worker.define(name, own)
-    builder = _Builder(worker, {s.target for s in outside})
+    builder = Builder(worker, {s.target for s in outside})
     scan = replace(scan, body=(*inside, *scan.body))
     if any(builder.is_product(s) for s in scan.body if isinstance(s, Statement)):
         return builder.together(scan)
@@ -87,7 +87,7 @@ class _Run:
 
 
 @dataclass
-class _Builder:
+class Builder:
     """Makes the loops of one recurrence.
 
     Attributes:
@@ -95,20 +95,22 @@ class _Builder:
         started: tensors whose elements have been set, so that statements add to them.
         facts: expressions in the variables of the loops around that are ≥ 0.
         variables: of the loops around.
+        set_once: tensors of which every statement sets other elements, and none has to be 0 before.
     """
 
     worker: _Scheduler
     started: set[str]
     facts: tuple[sp.Expr, ...] = ()
     variables: tuple[Moment, ...] = ()
+    set_once: frozenset[str] = frozenset()
 
-    def _entered(self, scan: Scan) -> tuple[Moment, sp.Expr, tuple[Statement | Scan, ...], _Builder]:
+    def _entered(self, scan: Scan) -> tuple[Moment, sp.Expr, tuple[Statement | Scan, ...], Builder]:
         """The loop's variable, number of steps and body, and the builder for what is inside."""
         tensors = self.worker.tensors
         taken = {str(z) for t in tensors.values() for e in t.shape for z in e.free_symbols} | {v.name for v in self.variables}
         moment, extent = moment_of(scan, taken), length(scan, tensors)
         facts = (*self.facts, moment, sp.expand(extent - 1 - moment))
-        inner = _Builder(self.worker, self.started, facts, (*self.variables, moment))
+        inner = Builder(self.worker, self.started, facts, (*self.variables, moment))
         return moment, extent, tuple(at_moment(i, scan, moment, extent) for i in scan.body), inner
 
     # -------------------------------------------------------------------------------------------------- one kernel
@@ -138,7 +140,7 @@ class _Builder:
         if any(s.subscripts[-1] == common for s in steps_of(scan)):
             return split_interior(divided(self.nodes([scan]), common), {})
         one = Moment(str(common))
-        inner = _Builder(self.worker, self.started, (one, sp.expand(extent - 1 - one)), (one,))
+        inner = Builder(self.worker, self.started, (one, sp.expand(extent - 1 - one)), (one,))
         body = split_interior(inner.nodes([_at_one(scan, common, one)]), {})
         return (For(Index(one.name), (_ZERO,), (extent,), body, True),)
 
@@ -164,29 +166,41 @@ class _Builder:
         """The recurrence as a loop of steps that all threads take together."""
         scan = replace(scan, body=joined(scan.body, dict(scan.dimensions), self.worker.tensors))
         moment, extent, items, inner = self._entered(scan)
+        later = {r for s in self.worker.graph.statements if s.target not in dict(scan.dimensions) for r in reads(s)}
+        return [Loop(moment, (extent,), scan.descending, inner.step(items, moment, extent, later))]
+
+    def step(self, items: Sequence[Statement | Scan], moment: Moment, extent: sp.Expr, later: set[str]) -> tuple[Step, ...]:
+        """What all threads do in one of `extent` steps.
+
+        Args:
+            items: at the moment, in order.
+            moment: the variable of the loop of steps.
+            extent: number of steps in all.
+            later: tensors that are read outside of the loop.
+        """
         steps: list[Step] = []
         run: _Run | None = None
 
         def close() -> None:
             if run is not None:
-                steps.append(inner.kernel(run, moment, extent))
+                steps.append(self.kernel(run, moment, extent))
 
         for item in items:
             if isinstance(item, Scan):
                 close()
-                run = _Run(None, None, {}, steps_of(item), inner.nodes([item]))
+                run = _Run(None, None, {}, steps_of(item), self.nodes([item]))
                 close()
                 run = None
                 continue
-            begun = inner._begun(item)
-            if len(begun) == 2 and not begun[1][1]:
+            begun = self._begun(item)
+            if len(begun) == 2 and not begun[1][1] and item.target not in self.worker.rings:
                 self.worker.define(item.target, [_at_all(begun[0][0], moment, extent)], complete=True)
                 begun = begun[1:]
             for statement, adding in begun:
                 bare = replace(statement, domain=())
                 roles = None if any(indices_of(d) for d in statement.domain) else self.worker.roles(bare)
                 if roles is None:
-                    grown = inner.joined(run, statement, adding)
+                    grown = self.joined(run, statement, adding)
                     if grown is not run:
                         close()
                     run = grown
@@ -197,12 +211,11 @@ class _Builder:
                 plan = replace(step.plan, loop=show(statement), strategy=f"in every step of {moment}: {step.plan.strategy}")
                 steps.append(replace(step, when=statement.domain, plan=plan, cost=step.cost * extent))
         close()
-        later = {r for s in self.worker.graph.statements if s.target not in dict(scan.dimensions) for r in reads(s)}
-        fused = [inner.fused(s, steps, later, moment, extent) if isinstance(s, Nest) else s for s in steps]
-        return [Loop(moment, extent, scan.descending, tuple(fused))]
+        fused = (self.fused(s, steps, later, moment, extent) if isinstance(s, Nest) else s for s in steps)
+        return tuple(s for s in fused if s is not None)
 
-    def fused(self, step: Nest, steps: Sequence[Step], later: set[str], moment: Moment, extent: sp.Expr) -> Nest:
-        """The kernel of a run with joined loops, and without the stores of tensors that nobody else reads."""
+    def fused(self, step: Nest, steps: Sequence[Step], later: set[str], moment: Moment, extent: sp.Expr) -> Nest | None:
+        """The kernel of a run with joined loops, and without the stores of tensors that nobody else reads; None if it has no others."""
         tensors = self.worker.tensors
         own = {step.writes, *step.also}
         others = [s for s in steps if s is not step]
@@ -212,6 +225,8 @@ class _Builder:
         body = scalarised(merged(step.kernel.body, {}), lambda n: tensors[n].dtype, private, taken | _names(step.kernel.body))
         body = split_interior(body, {str(moment): (_ZERO, extent)})
         written = written_tensors(body)
+        if not written:
+            return None
         arrays = (*written, *(n for n in step.kernel.arrays if n in read_tensors(body) and n not in written))
         return replace(step, kernel=replace(step.kernel, body=body, arrays=arrays), writes=written[0], also=written[1:])
 
@@ -241,11 +256,13 @@ class _Builder:
     # ------------------------------------------------------------------------------------------- the first statement
     def _begun(self, statement: Statement) -> list[tuple[Statement, bool]]:
         """The statement, after one that sets to 0 what it only adds to; with each, whether it adds."""
+        if statement.target in self.set_once:
+            return [(statement, False)]
         if statement.target in self.started:
             return [(statement, True)]
         self.started.add(statement.target)
         shape = self.worker.tensors[statement.target].shape
-        rows = {sp.expand(c) for s, e in zip(statement.subscripts, shape, strict=True) if not indices_of(s) for c in (s, e - 1 - s)}
+        rows = {sp.expand(c) for s, e in zip(statement.subscripts, shape, strict=True) if _of_step(s) for c in (s, e - 1 - s)}
         others = [d for d in statement.domain if d not in rows]
         if self._is_whole(statement) and not others:
             return [(statement, False)]
@@ -256,7 +273,8 @@ class _Builder:
 
     def _is_whole(self, statement: Statement) -> bool:
         """Whether the statement sets every element of a row, but for conditions."""
-        inner = [(s, e) for s, e in zip(statement.subscripts, self.worker.tensors[statement.target].shape, strict=True) if indices_of(s)]
+        shape = self.worker.tensors[statement.target].shape
+        inner = [(s, e) for s, e in zip(statement.subscripts, shape, strict=True) if not _of_step(s)]
         if statement.scatters or len({s for s, _ in inner}) < len(inner) or not all(isinstance(s, Index) for s, _ in inner):
             return False
         ranges = [(statement.range_of(s), e) for s, e in inner]
@@ -268,10 +286,15 @@ class _Builder:
         ranges: list[Range] = []
         for d, (subscript, extent) in enumerate(zip(statement.subscripts, shape, strict=True)):
             index = subscript if isinstance(subscript, Index) and subscript not in subscripts else Index(f"z{d}")
-            subscripts.append(index if indices_of(subscript) else subscript)
-            if indices_of(subscript):
+            subscripts.append(subscript if _of_step(subscript) else index)
+            if not _of_step(subscript):
                 ranges.append(Range(index, _ZERO, extent))
         return Statement(statement.target, tuple(subscripts), "=", _ZERO, tuple(ranges), domain, location=statement.location)
+
+
+def _of_step(subscript: sp.Expr) -> bool:
+    """Whether a subscript is known in a step and another one in other steps."""
+    return not indices_of(subscript) and contains(subscript, Moment)
 
 
 def _names(nodes: Sequence[Node]) -> set[str]:
