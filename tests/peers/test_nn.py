@@ -213,8 +213,10 @@ def test_attention() -> None:
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
 
-@pytest.mark.parametrize("function", GATES)
-def test_recurrent_layers(function: str) -> None:
+@pytest.mark.parametrize(("function", "target"), [
+    *((name, "interpret") for name in GATES), *(pytest.param(name, "cpu", marks=pytest.mark.slow) for name in ("lstm", "gru")),
+])
+def test_recurrent_layers(function: str, target: str) -> None:
     steps, batch, inputs, size, gates = 3, 2, 2, 3, GATES[function]
     shapes = {"x": (steps, batch, inputs), "h0": (batch, size), "c0": (batch, size), "w_ih": (gates * size, inputs),
               "w_hh": (gates * size, size), "b_ih": (gates * size,), "b_hh": (gates * size,)}
@@ -226,7 +228,7 @@ def test_recurrent_layers(function: str) -> None:
     loss[()] += y[t, b, i] ** 2
     loss[()] += gc.sin(state[b, i])
     gradients = gc.grad(loss, list(tensors.values()))
-    got = gc.compile([y, state, *gradients], target="interpret")(**arrays)
+    got = gc.compile([y, state, *gradients], target=target)(**arrays)
     module = getattr(torch.nn, function.upper())(inputs, size, dtype=torch.float64)
     given = {n: torch.tensor(a, requires_grad=True) for n, a in arrays.items()}
     weights = {f"{kind}_{part}_l0": given[f"{kind[0]}_{part}"] for kind in ("weight", "bias") for part in ("ih", "hh")}

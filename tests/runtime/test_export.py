@@ -114,7 +114,20 @@ def pooling() -> Case:
     return Case(gc.compile([exp, gc.grad(L, log)], threads=1), [{"log": normal(40, 21)}])
 
 
-CASES: dict[str, Callable[[], Case]] = {"affine": affine, "entropy": cross_entropy, "step": convolution, "exp": pooling}
+def recurrence() -> Case:
+    """Products in the steps of a recurrence, of which every third step is kept; one step, none, and many."""
+    T, B, H = gc.dims("T B H")
+    t, b, i, j = gc.indices("t b i j")
+    x, W, h, L = gc.tensor("x", T, B, H), gc.tensor("W", H, H), *gc.tensors("h L")
+    h[t, b, i] = gc.tanh(gc.sum(W[i, j] * gc.pad(h, 0, dims=[0])[t - 1, b, j], over=j) + x[t, b, i])
+    L[()] += h[t, b, i] ** 2
+    gc.checkpoint(h, every=3)
+    return Case(gc.compile([L, *gc.grad(L, [W, x])]), [{"x": normal(n, 20, 30), "W": 0.1 * normal(30, 30)} for n in (20, 1, 0, 20)])
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "affine": affine, "entropy": cross_entropy, "step": convolution, "exp": pooling, "recurrence": recurrence,
+}
 
 
 @dataclass
