@@ -13,6 +13,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from graphc.analysis.segments import check_marks
+from graphc.errors import TargetError
 from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor as UserTensor
 from graphc.interpret import interpret, size_value
@@ -177,7 +178,8 @@ def compile_program(
     check_sizes(graph, signature.inputs)
     check_marks(graph)
     return Program(graph, signature, _runner(graph, target, signature, accumulate, threads),
-                   witness=partial(_witness, graph, target, accumulate, threads), memory_limit=memory_limit)
+                   witness=partial(_witness, graph, target, accumulate, threads),
+                   profiler=partial(_profiler, graph, target, signature, accumulate, threads), memory_limit=memory_limit)
 
 
 @undistributing
@@ -189,6 +191,16 @@ def _witness(graph: Graph, target: str, accumulate: str | None, threads: int | N
     graph = replace(graph, tensors=tuple(replace(t, every=0) for t in graph.tensors),
                     outputs=tuple(t.name for t in graph.tensors if not t.is_input))
     return graph, _runner(graph, target, Signature((), graph.outputs, list), accumulate, threads)
+
+
+@undistributing
+def _profiler(graph: Graph, target: str, signature: Signature, accumulate: str | None, threads: int | None) -> Runner:
+    """The program with a clock."""
+    if target != "cpu":
+        raise TargetError(f'The target "{target}" has no profile.', fix='compile with target="cpu".')
+    from graphc.targets import cpu_runner
+
+    return cpu_runner(optimised(graph), _header(graph), signature.outputs, signature.updates, accumulate, threads, timed=True)
 
 
 def _header(graph: Graph) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from graphc.ir.nest import KernelTable
 from graphc.ir.show import expression
 from graphc.memory import Made, Memory, check_memory
 from graphc.nonfinite import NonFinite, first_nonfinite
+from graphc.profile import Profile, profiled
 from graphc.signature import Signature
 
 __all__ = ["Program", "Runner"]
@@ -70,11 +72,11 @@ class Program:
 
     def __init__(
         self, graph: Graph, signature: Signature, runner: Runner, text: str = "", *, witness: Callable[[], tuple[Graph, Runner]],
-        memory_limit: int | str | None = None,
+        profiler: Callable[[], Any], memory_limit: int | str | None = None,
     ) -> None:
         self._graph, self._signature, self._runner, self._text = graph, signature, runner, text
         self._memory_limit = memory_limit
-        self._witness = lru_cache(maxsize=1)(witness)
+        self._witness, self._profiler = lru_cache(maxsize=1)(witness), lru_cache(maxsize=1)(profiler)
         self._by_name = {t.name: t for t in signature.inputs}
         self._bound: dict[tuple[tuple[int, ...], ...], dict[sp.Basic, int]] = {}
         self._updated = dict(signature.updates)
@@ -372,6 +374,32 @@ class Program:
         values = prepared | runner.run({n: a for n, a in prepared.items() if n in graph.by_name()}, sizes, {})
         results = (*self._signature.outputs, *(new for _, new in self._signature.updates))
         return first_nonfinite(graph, values, sizes, tuple(dict.fromkeys(results)))
+
+    def profile(self, /, *arrays: Any, **named: Any) -> Profile:
+        """Run the program several times with a clock, and tell where the time goes.
+
+        A program that is the same except that all threads meet after each kernel is compiled and run; nothing is updated. `kernels` have
+        their `time` from then on. The machine's limits, multiply-adds in registers and copying, are measured once per process.
+
+        Args:
+            arrays, named: as for a call of the program.
+
+        Returns:
+            A table, printed or shown by a notebook: per kernel seconds, operations and bytes per second, the share of the machine's limit,
+            the plan and its reason.
+
+        Raises:
+            TargetError: the target is not "cpu".
+            GraphcError: as a call of the program.
+        """
+        given, _ = self._arguments(arrays, named)
+        prepared = {name: bound_array(tensor, given[name]) for name, tensor in self._by_name.items()}
+        sizes = self._sizes(prepared)
+        runner = self._profiler()
+        result = profiled(runner, prepared, sizes, self._updated)
+        if len(result.rows) == len(self._runner.kernels):
+            self._runner.kernels = tuple(replace(k, time=row.time) for k, row in zip(self._runner.kernels, result.rows, strict=True))
+        return result
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program as one Python module that needs only NumPy and Numba.

@@ -18,6 +18,7 @@ from graphc.ir.expr import Reduce, Size, accesses, sizes_of, substitute
 from graphc.ir.graph import Graph, reads
 from graphc.ir.show import expression
 from graphc.ir.statement import Statement
+from graphc.tables import text_table
 
 __all__ = ["Count", "Row", "Summary", "summary"]
 
@@ -86,20 +87,7 @@ class Summary:
         raise KeyError(name)
 
     def __str__(self) -> str:
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
-        for head, foot in zip(_HEADS, self._totals, strict=True):
-            table.add_column(head, foot, justify="right" if head in _HEADS[3:] else "left", no_wrap=True)
-        for row in self.rows:
-            table.add_row(*row.cells)
-        width = sum(max(len(line[k]) for line in (_HEADS, self._totals, *(r.cells for r in self.rows))) + 3 for k in range(len(_HEADS)))
-        console = Console(width=width + 4, color_system=None, force_terminal=False, force_jupyter=False, highlight=False, markup=False)
-        with console.capture() as captured:
-            console.print(table)
-        return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())
+        return text_table(_HEADS, [row.cells for row in self.rows], self._totals, right=(3, 4))
 
     __repr__ = __str__
 

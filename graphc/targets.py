@@ -60,7 +60,8 @@ FOR_CUDA = (expand_functions, expand_logsumexp, prune, merge)
 
 @undistributing
 def cpu_runner(
-    graph: Graph, header: str, results: tuple[str, ...], updates: tuple[tuple[str, str], ...], accumulate: str | None, threads: int | None
+    graph: Graph, header: str, results: tuple[str, ...], updates: tuple[tuple[str, str], ...], accumulate: str | None, threads: int | None,
+    timed: bool = False,
 ) -> CpuRunner:
     """Schedule a canonical graph for the CPU and emit its module.
 
@@ -71,17 +72,18 @@ def cpu_runner(
         updates: (input, tensor with its new value): written in place where every read of the input happens before.
         accumulate: type of the accumulators of float sums.
         threads: of the team.
+        timed: whether the program measures the time of each kernel.
     """
     for step in FOR_CPU:
         graph = step(graph)
     gathers = certain_gathers(graph, statement)
     in_place = _in_place(graph, tuple((old, new) for old, new in updates if new not in results))
-    scheduled, module = _emitted(graph, in_place, header, accumulate)
+    scheduled, module = _emitted(graph, in_place, header, accumulate, timed)
     known = {(g.tensor, g.target, g.dimension) for g in gathers}
     if in_place and any(isinstance(c, EmptyRange) or (c.tensor, c.target, c.dimension) not in known for c in module.checks):
         # A call that fails on the way must leave the state as it was.
         in_place = {}
-        scheduled, module = _emitted(graph, in_place, header, accumulate)
+        scheduled, module = _emitted(graph, in_place, header, accumulate, timed)
     tensors = scheduled.by_name()
     arrays = tuple(
         (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary")
@@ -93,16 +95,18 @@ def cpu_runner(
     engines = tuple(sorted({tensors[c.writes].dtype for c in module.contractions}))
     layout, needs = layout_of(scheduled, module), needs_of(scheduled, module, arrays, in_place)
     functions = tuple((f.name, f.arguments, f.lines) for f in module.functions)
-    runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout, needs, checks, threads, engines, tests, functions)
+    runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout, needs, checks, threads, engines, tests, functions, timed)
     runner.made = _made(graph, tensors, [n for n in module.arrays if not tensors[n].is_input and n not in in_place])
     runner.program = CpuProgram(scheduled, module, in_place, threads, gathers)
     return runner
 
 
-def _emitted(graph: Graph, in_place: Mapping[str, str], header: str, accumulate: str | None) -> tuple[Graph, CpuModule]:
+def _emitted(
+    graph: Graph, in_place: Mapping[str, str], header: str, accumulate: str | None, timed: bool
+) -> tuple[Graph, CpuModule]:
     scheduled, steps = schedule(graph, CPU, in_place, accumulate)
     orders = {statement(s): Order.of(s) for s in graph.statements}
-    return scheduled, emit_cpu(steps, scheduled.by_name(), orders, in_place, header)
+    return scheduled, emit_cpu(steps, scheduled.by_name(), orders, in_place, header, timed)
 
 
 def cuda_runner(graph: Graph, header: str, accumulate: str | None) -> CudaRunner:

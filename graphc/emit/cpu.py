@@ -88,8 +88,10 @@ class _Function:
 
 class _Emitter:
     def __init__(
-        self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str]
+        self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str],
+        timed: bool,
     ) -> None:
+        self.timed = timed
         self.tensors, self.orders, self.steps, self.in_place = tensors, orders, steps, in_place
         self.contractions = 0
         touched = dict.fromkeys(n for s in single(steps) for n in (s.writes, *(s.also if isinstance(s, Nest) else ()), *s.reads))
@@ -185,7 +187,8 @@ class _Emitter:
 
     # -------------------------------------------------------------------------------------------------- program
     def program(self) -> list[str]:
-        return self._lines_of(self.steps) or ["    pass"]
+        start = ["    tick(me, status, -1)"] if self.timed else []
+        return [*start, *self._lines_of(self.steps)] or ["    pass"]
 
     def _lines_of(self, steps: Sequence[Step]) -> list[str]:
         """The calls of steps, with a barrier where one needs what another thread may still be computing."""
@@ -209,9 +212,11 @@ class _Emitter:
             elif isinstance(step, Fill):
                 self.used.add("fill")
                 lines.append(f"    fill(me, team, {self._flat(step.writes)})")
-                self.records.append(KernelRecord("fill", step.plan.loop, step.plan, step.cost))
+                self.records.append(KernelRecord.of("fill", step))
             else:
                 lines += self._launch(step)
+            if self.timed:
+                lines += ["    wait(sync, team)", f"    tick(me, status, {len(self.records) - 1})"]
         return lines
 
     def _repeated(self, step: Loop) -> list[str]:
@@ -238,7 +243,7 @@ class _Emitter:
             arguments[:0] = ["first", "last"]
             kinds[:0] = [("size", 0)] * 2
         self.called.setdefault(function.name, Called(function.name, tuple(kinds), len(function.lines)))
-        self.records.append(KernelRecord(function.name, step.plan.loop, step.plan, step.cost))
+        self.records.append(KernelRecord.of(function.name, step))
         call = f"{function.name}({', '.join(arguments)})"
         if step.kernel.extent is None:
             return ["    if me == 0:", f"        {call}"]
@@ -263,7 +268,7 @@ class _Emitter:
         c, a, b = (self._part(n, start) for n, start in zip(step.operands, step.starts, strict=True))
         scale = self._writer().value(step.scale, self.tensors[step.writes].dtype)
         tables = f"batch{number}, rows{number}, columns{number}, depth{number}"
-        self.records.append(KernelRecord("contract", step.plan.loop, step.plan, step.cost))
+        self.records.append(KernelRecord.of("contract", step))
         indent = "        " if step.when else "    "
         return [
             *(f"    # {line}" for line in textwrap.wrap(step.plan.loop, 130)),
@@ -323,7 +328,8 @@ def _without_names(lines: Sequence[str], kernel: Kernel) -> str:
 
 
 def emit_cpu(
-    steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str], header: str
+    steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str], header: str,
+    timed: bool = False,
 ) -> CpuModule:
     """The module of a program.
 
@@ -333,8 +339,9 @@ def emit_cpu(
         orders: display order of the factors of a statement, by its text.
         in_place: tensors whose array is that of another one.
         header: text for the module's docstring.
+        timed: whether the threads meet after every step, and its time is added to the status array as in `graphc.kernels.clock`.
     """
-    emitter = _Emitter(steps, tensors, orders, in_place)
+    emitter = _Emitter(steps, tensors, orders, in_place, timed)
     body = emitter.program()
     contractions = tuple(s for s in single(steps) if isinstance(s, Contract))
     arrays = tuple(emitter.variables)
@@ -350,6 +357,8 @@ def emit_cpu(
     if random:
         imports.append(f"from graphc.kernels.random import {', '.join(random)}")
     blocks = sorted(emitter.used & {"checked", "fill"})
+    if timed:
+        imports.append("from graphc.kernels.clock import tick")
     if blocks:
         imports.append(f"from graphc.kernels.blocks import {', '.join(blocks)}")
     imports += [

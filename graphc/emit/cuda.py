@@ -151,7 +151,7 @@ class _Emitter:
         if "fill" not in self.parameters:
             self.definitions.append(_FILL)
         self.parameters["fill"] = (None, None, (self.tensors[step.writes].dtype, 1))
-        self.records.append(KernelRecord("fill", step.plan.loop, step.plan, step.cost))
+        self.records.append(KernelRecord.of("fill", step))
         array = self.variables[step.writes]
         return [f"    fill[grid({array}.size)](0, {array}.size, {array}.reshape(-1))"]
 
@@ -172,7 +172,7 @@ class _Emitter:
         ranks = [min(len(t.shape), 1) if kernel.flat else len(t.shape) for t in touched]
         types = ((t.dtype, rank) for t, rank in zip(touched, ranks, strict=True))
         self.parameters[name] = (*((None, None) if shared else ()), *types, *integers)
-        self.records.append(KernelRecord(name, step.plan.loop, step.plan, step.cost))
+        self.records.append(KernelRecord.of(name, step))
         views = [a if rank == len(t.shape) else f"{a}.reshape(-1)" for t, a, rank in zip(touched, arrays, ranks, strict=True)]
         arguments = ", ".join([*views, *sizes, *map(str, literals.values())])
         if kernel.extent is None:

@@ -259,17 +259,25 @@ class KernelRecord:
         loop: the statement in notation.
         plan: how it is executed.
         cost: scalar operations, an expression in sizes.
-        time: seconds, filled by `f.profile`.
+        tensors: that it reads or writes.
+        time: seconds in one call, filled by `f.profile`.
     """
 
     name: str
     loop: str
     plan: LoopPlan
     cost: sp.Expr
+    tensors: tuple[str, ...] = ()
     time: float | None = None
 
+    @classmethod
+    def of(cls, name: str, step: Nest | Contract | Fill) -> KernelRecord:
+        """The record of a step that is executed by the function `name`."""
+        also = step.also if isinstance(step, Nest) else ()
+        return cls(name, step.plan.loop, step.plan, step.cost, tuple(dict.fromkeys((step.writes, *also, *step.reads))))
+
     def __str__(self) -> str:
-        return f"{self.name}: {self.plan}"
+        return f"{self.name}: {self.plan}" + ("" if self.time is None else f"; {1e6 * self.time:.4g} µs")
 
 
 class KernelTable(tuple[KernelRecord, ...]):

@@ -72,7 +72,7 @@ def kernel(function: Any) -> Any:
 # --- vector code --------------------------------------------------------------------------------------------------------
 
 
-def _vector(element: ir.Type) -> ir.VectorType:
+def vector_of(element: ir.Type) -> ir.VectorType:
     return ir.VectorType(element, SIMD // (32 if element == ir.FloatType() else 64))
 
 
@@ -91,7 +91,7 @@ def _bytes(vector: ir.VectorType) -> int:
     return 4 if vector.element == ir.FloatType() else 8
 
 
-def _splat(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
+def splat(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
     one = builder.insert_element(ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined), scalar, _LANE_NUMBER(0))
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_LANE_NUMBER, count), [0] * count))
 
@@ -99,7 +99,7 @@ def _splat(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
 def _mask(builder: ir.IRBuilder, lanes: ir.Value, count: int) -> ir.Value:
     """The vector of conditions ``lane < lanes``."""
     numbers = ir.Constant(ir.VectorType(_LANE_NUMBER, count), list(range(count)))
-    return builder.icmp_unsigned("<", numbers, _splat(builder, builder.trunc(lanes, _LANE_NUMBER), count))
+    return builder.icmp_unsigned("<", numbers, splat(builder, builder.trunc(lanes, _LANE_NUMBER), count))
 
 
 def _load(builder: ir.IRBuilder, vector: ir.VectorType, address: ir.Value, mask: ir.Value | None) -> ir.Value:
@@ -118,7 +118,7 @@ def _store(builder: ir.IRBuilder, value: ir.Value, address: ir.Value, mask: ir.V
     _call(builder, f"llvm.masked.store.{_suffix(value.type)}.p0", ir.VoidType(), *arguments)
 
 
-def _multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+def multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
     return _call(builder, f"llvm.fmuladd.{_suffix(x.type)}", x.type, x, y, z)
 
 
@@ -179,7 +179,7 @@ def _function(module: ir.Module, name: str, arguments: list[ir.Type]) -> tuple[i
 
 def _outer_function(module: ir.Module, element: ir.Type, rows: int, vectors: int) -> ir.Function:
     """One shape of `outer_tile`."""
-    vector, data, table = _vector(element), element.as_pointer(), _INDEX.as_pointer()
+    vector, data, table = vector_of(element), element.as_pointer(), _INDEX.as_pointer()
     arguments = [data] * 3 + [table] * 7 + [_INDEX, ir.IntType(1), element]
     function, builder = _function(module, f"outer_{rows}x{vectors}_{_suffix(vector)}", arguments)
     C, A, B, c_rows, a_rows, c_columns, b_columns, lanes, a_depth, b_depth, depth, accumulate, scale = function.args
@@ -193,13 +193,13 @@ def _outer_function(module: ir.Module, element: ir.Type, rows: int, vectors: int
         factors = [_load(builder, vector, builder.gep(right[v], [b_offset]), masks[v]) for v in range(vectors)]
         updated = []
         for row in range(rows):
-            broadcast = _splat(builder, builder.load(builder.gep(left[row], [a_offset])), vector.count)
-            updated += [_multiply_add(builder, broadcast, factors[v], sums[row * vectors + v]) for v in range(vectors)]
+            broadcast = splat(builder, builder.load(builder.gep(left[row], [a_offset])), vector.count)
+            updated += [multiply_add(builder, broadcast, factors[v], sums[row * vectors + v]) for v in range(vectors)]
             updated[-vectors:] = [_fence(builder, total) for total in updated[-vectors:]]
         return updated
 
     sums = _sum_loop(function, builder, depth, rows * vectors, vector, step)
-    factor = _splat(builder, scale, vector.count)
+    factor = splat(builder, scale, vector.count)
     with builder.if_else(accumulate) as (add, overwrite):
         for block, adding in (add, True), (overwrite, False):
             with block:
@@ -207,7 +207,7 @@ def _outer_function(module: ir.Module, element: ir.Type, rows: int, vectors: int
                     row, v = divmod(i, vectors)
                     address = builder.gep(builder.gep(C, [_entry(builder, c_rows, row)]), [columns[v]])
                     old = _load(builder, vector, address, masks[v]) if adding else None
-                    value = builder.fmul(total, factor) if old is None else _multiply_add(builder, total, factor, old)
+                    value = builder.fmul(total, factor) if old is None else multiply_add(builder, total, factor, old)
                     _store(builder, value, address, masks[v])
     builder.ret_void()
     return function
@@ -246,7 +246,7 @@ def _transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
 
 def _inner_function(module: ir.Module, element: ir.Type, rows: int, columns: int) -> ir.Function:
     """One shape of `inner_tile`."""
-    vector, data, table = _vector(element), element.as_pointer(), _INDEX.as_pointer()
+    vector, data, table = vector_of(element), element.as_pointer(), _INDEX.as_pointer()
     arguments = [data] * 3 + [table] * 5 + [_INDEX]
     function, builder = _function(module, f"inner_{rows}x{columns}_{_suffix(vector)}", arguments)
     out, A, B, a_rows, b_columns, a_steps, b_steps, lanes, steps = function.args
@@ -260,7 +260,7 @@ def _inner_function(module: ir.Module, element: ir.Type, rows: int, columns: int
         updated = []
         for row in range(rows):
             factor = _load(builder, vector, builder.gep(left[row], [a_offset]), mask)
-            updated += [_multiply_add(builder, factor, factors[c], sums[row * columns + c]) for c in range(columns)]
+            updated += [multiply_add(builder, factor, factors[c], sums[row * columns + c]) for c in range(columns)]
         return updated
 
     sums = _sum_loop(function, builder, steps, rows * columns, vector, step)
@@ -337,7 +337,7 @@ def copy_lanes(typing_context, target, source, lanes):
     """Copy the first `lanes` elements of a vector at pointer `source`; write a whole vector at `target`, zeros at its end."""
 
     def generate(context, builder, call, arguments):
-        vector = _vector(context.get_data_type(target.dtype))
+        vector = vector_of(context.get_data_type(target.dtype))
         mask = _mask(builder, arguments[2], vector.count)
         _store(builder, _load(builder, vector, arguments[1], mask), arguments[0], None)
         return context.get_dummy_value()
@@ -353,7 +353,7 @@ def copy_transposed(typing_context, target, stride, source, offsets, lanes):
 
     def generate(context, builder, call, arguments):
         to, step, base, table, count = arguments
-        vector = _vector(context.get_data_type(target.dtype))
+        vector = vector_of(context.get_data_type(target.dtype))
         mask = _mask(builder, count, vector.count)
         block = [_load(builder, vector, pointer, mask) for pointer in _pointers(builder, base, table, vector.count)]
         for k, value in enumerate(_transpose(builder, block)):
@@ -405,7 +405,7 @@ def lanes_of(typing_context, pointer):
     """The number of elements in a vector of what `pointer` points at, a constant."""
 
     def generate(context, builder, call, arguments):
-        return _INDEX(_vector(context.get_data_type(pointer.dtype)).count)
+        return _INDEX(vector_of(context.get_data_type(pointer.dtype)).count)
 
     return signature(types.int64, pointer), generate
 

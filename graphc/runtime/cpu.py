@@ -13,10 +13,12 @@ from numba import types
 from numpy.typing import NDArray
 
 from graphc.errors import GraphcError
+from graphc.kernels.clock import FIRST
 from graphc.kernels.contraction import load as load_engine
 from graphc.kernels.view import ViewType
 from graphc.runtime.cache import kept, load
 from graphc.runtime.helpers import Task, compile_together
+from graphc.runtime.limits import Limits, limits
 from graphc.runtime.memory import machine_memory
 from graphc.runtime.pool import Team, default_team
 
@@ -72,6 +74,7 @@ class CpuRunner:
         engines: element types for which the contraction engine is needed.
         tests: complaints about integer arguments (None for none), made before anything runs.
         functions: of the module, to be compiled beforehand: (name, arguments as in `graphc.emit.cpu.Called`, lines).
+        timed: whether the module measures the time of each kernel.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class CpuRunner:
         engines: tuple[str, ...] = (),
         tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]]], GraphcError | None], ...] = (),
         functions: tuple[tuple[str, tuple[tuple[str, int], ...], int], ...] = (),
+        timed: bool = False,
     ) -> None:
         self.source, self.kernels = source, kernels
         self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
@@ -94,6 +98,8 @@ class CpuRunner:
         self.needs, self.memory = needs, machine_memory
         self.made: tuple[Any, ...] = ()
         """The arrays of `needs`, as `graphc.memory.Made`."""
+        self.nanoseconds: Array | None = np.zeros(len(kernels), np.int64) if timed else None
+        """Of each kernel in the last run, if the module measures them."""
         self.program: object = None
         """What `Program.save` writes, set by who has scheduled the graph."""
         self._module: Any = None
@@ -129,7 +135,7 @@ class CpuRunner:
                 raise complaint
         with binding.lock:
             temporaries = binding.free.pop() if binding.free else self._temporaries(layout)
-        status = np.zeros(2, np.int64)
+        status = np.zeros(2 if self.nanoseconds is None else FIRST + len(self.kernels), np.int64)
         results: dict[str, Array] = {}
         touched: list[Array] = []
         for name, dtype, role in self._arrays:
@@ -141,16 +147,31 @@ class CpuRunner:
             else:
                 results[name] = self._output(name, dtype, layout, arrays, out)
                 touched.append(results[name])
-        team = self._alone if layout.operations < SMALL else self._team or default_team()
+        team = self.team(layout)
         if not module.start.overloads:
             self._compile(module)
         team.run(module.start, status, placed(touched, layout.tables), np.array(layout.sizes, np.int64))
         if status[0]:
             everything = {**arrays, **temporaries, **results}
             raise self._checks[int(status[0]) - 1](int(status[1]), everything)
+        if self.nanoseconds is not None:
+            self.nanoseconds = status[FIRST:]
         with binding.lock:
             binding.free.append(temporaries)
         return results
+
+    def team(self, layout: Layout) -> Team:
+        """The threads that run the program: one where there is little to do."""
+        return self._alone if layout.operations < SMALL else self._team or default_team()
+
+    def shapes(self, sizes: Mapping[Any, int]) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape and element type of every array."""
+        shapes = self._layout(sizes).shapes
+        return {name: (shapes[name], dtype) for name, dtype, _ in self._arrays}
+
+    def limits(self, sizes: Mapping[Any, int]) -> Limits:
+        """What the threads that run the program can do at most."""
+        return limits(self.team(self._layout(sizes)))
 
     def _output(self, name: str, dtype: str, layout: Layout, arrays: dict[str, Array], out: dict[str, Array]) -> Array:
         if name in self._in_place:

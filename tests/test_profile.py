@@ -1,0 +1,49 @@
+"""f.profile: a row per kernel, with what the machine can do beside it; nothing is updated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphc as gc
+
+
+def step():
+    n, i, j = gc.indices("n i j")
+    x, w, y, loss = gc.tensor("x", gc.dim("N"), 40), gc.parameter("w", 30, 40), *gc.tensors("y loss")
+    y[n, j] = gc.tanh(gc.sum(x[n, i] * w[j, i], over=i))
+    loss[()] += y[n, j] ** 2
+    return gc.compile(loss, updates=gc.optim.sgd(loss, lr=0.1))
+
+
+def test_profile_of_a_training_step():
+    program, x = step(), np.ones((50, 40), "float32")
+    state = program.init(seed=1)
+    before = state["w"].copy()
+    profile = program.profile(state, x=x)
+    np.testing.assert_array_equal(state["w"], before)
+    assert [row.name for row in profile.rows] == [kernel.name for kernel in program.kernels]
+    assert all(kernel.time > 0 for kernel in program.kernels)
+    product = next(row for row in profile.rows if row.plan.find("contraction") >= 0)
+    assert product.operations == pytest.approx(2 * 50 * 40 * 30, rel=0.1)
+    assert product.bytes == 4 * (50 * 40 + 40 * 30 + 50 * 30)
+    assert 0 < profile.time <= profile.call
+    assert profile.operations > 1e8 and profile.bandwidth > 1e8
+    text = str(profile).splitlines()
+    assert len(text) == len(profile.rows) + 4 and "of limit" in text[0] and text[-1].startswith("limits:")
+    assert program(state, x=x) > 0 and not np.array_equal(state["w"], before)
+
+
+def test_steps_of_recurrences_are_added_up():
+    t, b, i, j = gc.indices("t b i j")
+    x, w, h = gc.tensor("x", 6, 2, 24), gc.tensor("w", 24, 24), gc.tensor("h")
+    h[t, b, i] = gc.tanh(gc.sum(gc.pad(h, 0, dims=[0])[t - 1, b, j] * w[j, i], over=j) + x[t, b, i])
+    profile = gc.compile(h).profile(x=np.ones((6, 2, 24), "float32"), w=np.ones((24, 24), "float32"))
+    assert all(row.time > 0 for row in profile.rows)
+
+
+def test_the_interpreter_has_no_profile():
+    x, y, i = gc.tensor("x", 3), gc.tensor("y"), gc.index("i")
+    y[i] = 2 * x[i]
+    with pytest.raises(gc.TargetError, match='The target "interpret" has no profile'):
+        gc.compile(y, target="interpret").profile(x=np.ones(3, "float32"))
