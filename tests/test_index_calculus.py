@@ -213,3 +213,25 @@ def test_no_races_and_no_tests(write, golden):
     tests = [node.condition for step in steps if isinstance(step, Nest) for node in inside(step.kernel.body) if isinstance(node, If)]
     assert not [t for t in tests if not t.atoms(Local)]
     golden(gc.loops(*outputs))
+
+
+def test_a_proof_that_is_too_long_is_not_taken_for_a_refutation():
+    """Eliminating all indices of the second gradient is too much work: what is left out must not turn a check of sizes into an error."""
+    n, m = gc.dims("n m")
+    table, row, product, loss = gc.tensor("table", 3, m), gc.tensor("row", 5 * n - 4), *gc.tensors("product loss")
+    i, k = gc.index("i", n), gc.index("k")
+    product[i] += table[1, k % 3] * row[2 * i + 3 * k] * table[i % 3, i % 2]
+    j = gc.index("j")
+    loss[()] += product[j]
+    d_table = gc.grad(loss, table)
+    p, q = gc.indices("p q")
+    square = gc.tensor("square")
+    square[()] += d_table[p, q] ** 2
+    arrays = {"table": np.arange(9.0).reshape(3, 3).astype("f"), "row": np.arange(6.0).astype("f")}
+    second = gc.grad(square, row)
+    found = gc.compile(second, target="interpret")(**arrays)
+    value = gc.compile(square, target="interpret", precision="float64")
+    exact = {name: array.astype("float64") for name, array in arrays.items()}
+    for at in range(6):
+        up, down = ({**exact, "row": exact["row"] + sign * 1e-4 * (np.arange(6) == at)} for sign in (1, -1))
+        np.testing.assert_allclose(found[at], (value(**up) - value(**down)) / 2e-4, rtol=1e-4, atol=1e-3)

@@ -179,7 +179,7 @@ def infeasible(system: list[Linear]) -> bool:
 def project(system: Iterable[Linear], away: Callable[[sp.Basic], bool]) -> list[Linear]:
     """What a system of ``form ≥ 0``, quotients and sizes included, says about the atoms that are not projected away.
 
-    Where that is too much work, what is left to be projected is dropped, which is weaker.
+    Where that is too much work, the forms with the most atoms that are projected away are dropped, which is weaker.
     """
     known = [*system]
     known = _strongest([_tightened(form) for form in (*known, *quotient_facts(known))])
@@ -196,8 +196,10 @@ def project(system: Iterable[Linear], away: Callable[[sp.Basic], bool]) -> list[
             return known
         work, _, cheapest = min((below * above, _key(atom), atom) for atom, (below, above) in counts.items())
         if work > _LIMIT:
-            return [form for form in known if not any(away(atom) for atom, _ in form.terms)]
-        known = _strongest(eliminate(known, cheapest))
+            mixed = [sum(away(atom) for atom, _ in form.terms) for form in known]
+            known = [form for form, atoms in zip(known, mixed, strict=True) if atoms < max(mixed)]
+        else:
+            known = _strongest(eliminate(known, cheapest))
 
 
 @lru_cache(maxsize=200_000)
