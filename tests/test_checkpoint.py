@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 import graphc as gc
+from graphc.analysis.recurrence import cyclic
 from graphc.analysis.segments import segments
 from graphc.compile import optimised
 from graphc.frontend.collect import collect
 from graphc.passes.by_rows import by_rows
 from graphc.passes.prune import prune
+from tests.checks import Refused, Unsuitable, called, close, prepare
+from tests.programs import generate
+from tests.unjitted import run
 
 T, B, H, N = gc.dims("T B H N")
 t, b, i, j, k = gc.indices("t b i j k")
@@ -72,12 +76,18 @@ def arrays_of(shapes):
     return {name: random.uniform(0.2, 1.0, shape).astype("float32") for name, shape in shapes.items()}
 
 
-CASES = [(rnn, 2, (1, 2, 5, 8)), (lstm, 3, (0, 1, 7)), (descending, 50, (0, 1, 7)), (wave, 1, (0, 1, 2, 8)), (soft_dtw, 2, (1, 5))]
+RECURRENT = (6, 67, 87, 126, 182, 189, 248, 255, 262, 903)
+"""Seeds of random programs with recurrences that fit."""
+
+CASES = [
+    (rnn, 2, (1, 2, 5, 8)), (rnn, 1, (3,)), (rnn, 50, (3,)), (lstm, 3, (0, 1, 7)), (descending, 2, (0, 1, 4, 7)),
+    (wave, 1, (0, 1, 2, 3, 8)), (soft_dtw, 2, (1, 2, 5)),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("program", "every", "lengths"), CASES, ids=lambda p: getattr(p, "__name__", ""))
 def test_nothing_else_changes(program, every, lengths):
-    """One compiled program for every number of steps; a segment is never shorter than the window of two of the wave."""
+    """A segment is never shorter than the window of two of the wave."""
     h, L, wrt, shapes = program()
     gradients = gc.grad(L, wrt)
     oracle = gc.compile([L, *gradients], target="interpret")
@@ -85,8 +95,20 @@ def test_nothing_else_changes(program, every, lengths):
     f = gc.compile([L, *gradients])
     for steps in lengths:
         arrays = arrays_of(shapes(steps))
-        for got, want in zip(f(**arrays), oracle(**arrays), strict=True):
+        for got, want in zip(run(f, arrays), oracle(**arrays), strict=True):
             # a few hundred float32 operations in another order
+            np.testing.assert_allclose(got, want, rtol=3e-5, atol=1e-6)
+
+
+def test_compiled():
+    """One compiled program for every number of steps."""
+    h, L, wrt, shapes = rnn()
+    outputs = [L, *gc.grad(L, wrt)]
+    gc.checkpoint(h, every=2)
+    f, oracle = gc.compile(outputs), gc.compile(outputs, target="interpret")
+    for steps in (1, 2, 5, 8):
+        arrays = arrays_of(shapes(steps))
+        for got, want in zip(f(**arrays), oracle(**arrays), strict=True):
             np.testing.assert_allclose(got, want, rtol=3e-5, atol=1e-6)
 
 
@@ -130,6 +152,29 @@ def test_layers_share_a_sweep():
     assert set(plan.kept) == {"first", "first.memory", "second", "second.memory"}
     assert plan.whole == {"L.rows"}
     assert plan.rows["second.input"] == 1 and plan.rows["second.input.grad"] == 1
+
+
+@pytest.mark.parametrize("seed", RECURRENT)
+def test_random_recurrences(seed):
+    """Generated kernels as plain Python, with and without: nothing has to be compiled."""
+    program = generate(seed)
+    try:
+        case = prepare(program)
+    except (Refused, Unsuitable):
+        return
+    marked = sorted(n for n in cyclic(case.raw) if isinstance(case.names.get(n), gc.Tensor))
+    if not marked:
+        return
+    outputs = [case.names["L"], *case.made]
+    rounded = list(called(gc.compile(outputs, target="interpret"), program.typed()))
+    exact = list(called(gc.compile(outputs, target="interpret", precision="float64"), program.arrays))
+    gc.checkpoint(case.names[marked[seed % len(marked)]], every=1 + seed % 3)
+    try:
+        checkpointed = gc.compile(outputs)
+    except gc.CompileError:
+        return
+    for got, near, want in zip(run(checkpointed, program.typed()), rounded, exact, strict=True):
+        assert close(np.asarray(got), near, want), program
 
 
 def test_memory_limit_sees_what_is_needed():

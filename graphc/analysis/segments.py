@@ -246,7 +246,7 @@ class _Planner:
 
     def _at_once(self, again: set[str], backward: Sequence[Statement]) -> set[str]:
         """What the backward sweep computes again, but no recurrence needs: each step of it when it is needed itself."""
-        recurrent = {n for g in self.groups if g[0] in again and self._recurs(g) and self._temporal(g) for n in g}
+        recurrent = {n for g in self.groups if again & set(g) and self._recurs(g) and self._temporal(g) for n in g} & again
         rest = again - self._needed(recurrent, frozenset())
         while True:
             users = [*backward, *(s for n in rest for s in self.definitions[n])]

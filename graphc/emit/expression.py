@@ -254,7 +254,7 @@ class Writer:
         tops = [self.typed(f, wanted) for f in self.order.factors(above)]
         bottoms = [self.typed(f, wanted) for f in self.order.factors(below)]
         floating = bool(bottoms) or not isinstance(number, sp.Integer)
-        joint = self._joint([*tops, *bottoms], wanted, floating)
+        joint = _counted(self._joint([*tops, *bottoms], wanted, floating))
         sign = ""
         if number == -1 and tops:
             sign = "-"
@@ -274,7 +274,7 @@ class Writer:
             coefficient, _ = term.as_coeff_Mul()
             negative = bool(coefficient < 0)
             terms.append((negative, self.typed(-term if negative else term, wanted)))
-        joint = self._joint([t for _, t in terms], wanted)
+        joint = _counted(self._joint([t for _, t in terms], wanted))
         text = ""
         for negative, term in terms:
             shown = self.cast(term, joint).at(_SUM + 1)
@@ -288,6 +288,11 @@ def _wrap(part: tuple[str, int], least: int) -> str:
 
 def _float(wanted: str) -> str:
     return wanted if wanted in ("float32", "float64") else "float32"
+
+
+def _counted(dtype: str) -> str:
+    """Sums and products of truth values are integers."""
+    return "int64" if dtype == "bool" else dtype
 
 
 def _wide(dtype: str) -> str:

@@ -95,6 +95,7 @@ class Builder:
         started: tensors whose elements have been set, so that statements add to them.
         facts: expressions in the variables of the loops around that are ≥ 0.
         variables: of the loops around.
+        along: the dimensions of tensors that the loops around go along.
         set_once: tensors of which every statement sets other elements, and none has to be 0 before.
     """
 
@@ -102,6 +103,7 @@ class Builder:
     started: set[str]
     facts: tuple[sp.Expr, ...] = ()
     variables: tuple[Moment, ...] = ()
+    along: frozenset[tuple[str, int]] = frozenset()
     set_once: frozenset[str] = frozenset()
 
     def _entered(self, scan: Scan) -> tuple[Moment, sp.Expr, tuple[Statement | Scan, ...], Builder]:
@@ -110,7 +112,7 @@ class Builder:
         taken = {str(z) for t in tensors.values() for e in t.shape for z in e.free_symbols} | {v.name for v in self.variables}
         moment, extent = moment_of(scan, taken), length(scan, tensors)
         facts = (*self.facts, moment, sp.expand(extent - 1 - moment))
-        inner = Builder(self.worker, self.started, facts, (*self.variables, moment))
+        inner = Builder(self.worker, self.started, facts, (*self.variables, moment), self.along | {*scan.dimensions})
         return moment, extent, tuple(at_moment(i, scan, moment, extent) for i in scan.body), inner
 
     # -------------------------------------------------------------------------------------------------- one kernel
@@ -140,7 +142,8 @@ class Builder:
         if any(s.subscripts[-1] == common for s in steps_of(scan)):
             return split_interior(divided(self.nodes([scan]), common), {})
         one = Moment(str(common))
-        inner = Builder(self.worker, self.started, (one, sp.expand(extent - 1 - one)), (one,))
+        divided_along = frozenset((s.target, d) for s in steps_of(scan) for d, x in enumerate(s.subscripts) if x == common)
+        inner = Builder(self.worker, self.started, (one, sp.expand(extent - 1 - one)), (one,), divided_along)
         body = split_interior(inner.nodes([_at_one(scan, common, one)]), {})
         return (For(Index(one.name), (_ZERO,), (extent,), body, True),)
 
@@ -262,7 +265,8 @@ class Builder:
             return [(statement, True)]
         self.started.add(statement.target)
         shape = self.worker.tensors[statement.target].shape
-        rows = {sp.expand(c) for s, e in zip(statement.subscripts, shape, strict=True) if _of_step(s) for c in (s, e - 1 - s)}
+        row = self._row(statement)
+        rows = {sp.expand(c) for d, (s, e) in enumerate(zip(statement.subscripts, shape, strict=True)) if d in row for c in (s, e - 1 - s)}
         others = [d for d in statement.domain if d not in rows]
         if self._is_whole(statement) and not others:
             return [(statement, False)]
@@ -271,30 +275,29 @@ class Builder:
             return [(replace(zero, domain=(*zero.domain, sp.expand(-others[0] - 1))), False), (statement, False)]
         return [(zero, False), (statement, True)]
 
+    def _row(self, statement: Statement) -> set[int]:
+        """The dimensions of the target in which a step has one place."""
+        return {d for d in range(len(statement.subscripts)) if (statement.target, d) in self.along}
+
     def _is_whole(self, statement: Statement) -> bool:
         """Whether the statement sets every element of a row, but for conditions."""
-        shape = self.worker.tensors[statement.target].shape
-        inner = [(s, e) for s, e in zip(statement.subscripts, shape, strict=True) if not _of_step(s)]
+        shape, row = self.worker.tensors[statement.target].shape, self._row(statement)
+        inner = [(s, e) for d, (s, e) in enumerate(zip(statement.subscripts, shape, strict=True)) if d not in row]
         if statement.scatters or len({s for s, _ in inner}) < len(inner) or not all(isinstance(s, Index) for s, _ in inner):
             return False
         ranges = [(statement.range_of(s), e) for s, e in inner]
         return all(r.lower == 0 and sp.expand(r.upper - e) == 0 for r, e in ranges)
 
     def _zero(self, statement: Statement, domain: tuple[sp.Expr, ...]) -> Statement:
-        shape = self.worker.tensors[statement.target].shape
+        shape, row = self.worker.tensors[statement.target].shape, self._row(statement)
         subscripts: list[sp.Expr] = []
         ranges: list[Range] = []
         for d, (subscript, extent) in enumerate(zip(statement.subscripts, shape, strict=True)):
             index = subscript if isinstance(subscript, Index) and subscript not in subscripts else Index(f"z{d}")
-            subscripts.append(subscript if _of_step(subscript) else index)
-            if not _of_step(subscript):
+            subscripts.append(subscript if d in row else index)
+            if d not in row:
                 ranges.append(Range(index, _ZERO, extent))
         return Statement(statement.target, tuple(subscripts), "=", _ZERO, tuple(ranges), domain, location=statement.location)
-
-
-def _of_step(subscript: sp.Expr) -> bool:
-    """Whether a subscript is known in a step and another one in other steps."""
-    return not indices_of(subscript) and contains(subscript, Moment)
 
 
 def _names(nodes: Sequence[Node]) -> set[str]:

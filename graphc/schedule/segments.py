@@ -144,7 +144,7 @@ class Sweeps:
         """The statements of one step that compute some of the tensors with rows."""
         found: list[Statement | Scan] = []
         for group in self.groups:
-            if not set(group) <= set(names):
+            if not set(group) & set(names):
                 continue
             statements = [s for n in group for s in self.definitions[n]]
             moving = [s for s in statements if set(reads(s)) & set(group)]
@@ -154,8 +154,8 @@ class Sweeps:
             (scan,) = ordered(moving, group)
             assert isinstance(scan, Scan)
             along = all(self.line.dimensions[n] == d for n, d in scan.dimensions)
-            found += [s for s in statements if not any(s is m for m in moving)]
-            found += scan.body if along else (scan,)
+            still = [s for s in statements if not any(s is m for m in moving)]
+            found += _of(names, (*still, *(scan.body if along else (scan,))))
         return list(joined(found, self.line.dimensions, self.worker.tensors))
 
     def _adding(self, sums: Collection[str]) -> list[Statement]:
@@ -165,7 +165,8 @@ class Sweeps:
         self, items: Sequence[Statement | Scan], started: Collection[str], later: Collection[str], more: tuple[Statement, ...] = ()
     ) -> tuple[Step, ...]:
         facts = (self.moment, sp.expand(self.steps - 1 - self.moment))
-        builder = Builder(self.worker, set(started), facts, (self.segment, self.moment), frozenset(self.kept.values()))
+        along = frozenset(self.line.dimensions.items())
+        builder = Builder(self.worker, set(started), facts, (self.segment, self.moment), along, frozenset(self.kept.values()))
         return builder.step([*map(self._placed, items), *more], self.moment, self.steps, set(later))
 
     def _placed(self, item: Statement | Scan) -> Statement | Scan:
@@ -199,7 +200,7 @@ class Sweeps:
                 domain = (sp.expand(self.steps - 1 - row) if down else self.segment - 1,)
                 found.append(Statement(name, left, "=", Access(kept, *right), ranges, domain, location=self._location(name)))
         facts = (self.segment, sp.expand(self.segments - 1 - self.segment))
-        builder = Builder(self.worker, set(), facts, (self.segment,), frozenset(self.kept))
+        builder = Builder(self.worker, set(), facts, (self.segment,), set_once=frozenset(self.kept))
         return builder.step(found, self.segment, self.segments, {*self.kept})
 
     def _row(
@@ -215,6 +216,17 @@ class Sweeps:
 
     def _location(self, name: str) -> Location | None:
         return self.definitions[name][0].location
+
+
+def _of(names: Collection[str], items: Sequence[Statement | Scan]) -> Iterator[Statement | Scan]:
+    """The items that compute some tensors: a recurrence may have others of which all rows are there."""
+    for item in items:
+        if isinstance(item, Scan):
+            body = tuple(_of(names, item.body))
+            if body:
+                yield replace(item, body=body)
+        elif item.target in names:
+            yield item
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -51,6 +51,8 @@ def _farthest(op: str, dtype: str) -> sp.Expr:
     """The value that every other one replaces."""
     if is_float(dtype):
         return INFINITY if "min" in op else -INFINITY
+    if dtype == "bool":
+        return sp.true if "min" in op else sp.false
     return sp.Integer(2**63 - 1) if "min" in op else sp.Integer(-(2**63))
 
 

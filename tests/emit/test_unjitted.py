@@ -1,0 +1,40 @@
+"""Generated kernels as plain Python against the interpreter: random programs, and integers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from tests.checks import Refused, Unsuitable, called, close, prepare
+from tests.programs import generate
+from tests.unjitted import run
+
+i, j = gc.indices("i j")
+
+
+@pytest.mark.parametrize("seed", range(2006, 2018))
+def test_random_programs(seed):
+    program = generate(seed)
+    try:
+        case = prepare(program)
+        outputs = [case.names["L"], *case.made]
+        rounded = list(called(gc.compile(outputs, target="interpret"), program.typed()))
+        exact = list(called(gc.compile(outputs, target="interpret", precision="float64"), program.arrays))
+    except (Refused, Unsuitable, gc.GraphcError):
+        return
+    for got, near, want in zip(run(gc.compile(outputs), program.typed()), rounded, exact, strict=True):
+        assert close(np.asarray(got), near, want), program
+
+
+def test_truth_values_are_counted():
+    N = gc.tensor("N", 3, 3, dtype="bool")
+    twice, both, most, least = gc.tensors("twice both most least")
+    twice[i] += 2 * N[i, j]
+    both[i, j] = N[i, j] + N[j, i]
+    most[i] = gc.max(N[i, j], over=j)
+    least[i] = gc.min(N[i, j], over=j)
+    n = np.array([[1, 0, 1], [1, 1, 1], [0, 0, 0]], bool)
+    wanted = [2 * n.sum(1), n + 1 * n.T, n.max(1), n.min(1)]
+    for got, want in zip(run(gc.compile([twice, both, most, least]), {"N": n}), wanted, strict=True):
+        np.testing.assert_array_equal(got, want)

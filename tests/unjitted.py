@@ -1,0 +1,110 @@
+"""Generated modules for the target "cpu" as plain Python: slow, but nothing has to be compiled, and no access leaves its array."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.special import erf
+
+import graphc as gc
+from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
+
+__all__ = ["run"]
+
+Array = np.ndarray[Any, Any]
+
+
+class _Strict:
+    """An array without negative subscripts."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.shape = array.shape
+
+    def _checked(self, key: Any) -> Any:
+        for subscript in key if isinstance(key, tuple) else (key,):
+            if not subscript >= 0:
+                raise IndexError(f"subscript {key}")
+        return key
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.array[self._checked(key)]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.array[self._checked(key)] = value
+
+
+def _njit(*functions: Any, **_: Any) -> Any:
+    return functions[0] if functions else lambda function: function
+
+
+def _fill(me: int, team: int, view: _Strict) -> None:
+    view.array[...] = 0
+
+
+def _contract(
+    me: int, team: int, c: _Strict, a: _Strict, b: _Strict, batch: Array, rows: Array, columns: Array, depth: Array, adding: bool,
+    scale: Any,
+) -> None:
+    out, left, right = (x.array.reshape(-1) for x in (c, a, b))
+    for n in range(batch.shape[1]):
+        # Rows, columns, depth; negative places would be outside.
+        first = batch[1, n] + rows[1][:, None] + depth[0][None, :]
+        second = batch[2, n] + columns[1][:, None] + depth[1][None, :]
+        places = batch[0, n] + rows[0][:, None] + columns[0][None, :]
+        if min(x.min(initial=0) for x in (first, second, places)) < 0:
+            raise IndexError("a contraction begins before its operand")
+        product = scale * (left[first] @ right[second].T)
+        out[places] = out[places] + product if adding else product
+
+
+def _checked(value: int, view: _Strict, dimension: int, status: Array, code: int) -> int:
+    inside = 0 <= value < view.shape[dimension]
+    if not inside:
+        status[:] = code, value
+    return value if inside else 0
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+_NUMPY = (
+    "ceil", "cos", "exp", "expm1", "floor", "hypot", "log", "log1p", "maximum", "minimum", "power", "sign", "sin", "sqrt", "tan", "tanh",
+)
+_FUNCTIONS: dict[str, Any] = {
+    **{name: getattr(np, name) for name in _NUMPY},
+    "absolute": np.abs, "atan2": np.arctan2, "difference": np.subtract, "erf": erf, "round_": np.rint, "sigmoid": _sigmoid,
+    "rsqrt": lambda x: 1 / np.sqrt(x), "softplus": lambda x: np.logaddexp(0, x),
+    "draw": draw, "uniform32": uniform32, "uniform64": uniform64,
+    "normal32": lambda bits: normal32(polar(bits)), "normal64": lambda bits: normal64(polar(bits)),
+    "njit": _njit, "launch": None, "wait": lambda *_: None, "share": lambda me, team, extent: (0, extent),
+    "fill": _fill, "contract": _contract, "checked": _checked, "flat": lambda view: _Strict(view.array.reshape(-1)),
+    "part": lambda view, start: _Strict(view.array.reshape(-1)[start:]),
+    "view_at": lambda memory, k, *_: _Strict(memory[k]), "table_at": lambda memory, k: memory[k],
+}
+
+
+def run(program: gc.Program, arrays: Mapping[str, Array]) -> list[Array]:
+    """The results of a program, in order, for arguments of the right types.
+
+    Raises:
+        IndexError: an access leaves its array.
+    """
+    runner: Any = program._runner
+    text = re.sub(r"(?m)^(from|import) .*$", "", runner.source)
+    names: dict[str, Any] = {"np": np, **_FUNCTIONS}
+    exec(compile(text, "<generated>", "exec"), names)
+    layout = runner._layout(program._bind({name: arrays[name].shape for name in program.inputs}))
+    held = {
+        name: np.array(arrays[name]) if role == "input" else np.full(layout.shapes[name], np.nan, dtype)
+        if np.dtype(dtype).kind == "f" else np.full(layout.shapes[name], 77, dtype)
+        for name, dtype, role in runner._arrays
+    }
+    tables = [part for table in layout.tables for part in (table, None)]
+    with np.errstate(all="ignore"):
+        names["program"](0, 1, None, np.zeros(2, np.int64), [*held.values(), *tables], np.array(layout.sizes, np.int64))
+    return [held[name] for name in program.signature.outputs]
