@@ -71,6 +71,18 @@ class Graph:
         """Statements by target; every tensor has an entry."""
         return self._definitions
 
+    def readers(self) -> Mapping[str, frozenset[str]]:
+        """Targets of the statements that read a tensor; tensors that nothing reads have no entry."""
+        return self._readers
+
+    @cached_property
+    def _readers(self) -> Mapping[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        for statement in self.statements:
+            for name in statement.reads:
+                found.setdefault(name, set()).add(statement.target)
+        return {name: frozenset(targets) for name, targets in found.items()}
+
     @cached_property
     def _by_name(self) -> Mapping[str, Tensor]:
         return {tensor.name: tensor for tensor in self.tensors}

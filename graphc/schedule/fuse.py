@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
 
 import sympy as sp
 
+from graphc.errors import InternalError
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Access, Index, accesses, indices_of
 from graphc.ir.graph import reads
@@ -66,6 +68,9 @@ class _Joiner:
         for name, sources in self.reads.items():
             for source in sources:
                 self.readers.setdefault(source, set()).add(name)
+        self.overwritten: dict[str, list[str]] = {}
+        for new, old in in_place.items():
+            self.overwritten.setdefault(old, []).append(new)
         self.made: dict[int, Unit] = {}
         self.unit_of: dict[str, int] = {}
         self.order: dict[str, int] = {}
@@ -102,17 +107,23 @@ class _Joiner:
         needed |= {r for n in names if n in self.in_place for r in self.readers.get(self.in_place[n], ())}
         return {self.unit_of[n] for n in needed if n in self.unit_of} - {number}
 
+    def _after(self, number: int) -> set[int]:
+        """Units that cannot start before this one is complete."""
+        names = self.made[number].names
+        users = {n for name in names for n in self.readers.get(name, ())}
+        users |= {new for name in names for r in self.reads[name] for new in self.overwritten.get(r, ())}
+        return {self.unit_of[n] for n in users if n in self.unit_of} - {number}
+
     def _between(self, first: int, last: int) -> bool:
-        """Whether another unit needs the first one and is needed by the last one."""
-        stack = list(self._before(last) - {first})
-        seen = set(stack)
-        while stack:
-            before = self._before(stack.pop())
-            if first in before:
-                return True
-            stack += before - seen
-            seen |= before
-        return False
+        """Whether another unit needs the first one and is needed by the last one: from the side on which less waits."""
+        after, before = list(self._after(first) - {last}), list(self._before(last) - {first})
+        behind, ahead = set(after), set(before)
+        while after and before and behind.isdisjoint(ahead):
+            waiting, seen, step = (after, behind, self._after) if len(after) <= len(before) else (before, ahead, self._before)
+            found = step(waiting.pop()) - seen
+            waiting += found
+            seen |= found
+        return not behind.isdisjoint(ahead)
 
     def _joint_depth(self, a: Unit, b: Unit) -> int:
         """How many leading dimensions two units can share; 0 if nothing is won by joining them."""
@@ -140,13 +151,21 @@ class _Joiner:
             names = self.made[number].names
             return any(n in self.in_place for n in names), min(self.order[n] for n in names)
 
-        waiting = sorted(self.made, key=rank)
-        done: list[int] = []
-        while waiting:
-            ready = next(u for u in waiting if self._before(u) <= set(done))
-            waiting.remove(ready)
-            done.append(ready)
-        return [self.made[u] for u in done]
+        ranks = {number: (*rank(number), number) for number in self.made}
+        missing = {number: self._before(number) for number in self.made}
+        ready = [ranks[number] for number, needed in missing.items() if not needed]
+        heapify(ready)
+        done: list[Unit] = []
+        while ready:
+            number = heappop(ready)[-1]
+            done.append(self.made[number])
+            for user in self._after(number):
+                missing[user].discard(number)
+                if not missing[user]:
+                    heappush(ready, ranks[user])
+        if len(done) < len(self.made):
+            raise InternalError("Units of a program wait for each other.")
+        return done
 
 
 def _common(a: Sequence[sp.Expr], b: Sequence[sp.Expr]) -> int:

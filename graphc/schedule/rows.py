@@ -71,7 +71,8 @@ def rows_step(
         in_place: new values that are written into the array of an input.
         graph: all statements, to see who else reads a tensor.
     """
-    needed = {r for s in graph.statements if s.target not in unit.names for r in reads(s)} | set(graph.outputs)
+    readers = graph.readers()
+    needed = {n for n in unit.names if n in graph.outputs or not readers.get(n, frozenset()).issubset(unit.names)}
     found = {n: bodies.ordered(definitions[n]) for n in unit.names}
     statements = [s for n in unit.names for s in found[n]]
     if all(is_flat(s, bodies.tensors) for s in statements) and _alike(bodies, unit.names):
