@@ -18,7 +18,7 @@ from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor as UserTensor
 from graphc.interpret import interpret, size_value
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import undistributing
+from graphc.ir.expr import deeper, undistributing
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.show import statement
 from graphc.ir.tensor import Tensor
@@ -26,6 +26,7 @@ from graphc.memory import Made
 from graphc.passes.align import align_recurrences
 from graphc.passes.boundary import lower_boundary
 from graphc.passes.differentiate import differentiate
+from graphc.passes.divide import DEEP, divide
 from graphc.passes.factor import factor_contractions
 from graphc.passes.gather import gather
 from graphc.passes.lift import lift_reductions
@@ -42,8 +43,8 @@ from graphc.signature import Signature, argument_order, check_options, check_siz
 
 __all__ = ["canonical", "compile_program", "derived", "optimised", "pushed", "swept"]
 
-BEFORE_GRADIENT = (align_recurrences, lower_boundary, lift_reductions, stabilise, narrow, factor_contractions, simplify)
-PLAIN = (align_recurrences, lower_boundary, lift_reductions)
+BEFORE_GRADIENT = (align_recurrences, lower_boundary, lift_reductions, divide, stabilise, narrow, factor_contractions, simplify)
+PLAIN = (align_recurrences, lower_boundary, lift_reductions, divide)
 """What makes a graph of simple statements without changing what is computed."""
 
 AFTER_GRADIENT = (narrow, split_quotients, gather, simplify, prune)
@@ -100,13 +101,19 @@ def optimised(graph: Graph) -> Graph:
     return gather(split_quotients(inline_copies(merge(prune(canonical(graph))))))
 
 
+def _plain(graph: Graph) -> Graph:
+    for step in PLAIN:
+        graph = step(graph)
+    return graph
+
+
 class _Interpreted:
     """The target "interpret": the graph as written, element by element."""
 
     kernels: tuple[Any, ...] = ()
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+        self.graph = _plain(graph) if any(deeper(s.value, DEEP) for s in graph.statements) else graph
         self.source = "\n".join(statement(s) for s in graph.statements)
         self.made = tuple(Made(t.name, t.shape, t.dtype) for t in graph.tensors if not t.is_input)
 
@@ -185,9 +192,7 @@ def compile_program(
 @undistributing
 def _witness(graph: Graph, target: str, accumulate: str | None, threads: int | None) -> tuple[Graph, Runner]:
     """The program as the target computes it, except that every intermediate tensor is a result."""
-    for step in PLAIN if target == "interpret" else BEFORE_GRADIENT:
-        graph = step(graph)
-    graph = prune(graph)
+    graph = prune(_plain(graph) if target == "interpret" else canonical(graph))
     graph = replace(graph, tensors=tuple(replace(t, every=0) for t in graph.tensors),
                     outputs=tuple(t.name for t in graph.tensors if not t.is_input))
     return graph, _runner(graph, target, Signature((), graph.outputs, list), accumulate, threads)

@@ -14,15 +14,94 @@ LENGTH = 1100
 """Statements, each of which reads the one before."""
 
 
-def test_deep_expressions_are_recorded() -> None:
-    assert sys.getrecursionlimit() <= DEPTH
+def _nested(depth: int) -> tuple[gc.Tensor, gc.Tensor, gc.Tensor]:
     i, x, y, L = gc.index("i"), gc.tensor("x", gc.dim("N")), gc.tensor("y"), gc.tensor("L")
     value = x[i]
-    for _ in range(DEPTH):
+    for _ in range(depth):
         value = gc.sin(value)
     y[i] = value
-    L[()] += value
-    assert str(y.shape) == str(x.shape)
+    L[()] += y[i] ** 2
+    return x, y, L
+
+
+def _by_hand(values: np.ndarray, depth: int) -> tuple[float, np.ndarray]:
+    slope = np.ones_like(values)
+    for _ in range(depth):
+        values, slope = np.sin(values), slope * np.cos(values)
+    return float((values**2).sum()), 2 * values * slope
+
+
+def test_deep_expressions() -> None:
+    """One statement is computed and differentiated in parts; its text stays whole."""
+    assert sys.getrecursionlimit() <= DEPTH
+    x, y, L = _nested(DEPTH)
+    assert gc.loops(y) == f"for i:  y[i] = {'sin(' * DEPTH}x[i]{')' * DEPTH}"
+    assert gc.latex(y).count("sin") == DEPTH
+    slope = gc.grad(L, x)
+    text = gc.loops(L, slope)
+    assert "y.part[i] = sin(" in text and "y.part.grad[i]" in text
+    values = np.array([0.1, 0.5, 0.9])
+    loss, derivative = gc.compile([L, slope], target="interpret", precision="float64")(x=values)
+    total, wanted = _by_hand(values, DEPTH)
+    np.testing.assert_allclose(loss, total, rtol=1e-9)
+    np.testing.assert_allclose(derivative, wanted, rtol=1e-9)
+    assert gc.compile([L, slope]).source.count("sin(") >= DEPTH
+
+
+def test_deep_expressions_as_machine_code() -> None:
+    """y = 0.9ᵏ·x + 1 - 0.9ᵏ for a sum in a product in a sum …, k times."""
+    i, x, L = gc.index("i"), gc.tensor("x", gc.dim("N")), gc.tensor("L")
+    value = x[i]
+    for _ in range(90):
+        value = 0.9 * value + 0.1
+    L[()] += value**2
+    values, factor = np.array([-3.0, 0.5, 2.0]), 0.9**90
+    loss, derivative = gc.compile([L, gc.grad(L, x)], precision="float64")(x=values)
+    np.testing.assert_allclose(loss, ((factor * values + 1 - factor) ** 2).sum(), rtol=1e-9)
+    np.testing.assert_allclose(derivative, 2 * (factor * values + 1 - factor) * factor, rtol=1e-9)
+
+
+def test_parts_of_deep_branches_are_lazy() -> None:
+    """log(x) is not evaluated where x ≤ 0, and what is read under a condition stays inside."""
+    i, x, y, L = gc.index("i"), gc.tensor("x", gc.dim("N")), gc.tensor("y"), gc.tensor("L")
+    value, other = gc.log(x[i]), x[i - 1]
+    for _ in range(150):
+        value, other = gc.sin(value), gc.cos(other)
+    y[i] = gc.where(x[i] > 0, value, 0) + gc.where(i > 0, other, 0)
+    L[()] += y[i]
+    values = np.array([-1.0, 0.0, 0.5, 2.0])
+    got, derivative = gc.compile([y, gc.grad(L, x)], target="interpret", precision="float64")(x=values)
+    first, second = np.log(values[2:]), values[:-1]
+    for _ in range(150):
+        first, second = np.sin(first), np.cos(second)
+    np.testing.assert_allclose(got, [0, second[0], first[0] + second[1], first[1] + second[2]], rtol=1e-9)
+    assert np.isfinite(derivative).all()
+
+
+def test_deep_reductions_and_recurrences() -> None:
+    t, i, j, x = *gc.indices("t i j"), gc.tensor("x", 3, 4)
+    s, h = gc.tensors("s h")
+    value = x[i, j]
+    for _ in range(150):
+        value = gc.sin(value)
+    s[i] = gc.sum(value, over=j)
+    value = h[t - 1]
+    for _ in range(150):
+        value = gc.sin(value + 0.1)
+    h[-1] = 0.3
+    h[t] = value + s[t]
+    values = np.linspace(-1, 1, 12).reshape(3, 4)
+    got = gc.compile([s, h], target="interpret", precision="float64")(x=values)
+    for _ in range(150):
+        values = np.sin(values)
+    np.testing.assert_allclose(got[0], values.sum(1), rtol=1e-9)
+    row, rows = 0.3, []
+    for total in values.sum(1):
+        for _ in range(150):
+            row = np.sin(row + 0.1)
+        row += total
+        rows.append(row)
+    np.testing.assert_allclose(got[1], rows, rtol=1e-9)
 
 
 def test_chains_of_statements() -> None:

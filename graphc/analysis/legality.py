@@ -13,7 +13,7 @@ from graphc.analysis.touches import Touch, touches
 from graphc.errors import DtypeError, Location, NotationError, RangeError
 from graphc.ir.affine import Linear, infeasible, linear, nonnegative, project, relevant, to_expr
 from graphc.ir.dtypes import is_integer
-from graphc.ir.expr import Access, BoundaryAccess, Call, Index, Reduce, Size, Where, accesses, indices_of, postorder, sizes_of
+from graphc.ir.expr import Access, BoundaryAccess, Call, Index, Reduce, Size, Where, accesses, contains, indices_of, postorder, sizes_of
 from graphc.ir.graph import Check, Graph
 from graphc.ir.random import RANDOM
 from graphc.ir.show import Order, expression, spoken, statement_body
@@ -195,7 +195,7 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
         checks.update(dict.fromkeys((*found, *_extrema(statement))))
         _check_random(statement, tensors)
         if statement.op == "=":
-            _check_skips(statement.value, statement)
+            _check_skips(statement)
     for name, statements in definitions.items():
         _check_assignments(name, [s for s in statements if s.op != "+="])
     return tuple(checks)
@@ -209,28 +209,31 @@ def _extrema(statement: Statement) -> Iterator[Check]:
     if statement.op in EXTREMA and not statement.domain:
         outer = tuple(c for r in statement.loops if r.index in statement.free for c in r.constraints())
         yield from _nonempty(statement.op, statement.reduced, outer, statement)
-    yield from _nested_extrema(statement.value, statement.constraints(), statement)
+    yield from _nested_extrema(statement)
 
 
-def _check_skips(node: sp.Basic, statement: Statement) -> None:
-    if isinstance(node, Reduce):
-        return
-    if isinstance(node, BoundaryAccess) and "skip" in node.modes:
-        raise NotationError("gc.skip drops a term of a reduction, and there is none around it.", at=(_marked(statement, node),),
-                            fix="use += or a reduction such as gc.max around it, or gc.pad for a value outside.")
-    for argument in node.args:
-        _check_skips(argument, statement)
+def _check_skips(statement: Statement) -> None:
+    waiting: list[sp.Basic] = [statement.value] if contains(statement.value, BoundaryAccess) else []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, BoundaryAccess) and "skip" in node.modes:
+            raise NotationError("gc.skip drops a term of a reduction, and there is none around it.", at=(_marked(statement, node),),
+                                fix="use += or a reduction such as gc.max around it, or gc.pad for a value outside.")
+        if not isinstance(node, Reduce):
+            waiting += reversed(node.args)
 
 
-def _nested_extrema(node: sp.Basic, facts: tuple[sp.Expr, ...], statement: Statement) -> Iterator[Check]:
-    if isinstance(node, Where):
-        return
-    if isinstance(node, Reduce):
-        if node.op in EXTREMA and not node.domain:
-            yield from _nonempty(node.op, node.indices, facts, statement)
-        facts += tuple(c for i in node.indices for c in statement.range_of(i).constraints()) + node.domain
-    for argument in node.args:
-        yield from _nested_extrema(argument, facts, statement)
+def _nested_extrema(statement: Statement) -> Iterator[Check]:
+    waiting = [(statement.value, statement.constraints())] if contains(statement.value, Reduce) else []
+    while waiting:
+        node, facts = waiting.pop()
+        if isinstance(node, Where):
+            continue
+        if isinstance(node, Reduce):
+            if node.op in EXTREMA and not node.domain:
+                yield from _nonempty(node.op, node.indices, facts, statement)
+            facts += tuple(c for i in node.indices for c in statement.range_of(i).constraints()) + node.domain
+        waiting += ((argument, facts) for argument in reversed(node.args))
 
 
 def _nonempty(op: str, indices: tuple[Index, ...], facts: tuple[sp.Expr, ...], statement: Statement) -> Iterator[Check]:

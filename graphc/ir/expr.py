@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,8 +18,8 @@ from sympy.core.symbol import Str
 
 __all__ = [
     "Access", "BoundaryAccess", "Call", "Compare", "FloorDiv", "Index", "INFINITY", "Logical", "Modulo", "NAN", "Reduce", "Size", "Where",
-    "accesses", "build", "build_from", "constant", "contains", "indices_of", "postorder", "rewrite", "sizes_of", "substitute",
-    "undistributing",
+    "accesses", "build", "build_from", "constant", "contains", "deeper", "depths", "indices_of", "postorder", "rebuilt", "rewrite",
+    "sizes_of", "substitute", "undistributing",
 ]
 
 
@@ -92,6 +92,12 @@ class _Node(sp.Expr):  # type: ignore[misc]
 
     def __new__(cls, *args: Any) -> Any:
         return _interned(cls, *args)
+
+    def __eq__(self, other: object) -> bool:
+        """Hashes, which are kept, decide first: deeply nested nodes are not compared part by part."""
+        return self is other or (type(self) is type(other) and hash(self) == hash(other) and bool(super().__eq__(other)))
+
+    __hash__ = sp.Expr.__hash__
 
 
 def _position(subscript: Any) -> sp.Expr:
@@ -412,25 +418,62 @@ def postorder(node: sp.Basic) -> tuple[sp.Basic, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=200_000)
+def _accesses(node: sp.Basic) -> tuple[Access | BoundaryAccess, ...]:
+    below = [found for argument in node.args for found in _accesses(argument)]
+    return tuple(dict.fromkeys((*below, node) if isinstance(node, Access | BoundaryAccess) else below))
+
+
+@lru_cache(maxsize=200_000)
+def _indices_of(node: sp.Basic) -> tuple[Index, ...]:
+    return (node,) if isinstance(node, Index) else tuple(dict.fromkeys(found for argument in node.args for found in _indices_of(argument)))
+
+
+@lru_cache(maxsize=200_000)
+def _kinds(node: sp.Basic) -> frozenset[type]:
+    return frozenset((type(node),)).union(*map(_kinds, node.args))
+
+
+def _asked(recursive: Callable[[sp.Basic], R], node: sp.Basic) -> R:
+    """What a cached function that asks itself about arguments says; of a deeply nested node arguments first."""
+    try:
+        return recursive(node)
+    except RecursionError:
+        for part in postorder(node):
+            recursive(part)
+        return recursive(node)
+
+
 def accesses(node: sp.Basic) -> tuple[Access | BoundaryAccess, ...]:
     """The distinct reads in `node`, in the order of its arguments."""
-    return tuple(part for part in postorder(node) if isinstance(part, Access | BoundaryAccess))
+    return _asked(_accesses, node)
 
 
-@lru_cache(maxsize=100_000)
-def _kinds(node: sp.Basic) -> frozenset[type]:
-    return frozenset(map(type, postorder(node)))
+def indices_of(node: sp.Basic) -> tuple[Index, ...]:
+    """The distinct indices in `node` (bound ones included), in the order of its arguments."""
+    return _asked(_indices_of, node)
 
 
 def contains(node: sp.Basic, kind: type | tuple[type, ...]) -> bool:
-    return any(issubclass(found, kind) for found in _kinds(node))
+    return any(issubclass(found, kind) for found in _asked(_kinds, node))
 
 
-@lru_cache(maxsize=100_000)
-def indices_of(node: sp.Basic) -> tuple[Index, ...]:
-    """The distinct indices in `node` (bound ones included), in the order of its arguments."""
-    return tuple(part for part in postorder(node) if isinstance(part, Index))
+def deeper(node: sp.Basic, limit: int) -> bool:
+    """Whether nodes are nested more than `limit` times."""
+    return len(postorder(node)) > limit and _depth(node) > limit
+
+
+@lru_cache(maxsize=20_000)
+def _depth(node: sp.Basic) -> int:
+    return depths(postorder(node))[node]
+
+
+def depths(nodes: Iterable[sp.Basic]) -> dict[sp.Basic, int]:
+    """How deeply nodes are nested, which come after their arguments: 1 for those without arguments."""
+    found: dict[sp.Basic, int] = {}
+    for node in nodes:
+        found[node] = 1 + max((found[argument] for argument in node.args), default=0)
+    return found
 
 
 def sizes_of(node: sp.Basic) -> tuple[Size, ...]:
@@ -447,7 +490,7 @@ def rewrite(
     done = {} if done is None else done
     for part in postorder(node):
         if part not in done:
-            new = _rebuilt(part, done)
+            new = rebuilt(part, done)
             replaced = rule(new)
             done[part] = new if replaced is None else replaced
     return done[node]
@@ -459,11 +502,11 @@ def substitute(node: sp.Expr, mapping: dict[Any, Any]) -> sp.Expr:
         return node
     done: dict[sp.Basic, sp.Basic] = {}
     for part in postorder(node):
-        done[part] = mapping[part] if part in mapping else _rebuilt(part, done)
+        done[part] = mapping[part] if part in mapping else rebuilt(part, done)
     return done[node]
 
 
-def _rebuilt(part: sp.Basic, done: dict[sp.Basic, sp.Basic]) -> sp.Basic:
+def rebuilt(part: sp.Basic, done: dict[sp.Basic, sp.Basic]) -> sp.Basic:
     """The part with its arguments as they are in `done`."""
     for argument in part.args:
         if done[argument] is not argument:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 
 import sympy as sp
+from sympy.logic.boolalg import Boolean
 
 from graphc.ir.expr import (
     INFINITY,
@@ -25,9 +26,12 @@ from graphc.ir.expr import (
     Reduce,
     Where,
     contains,
+    deeper,
+    depths,
     indices_of,
+    postorder,
 )
-from graphc.ir.show import Order, conditions, number, split_fraction, spoken
+from graphc.ir.show import DEEP, Order, conditions, number, split_fraction, spoken
 from graphc.ir.statement import Range, Statement
 
 __all__ = ["expression_latex", "name_latex", "statement_latex"]
@@ -76,7 +80,7 @@ def expression_latex(node: sp.Basic, order: Order | None = None) -> str:
     >>> print(expression_latex(Access("Y", i) * (1 - Access("Y", i)) / 2))
     \frac{Y_{i} \left(1 - Y_{i}\right)}{2}
     """
-    return _Writer(order or Order()).show(node)[0]
+    return _Writer(order or Order()).whole(node)[0]
 
 
 def statement_latex(item: Statement, contributes: bool = False) -> str:
@@ -90,7 +94,7 @@ def statement_latex(item: Statement, contributes: bool = False) -> str:
     left = writer.indexed(name_latex(item.target), item.subscripts)
     summed = {"+=": "sum"}.get(item.op, item.op)
     domain = list(item.domain)
-    value, strength = writer.show(item.value)
+    value, strength = writer.whole(item.value)
     if item.op != "=" and item.reduced:
         inside = [d for d in domain if set(indices_of(d)) & set(item.reduced)]
         domain = [d for d in domain if d not in inside]
@@ -107,8 +111,20 @@ class _Writer:
 
     def __init__(self, order: Order) -> None:
         self.order = order
+        self.known: dict[sp.Basic, tuple[str, int]] = {}
+
+    def whole(self, node: sp.Basic) -> tuple[str, int]:
+        """However deeply it is nested."""
+        if deeper(node, DEEP):
+            self.known = {}
+            for part, depth in depths(postorder(node)).items():
+                if depth % DEEP == 0 and isinstance(part, sp.Expr | Boolean):
+                    self.known[part] = self.show(part)
+        return self.show(node)
 
     def show(self, node: sp.Basic) -> tuple[str, int]:
+        if node in self.known:
+            return self.known[node]
         match node:
             case Access():
                 return self.indexed(name_latex(node.tensor), node.subscripts), _ATOM

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import sympy as sp
+from sympy.logic.boolalg import Boolean
 
 from graphc.ir.expr import (
     INFINITY,
@@ -23,15 +24,20 @@ from graphc.ir.expr import (
     Size,
     Where,
     accesses,
+    deeper,
+    depths,
     indices_of,
+    postorder,
 )
 from graphc.ir.random import RANDOM
 from graphc.ir.statement import Statement
 
-__all__ = ["Order", "expression", "number", "split_fraction", "spoken", "statement", "statement_body"]
+__all__ = ["DEEP", "Order", "expression", "number", "split_fraction", "spoken", "statement", "statement_body"]
 
 _SUM, _QUOTIENT, _PRODUCT, _UNARY, _POWER, _ATOM = 10, 19, 20, 25, 30, 40
 """How strongly operators bind; // and % stand in parentheses wherever a factor or a sign is next to them."""
+DEEP = 50
+"""Nesting beyond which the texts of parts are kept, so that nothing recurses deeply."""
 
 
 def number(value: sp.Expr) -> str:
@@ -72,6 +78,7 @@ class Order:
     reads: Mapping[sp.Basic, int] = field(default_factory=dict)
     indices: Mapping[sp.Basic, int] = field(default_factory=dict)
     places: Collection[sp.Expr] = ()
+    known: dict[sp.Basic, tuple[str, int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, statement: Statement) -> Order:
@@ -138,6 +145,11 @@ def expression(node: sp.Basic, order: Order = _NO_ORDER) -> str:
     >>> expression(Access("Y", i) * (1 - Access("Y", i)))
     'Y[i]*(1 - Y[i])'
     """
+    if deeper(node, DEEP):
+        order = replace(order, known={})
+        for part, depth in depths(postorder(node)).items():
+            if depth % DEEP == 0 and isinstance(part, sp.Expr | Boolean):
+                order.known[part] = _show(part, order)
     return _show(node, order)[0]
 
 
@@ -190,6 +202,8 @@ def _boundary(node: BoundaryAccess, order: Order) -> str:
 
 def _show(node: sp.Basic, order: Order) -> tuple[str, int]:
     """Text and binding strength."""
+    if node in order.known:
+        return order.known[node]
     match node:
         case Access():
             return f"{node.tensor}[{_subscripts(node.subscripts, order)}]", _ATOM

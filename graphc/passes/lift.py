@@ -193,18 +193,20 @@ class _Lifter:
         return fresh_name(wanted, self.tensors)
 
 
-def _outermost(node: sp.Basic, path: tuple[tuple[sp.Expr, bool], ...]) -> list[tuple[Reduce, tuple[tuple[sp.Expr, bool], ...]]]:
+def _outermost(node: sp.Basic, path: _Path) -> list[tuple[Reduce, _Path]]:
     """The reductions that are in no other one, each with the conditions under which it is evaluated."""
-    if isinstance(node, Reduce):
-        return [(node, path)]
-    if isinstance(node, Where):
-        condition = node.condition
-        return [
-            *_outermost(condition, path),
-            *_outermost(node.value, (*path, (condition, True))),
-            *_outermost(node.other, (*path, (condition, False))),
-        ]
-    return [found for argument in node.args for found in _outermost(argument, path)]
+    found: list[tuple[Reduce, _Path]] = []
+    waiting = [(node, path)]
+    while waiting:
+        part, path = waiting.pop()
+        if isinstance(part, Reduce):
+            found.append((part, path))
+        elif isinstance(part, Where):
+            test = part.condition
+            waiting += ((part.other, (*path, (test, False))), (part.value, (*path, (test, True))), (test, path))
+        elif contains(part, Reduce):
+            waiting += ((argument, path) for argument in reversed(part.args))
+    return found
 
 
 def _total(body: sp.Expr) -> bool:
