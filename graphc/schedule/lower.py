@@ -30,6 +30,7 @@ from graphc.schedule.bodies import Bodies, divided
 from graphc.schedule.classify import Contraction, Order, contraction_roles, is_flat, loop_order, shared_index
 from graphc.schedule.cost import cost
 from graphc.schedule.fuse import Unit, units
+from graphc.schedule.lookup import looked_up
 from graphc.schedule.ring import Ring, folded
 from graphc.schedule.rows import flat_step, rows_step
 from graphc.schedule.scan import recurrence
@@ -72,7 +73,7 @@ def schedule(
             if sweep is not None:
                 worker.steps += sweeps.forward() if sweep == "forward" else sweeps.backward()
     steps = folded(worker.steps, worker.rings, worker.tensors, plan.rows if plan is not None else ())
-    steps = tuple(shared(step, worker.tensors) for step in steps)
+    steps = tuple(shared(looked_up(step, worker.tensors), worker.tensors) for step in steps)
     return replace(graph, tensors=tuple(worker.tensors.values())), steps
 
 

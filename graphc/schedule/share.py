@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 
 import sympy as sp
 
@@ -15,10 +14,10 @@ from graphc.ir.expr import Access, Call, Logical, Where, build, contains, postor
 from graphc.ir.nest import Assign, For, If, Local, Loop, Nest, Node, Step, Store
 from graphc.ir.tensor import Tensor
 from graphc.schedule.interior import answered
+from graphc.schedule.surroundings import Facts, Surroundings
 
 __all__ = ["shared"]
 
-_Facts = tuple[sp.Expr, ...]
 _Path = tuple[tuple[sp.Basic, bool], ...]
 _Straight = Assign | Store
 _WORTH = 4
@@ -52,15 +51,9 @@ class _Part:
 
 class _Sharing:
     def __init__(self, body: Sequence[Node], tensors: dict[str, Tensor]) -> None:
-        self.tensors = tensors
-        assigned = [n for n in _all(body) if isinstance(n, Assign)]
-        self.locals = {n.name: n.dtype for n in assigned}
-        symbols = {s for n in _all(body) if isinstance(n, Assign | Store) for s in n.value.free_symbols}
-        self.variables = {str(s): s for s in symbols}  # a loop of a recurrence and its body know an index by name only
-        taken = {*self.variables, *map(str, self.locals)} | {str(n.index) for n in _all(body) if isinstance(n, For)}
-        self.names = (name for k in count() if (name := f"s{k}") not in taken)
+        self.tensors, self.around = tensors, Surroundings(body, "s")
 
-    def block(self, nodes: tuple[Node, ...], facts: _Facts) -> tuple[Node, ...]:
+    def block(self, nodes: tuple[Node, ...], facts: Facts) -> tuple[Node, ...]:
         """The nodes with shared parts; the same object if there are none."""
         result: list[Node] = []
         straight: list[_Straight] = []
@@ -70,20 +63,13 @@ class _Sharing:
                 continue
             result += self._line(straight, facts)
             straight = []
-            if isinstance(node, For):
-                result.append(_with(node, self.block(node.body, facts + self._limits(node))))
-            elif isinstance(node, If):
-                result.append(_with(node, self.block(node.body, known_on(((node.condition, True),), facts))))
+            if isinstance(node, For | If):
+                result.append(_with(node, self.block(node.body, self.around.inside(node, facts))))
             elif node is not None:
                 result.append(node)
         return nodes if len(result) == len(nodes) and all(a is b for a, b in zip(result, nodes, strict=True)) else tuple(result)
 
-    def _limits(self, loop: For) -> _Facts:
-        variable = self.variables.get(str(loop.index), loop.index)
-        lower = (sp.expand(variable - low) for low in loop.lower)
-        return (*lower, *(sp.expand(high - 1 - variable) for high in loop.upper))
-
-    def _line(self, nodes: list[_Straight], facts: _Facts) -> list[_Straight]:
+    def _line(self, nodes: list[_Straight], facts: Facts) -> list[_Straight]:
         """Statements without loops between them."""
         decided = [replace(n, value=value) if (value := answered(n.value, facts)) is not n.value else n for n in nodes]
         nodes = nodes if all(a is b for a, b in zip(decided, nodes, strict=True)) else decided
@@ -98,10 +84,9 @@ class _Sharing:
         before: dict[int, list[Assign]] = {}
         for part in sorted(found, key=lambda p: p.size):
             first = nodes[part.where[0]]
-            name = Local(next(self.names))
-            value = _replaced(part.node, mapping)
-            self.locals[name] = self._type(part.node, first)
-            before.setdefault(part.where[0], []).append(Assign(name, value, self.locals[name]))
+            dtype = self._type(part.node, first)
+            name = self.around.new(dtype)
+            before.setdefault(part.where[0], []).append(Assign(name, _replaced(part.node, mapping), dtype))
             mapping[part.node] = name
         return [n for k, node in enumerate(nodes) for n in (*before.get(k, ()), replace(node, value=_replaced(node.value, mapping)))]
 
@@ -134,7 +119,7 @@ class _Sharing:
                 return False
         return True
 
-    def _safe(self, node: sp.Basic, facts: _Facts, path: _Path) -> bool:
+    def _safe(self, node: sp.Basic, facts: Facts, path: _Path) -> bool:
         if isinstance(node, Where):
             inside = all(self._safe(b, facts, (*path, (node.condition, truth))) for b, truth in ((node.value, True), (node.other, False)))
             return inside and self._safe(node.condition, facts, path)
@@ -153,15 +138,8 @@ class _Sharing:
 
     def _dtype(self, node: sp.Expr) -> str:
         variables = {s: Access(f"local {s.name}") for s in node.free_symbols if isinstance(s, Local)}
-        types = {f"local {s.name}": dtype for s, dtype in self.locals.items()}
+        types = {f"local {s.name}": dtype for s, dtype in self.around.locals.items()}
         return dtype_of(_replaced(node, variables), lambda name: types[name] if name in types else self.tensors[name].dtype)
-
-
-def _all(nodes: Sequence[Node]) -> Iterator[Node]:
-    for node in nodes:
-        yield node
-        if isinstance(node, For | If):
-            yield from _all(node.body)
 
 
 def _slow(node: sp.Basic) -> bool:

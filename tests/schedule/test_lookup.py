@@ -1,0 +1,63 @@
+"""Subscripts from integer tensors are looked up and tested in front of innermost loops; what is outside is reported as before."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import graphc as gc
+
+N, M = gc.dims("N M")
+n, j = gc.indices("n j")
+
+
+def hinge():
+    scores, label, loss = gc.tensor("scores", N, M), gc.tensor("label", N, dtype="int64"), gc.tensor("loss")
+    margin = gc.relu(scores[n, j] - scores[n, label[n]] + 1)
+    loss[()] += gc.where(j == label[n], 0, margin)
+    return [loss, gc.grad(loss, scores)]
+
+
+def embedding():
+    t = gc.dim("T")
+    table, word, seed, loss = gc.tensor("table", N, M), gc.tensor("word", t, dtype="int64"), gc.tensor("seed", t, M), gc.tensor("loss")
+    loss[()] += table[word[n], j] * seed[n, j]
+    return [loss, gc.grad(loss, table)]
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (5, 17)])
+def test_hinge_loss(shape):
+    random = np.random.default_rng(0)
+    arrays = {"scores": random.standard_normal(shape).astype("f"), "label": random.integers(0, shape[1], shape[0])}
+    for got, want in zip(gc.compile(hinge())(**arrays), gc.compile(hinge(), target="interpret")(**arrays), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 9])
+def test_embedding(tokens):
+    random = np.random.default_rng(0)
+    arrays = {"table": random.standard_normal((4, 17)), "word": random.integers(0, 4, tokens), "seed": random.standard_normal((tokens, 17))}
+    arrays = {name: a.astype("f") if a.dtype.kind == "f" else a for name, a in arrays.items()}
+    for got, want in zip(gc.compile(embedding())(**arrays), gc.compile(embedding(), target="interpret")(**arrays), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_innermost_loops_neither_look_up_nor_test():
+    for program in (hinge, embedding):
+        source = gc.compile(program()).source
+        fast = re.findall(r"if 0 <= g0 and.*?(?=if not)", source, re.S)
+        assert len(fast) >= 2
+        assert not any("checked" in part or "label[" in part or "word[" in part for part in fast)
+
+
+def test_a_label_outside_is_used_only_where_its_condition_says_so():
+    """Rows without a label are left out; a wrong label of another row is still an error."""
+    scores, label, y = gc.tensor("scores", N, M), gc.tensor("label", N, dtype="int64"), gc.tensor("y")
+    y[n, j] = gc.where(label[n] < 0, 0, scores[n, j] - scores[n, label[n]])
+    f = gc.compile(y)
+    given = np.arange(6, dtype="f").reshape(2, 3)
+    np.testing.assert_array_equal(f(scores=given, label=np.array([-1, 2])), [[0, 0, 0], [-2, -1, 0]])
+    with pytest.raises(gc.ArgumentError, match="3"):
+        f(scores=given, label=np.array([-1, 3]))
