@@ -37,6 +37,7 @@ DOORS = {
     "",
     "arrays",
     "batching",
+    "binding",
     "check_grad",
     "checkpoint",
     "cli",
