@@ -506,10 +506,19 @@ def substitute(node: sp.Expr, mapping: dict[Any, Any]) -> sp.Expr:
     return done[node]
 
 
+def _number_power(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
+    """A power of numbers as floating-point arithmetic has it: NaN and infinity where SymPy leaves the real numbers."""
+    if base < 0 and not exponent.is_Integer:
+        return NAN
+    return INFINITY if base == 0 and exponent < 0 else build_from(sp.Pow, base, exponent)
+
+
 def rebuilt(part: sp.Basic, done: dict[sp.Basic, sp.Basic]) -> sp.Basic:
     """The part with its arguments as they are in `done`."""
     for argument in part.args:
         if done[argument] is not argument:
             new = [done[a] for a in part.args]
+            if isinstance(part, sp.Pow) and all(a.is_Number for a in new):
+                return _number_power(*new)
             return part.func(*new) if isinstance(part, _Node | sp.Add) else build_from(part.func, *new)
     return part

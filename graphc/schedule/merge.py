@@ -219,7 +219,7 @@ def _forwarded(
             continue
         element = Access(node.tensor, *node.subscripts)
         until = next((k for k, n in enumerate(pending) if node.tensor in written_tensors([n])), len(pending))
-        if not any(element in set(_reads(n)) for n in _all(pending[:until])):
+        if not any(element in set(_reads(n)) for n in _all(pending[:until])) or _is_subscript(element, pending[:until]):
             result.append(node)
             continue
         if isinstance(node.value, Local) and types[node.value] == dtype_of(node.tensor):
@@ -231,6 +231,16 @@ def _forwarded(
         result.append(replace(node, value=local))
         pending[:until] = mapped(pending[:until], {element: local})
     return tuple(result)
+
+
+def _is_subscript(element: Access, nodes: Iterable[Node]) -> bool:
+    """Whether the element is a subscript anywhere: the value of a tensor is checked there, that of a variable is not."""
+    for node in _all(nodes):
+        left = node.subscripts if isinstance(node, Store) else ()
+        inner = (s for part in _parts(node) for a in accesses(part) for s in a.subscripts)
+        if any(element in accesses(s) for s in (*left, *inner)):
+            return True
+    return False
 
 
 def _short(tensor: str) -> str:
