@@ -98,7 +98,8 @@ def run(program: gc.Program, arrays: Mapping[str, Array]) -> list[Array]:
     text = re.sub(r"(?m)^(from|import) .*$", "", runner.source)
     names: dict[str, Any] = {"np": np, **_FUNCTIONS}
     exec(compile(text, "<generated>", "exec"), names)
-    layout = runner._layout(program._bind({name: arrays[name].shape for name in program.inputs}))
+    _, sizes = program.bind({name: arrays[name] for name in program.inputs})
+    layout = runner._layout(sizes)
     held = {
         name: np.array(arrays[name]) if role == "input" else np.full(layout.shapes[name], np.nan, dtype)
         if np.dtype(dtype).kind == "f" else np.full(layout.shapes[name], 77, dtype)
