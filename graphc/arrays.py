@@ -20,6 +20,7 @@ from graphc.ir.tensor import Tensor
 __all__ = ["bound_array", "new_array"]
 
 Array = NDArray[Any]
+_NUMPY = {name: np.dtype(name) for name in DTYPES}
 _FOREIGN = ("__array_interface__", "__dlpack__", "__array__")
 
 
@@ -31,7 +32,7 @@ def bound_array(tensor: Tensor, value: Any) -> Array:
         DtypeError: it has another dtype.
     """
     name = tensor.name
-    if type(value) is np.ndarray and value.dtype == tensor.dtype:
+    if type(value) is np.ndarray and value.dtype is _NUMPY[tensor.dtype]:
         return value
     if isinstance(value, np.ma.MaskedArray):
         raise ArgumentError(f"The argument {name} is a masked array; its mask has no meaning here.", fix="pass array.filled(value).")

@@ -72,6 +72,8 @@ class Program:
         self._by_name = {t.name: t for t in signature.inputs}
         self._bound: dict[tuple[tuple[int, ...], ...], dict[sp.Basic, int]] = {}
         self._updated = dict(signature.updates)
+        self._passed = [name for name in dict.fromkeys((*signature.outputs, *self._updated.values())) if name in self._by_name]
+        """Arguments that are results as well."""
         self._binder = Binder(graph, self._by_name)
         self._separate: tuple[int, ...] = ()
 
@@ -120,10 +122,12 @@ class Program:
         prepared = {name: bound_array(tensor, given[name]) for name, tensor in self._by_name.items()}
         sizes = self._sizes(prepared)
         self._unshare(prepared, state)
+        before = {name: prepared[name].copy() for name in self._passed}
+        if out is None and not self._updated and not before:
+            results = self._runner.run(prepared, sizes, {})
+            return self._signature.structure([results[name] for name in self._signature.outputs])
         targets = self._out(out, sizes) if out is not None else {}
         overlapping = {name for name, target in targets.items() if any(np.may_share_memory(target, a) for a in prepared.values())}
-        wanted = (*self._signature.outputs, *(new for _, new in self._signature.updates))
-        before = {name: prepared[name].copy() for name in wanted if name in prepared}
         results = before | self._runner.run(prepared, sizes, {name: target for name, target in targets.items() if name not in overlapping})
         ordered = []
         for name in self._signature.outputs:
@@ -139,6 +143,11 @@ class Program:
         return self._signature.structure(ordered)
 
     def _arguments(self, arrays: tuple[Any, ...], named: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]:
+        if not self._updated:
+            if not arrays and named.keys() == self._by_name.keys():
+                return named, {}
+            if not named and len(arrays) == 1 and type(arrays[0]) is dict and self._by_name.keys() <= arrays[0].keys():
+                return arrays[0], {}
         state: Mapping[str, Any] = {}
         if arrays and isinstance(arrays[0], Mapping):
             state, arrays = arrays[0], arrays[1:]
@@ -189,7 +198,7 @@ class Program:
     @staticmethod
     def _unshare(arrays: dict[str, Array], state: dict[str, Array]) -> None:
         """Copy inputs that lie in the memory of arrays that are updated."""
-        for name, array in arrays.items():
+        for name, array in arrays.items() if state else ():
             if name not in state and any(np.may_share_memory(array, updated) for updated in state.values()):
                 arrays[name] = array.copy()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import starmap
@@ -50,13 +49,21 @@ class Layout:
     operations: float
 
 
-@dataclass
+@dataclass(slots=True)
+class Buffers:
+    """What one call at a time uses: temporaries, and the addresses for the program, those of temporaries and tables filled in."""
+
+    temporaries: dict[str, Array]
+    memory: NDArray[np.int64]
+
+
+@dataclass(slots=True)
 class Binding:
-    """A layout with temporaries that wait for the next call."""
+    """A layout with the values of the sizes, and buffers that wait for the next call."""
 
     layout: Layout
-    free: list[dict[str, Array]] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    sizes: NDArray[np.int64]
+    free: list[Buffers] = field(default_factory=list)
 
 
 class CpuRunner:
@@ -128,37 +135,44 @@ class CpuRunner:
         if binding is None:
             if len(self._bindings) >= REMEMBERED:
                 self._bindings.pop(next(iter(self._bindings)))
-            binding = self._bindings[id(sizes)] = Binding(self._layout(sizes))
+            binding = self._bindings[id(sizes)] = self._bound(sizes)
         layout = binding.layout
         for test in self._tests:
             if complaint := test(arrays, layout.shapes):
                 raise complaint
-        with binding.lock:
-            temporaries = binding.free.pop() if binding.free else self._temporaries(layout)
+        try:
+            buffers = binding.free.pop()
+        except IndexError:
+            buffers = self._buffers(layout)
         status = np.zeros(2 if self.nanoseconds is None else FIRST + len(self.kernels), np.int64)
         results: dict[str, Array] = {}
-        touched: list[Array] = []
-        for name, dtype, role in self._arrays:
+        touched: list[Array] = []  # keeps copies alive while the program runs
+        for place, (name, dtype, role) in enumerate(self._arrays):
+            if role == "temporary":
+                continue
             if role == "input":
                 array = arrays[name]
-                touched.append(array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"]))
-            elif role == "temporary":
-                touched.append(temporaries[name])
+                if not (array.flags.c_contiguous and array.flags.aligned):
+                    array = np.require(array, requirements=["C", "A"])
             else:
-                results[name] = self._output(name, dtype, layout, arrays, out)
-                touched.append(results[name])
+                array = results[name] = self._output(name, dtype, layout, arrays, out)
+            touched.append(array)
+            buffers.memory[place] = array.__array_interface__["data"][0]
         team = self.team(layout)
         if not module.start.overloads:
             self._compile(module)
-        team.run(module.start, status, placed(touched, layout.tables), np.array(layout.sizes, np.int64))
+        team.run(module.start, status, buffers.memory, binding.sizes)
         if status[0]:
-            everything = {**arrays, **temporaries, **results}
+            everything = {**arrays, **buffers.temporaries, **results}
             raise self._checks[int(status[0]) - 1](int(status[1]), everything)
         if self.nanoseconds is not None:
             self.nanoseconds = status[FIRST:]
-        with binding.lock:
-            binding.free.append(temporaries)
+        binding.free.append(buffers)
         return results
+
+    def _bound(self, sizes: Mapping[Any, int]) -> Binding:
+        layout = self._layout(sizes)
+        return Binding(layout, np.array(layout.sizes, np.int64))
 
     def team(self, layout: Layout) -> Team:
         """The threads that run the program: one where there is little to do."""
@@ -182,8 +196,10 @@ class CpuRunner:
             return target
         return np.empty(layout.shapes[name], dtype)
 
-    def _temporaries(self, layout: Layout) -> dict[str, Array]:
-        return {name: _aligned(layout.shapes[name], dtype) for name, dtype, role in self._arrays if role == "temporary"}
+    def _buffers(self, layout: Layout) -> Buffers:
+        made = {name: _aligned(layout.shapes[name], dtype) for name, dtype, role in self._arrays if role == "temporary"}
+        nothing = np.empty(0)
+        return Buffers(made, placed([made.get(name, nothing) for name, _, _ in self._arrays], layout.tables))
 
 
 def placed(arrays: Iterable[Array], tables: Iterable[Array]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ import sympy as sp
 from graphc.analysis.conditions import known_on
 from graphc.analysis.legality import in_range
 from graphc.ir.dtypes import dtype_of, is_float, promote, settle
-from graphc.ir.expr import Access, Call, Logical, Where, build, contains, postorder
+from graphc.ir.expr import Access, Call, Logical, Where, contains, postorder, substitute
 from graphc.ir.nest import Assign, For, If, Local, Loop, Nest, Node, Step, Store
 from graphc.ir.tensor import Tensor
 from graphc.schedule.interior import answered
@@ -86,9 +86,9 @@ class _Sharing:
             first = nodes[part.where[0]]
             dtype = self._type(part.node, first)
             name = self.around.new(dtype)
-            before.setdefault(part.where[0], []).append(Assign(name, _replaced(part.node, mapping), dtype))
+            before.setdefault(part.where[0], []).append(Assign(name, substitute(part.node, mapping), dtype))
             mapping[part.node] = name
-        return [n for k, node in enumerate(nodes) for n in (*before.get(k, ()), replace(node, value=_replaced(node.value, mapping)))]
+        return [n for k, node in enumerate(nodes) for n in (*before.get(k, ()), replace(node, value=substitute(node.value, mapping)))]
 
     def _count(self, node: sp.Basic, position: int, certain: bool, parts: dict[sp.Basic, _Part]) -> int:
         """Counts the parts of an expression, those of a part that has been seen only once; returns its number of operations."""
@@ -139,7 +139,7 @@ class _Sharing:
     def _dtype(self, node: sp.Expr) -> str:
         variables = {s: Access(f"local {s.name}") for s in node.free_symbols if isinstance(s, Local)}
         types = {f"local {s.name}": dtype for s, dtype in self.around.locals.items()}
-        return dtype_of(_replaced(node, variables), lambda name: types[name] if name in types else self.tensors[name].dtype)
+        return dtype_of(substitute(node, variables), lambda name: types[name] if name in types else self.tensors[name].dtype)
 
 
 def _slow(node: sp.Basic) -> bool:
@@ -149,13 +149,3 @@ def _slow(node: sp.Basic) -> bool:
 
 def _with(node: For | If, body: tuple[Node, ...]) -> For | If:
     return node if body is node.body else replace(node, body=body)
-
-
-def _replaced(node: sp.Basic, mapping: dict[sp.Basic, sp.Expr]) -> sp.Basic:
-    """The largest parts first."""
-    if node in mapping:
-        return mapping[node]
-    if not node.args or isinstance(node, Access):
-        return node
-    arguments = [_replaced(a, mapping) for a in node.args]
-    return node if all(a is b for a, b in zip(arguments, node.args, strict=True)) else build(lambda: node.func(*arguments))
