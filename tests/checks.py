@@ -199,21 +199,25 @@ def _collected(case: Case, names: Sequence[Any]) -> tuple[Graph, dict[str, str]]
     return collected.graph, {n: collected.name_of(g) for n, g in zip(case.wrt, names, strict=True)}
 
 
+def compare_along(case: Case, gradient: Arrays) -> None:
+    """Compare a gradient with the complex step along a random direction."""
+    direction = case.direction()
+    want = evaluate(case.raw, case.program, case.moved(direction), True)["L"].imag / STEP
+    _compare(gradient, direction, float(want), "gradient")
+
+
 def check_gradient(case: Case) -> None:
     """The derived gradient is the complex-step derivative of the raw graph."""
-    made = case.made
-    if not made:
+    if not case.made:
         return
     graph, adjoints = case.first
     result = evaluate(graph, case.program)
-    direction = case.direction()
-    want = evaluate(case.raw, case.program, case.moved(direction), True)["L"].imag / STEP
     got = {n: result[adjoints[n]] for n in case.wrt}
     for name in case.wrt:
         if got[name].shape != case.program.arrays[name].shape:
             raise Mismatch(f"{name}.grad has shape {got[name].shape}")
     try:
-        _compare(got, direction, float(want), "gradient")
+        compare_along(case, got)
     except Mismatch as error:
         raise _located(case, got) or error from None
     for name, value in evaluate(case.target, case.program).items():

@@ -17,7 +17,7 @@ __all__ = ["RandomProgram"]
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RandomProgram:
     """A program, its data, and what to differentiate.
 
@@ -53,6 +53,8 @@ class RandomProgram:
         data = [f"    {n}=np.array({self.arrays[n].tolist()!r}, {self.arrays[n].dtype.name!r})," for n in self.used()]
         sizes = ", ".join(f"{n}={v}" for n, v in self.sizes.items())
         return "\n".join([f"# seed {self.seed}; {sizes}", "import graphc as gc, numpy as np", self.source, "arrays = dict(", *data, ")"])
+
+    __repr__ = __str__
 
     def build(self, prefix: str = "") -> dict[str, Any]:
         """The names of the executed source; `prefix` goes before the names of tensors and sizes, so that programs can be compiled together.

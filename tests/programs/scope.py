@@ -54,8 +54,8 @@ class Known:
 
 
 class Scope:
-    def __init__(self, seed: int) -> None:
-        self.seed, self.random = seed, Random(seed)
+    def __init__(self, seed: int, random: Random) -> None:
+        self.seed, self.random = seed, random
         r = self.random
         names = r.sample(("N", "M", "K"), r.randint(1, 2)) if r.random() < 0.75 else []
         self.sizes = {name: r.choice((1, 2, 2, 2, 3, 3, 3, 4, 4)) for name in names}

@@ -1,4 +1,4 @@
-"""Failing programs are made small: fewer definitions, smaller expressions, smaller sizes."""
+"""Failing programs of a seed are made small: fewer definitions, smaller expressions, smaller sizes (hypothesis treats those it draws)."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 
 from tests.programs.extents import Extent, literal
 from tests.programs.program import RandomProgram
@@ -10,7 +11,7 @@ from tests.programs.recurrences import Recurrences
 from tests.programs.scope import Known, Subscript
 from tests.programs.statements import Statements
 
-__all__ = ["RECURRENCES", "generate", "programs"]
+__all__ = ["RECURRENCES", "generate", "programs", "written"]
 
 RECURRENCES = True
 """Whether tensors that refer to themselves are drawn."""
@@ -23,7 +24,12 @@ def programs(start: int, count: int) -> Iterator[RandomProgram]:
 
 def generate(seed: int, statements: int | None = None) -> RandomProgram:
     """The random program of a seed."""
-    return _Writer(seed).write(statements)
+    return written(Random(seed), seed, statements)
+
+
+def written(random: Random, seed: int, statements: int | None = None) -> RandomProgram:
+    """A program whose choices `random` makes; the seed is that of the data."""
+    return _Writer(seed, random).write(statements)
 
 
 class _Writer(Statements, Recurrences):
