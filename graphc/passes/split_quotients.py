@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import sympy as sp
 
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative, span
-from graphc.ir.expr import FloorDiv, Index, Modulo, indices_of, postorder, rewrite
+from graphc.ir.expr import FloorDiv, Index, Modulo, contains, indices_of, postorder, rewrite
 from graphc.ir.graph import Graph
 from graphc.ir.origin import Rewrite
 from graphc.ir.show import expression
@@ -47,6 +48,8 @@ def _next(statement: Statement) -> FloorDiv | Modulo | None:
 
 
 def _quotients(node: sp.Basic) -> list[FloorDiv | Modulo]:
+    if not contains(node, (FloorDiv, Modulo)):
+        return []
     return [part for part in postorder(node) if isinstance(part, FloorDiv | Modulo) and indices_of(part)]
 
 
@@ -95,8 +98,11 @@ def _settled(statement: Statement) -> Statement:
     )
 
 
+@lru_cache(maxsize=20_000)
 def _known(node: sp.Basic, facts: tuple[sp.Expr, ...]) -> sp.Basic:
     """The expression without quotients of numerators that lie in ``0 … divisor-1`` where the facts hold."""
+    if not contains(node, (FloorDiv, Modulo)):
+        return node
 
     def rule(part: sp.Basic) -> sp.Basic | None:
         if not isinstance(part, FloorDiv | Modulo):
