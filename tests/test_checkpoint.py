@@ -61,6 +61,15 @@ def wave():
     return u, L, [u0, c], lambda steps: {"u0": (5,), "c": (5,), "f": (steps, 5)}
 
 
+def window():
+    """A sum over a window, whose adjoint looks ahead."""
+    x, a = gc.tensor("x", T, B), gc.tensor("a", 3)
+    y, L = gc.tensors("y L")
+    y[t, b] = x[t, b] + gc.sum(0.3 * a[k] * gc.pad(y, 0, dims=[0])[t - 1 - k, b], over=k)
+    L[()] += gc.sin(y[t, b])
+    return y, L, [x, a], lambda steps: {"x": (steps, 2), "a": (3,)}
+
+
 def soft_dtw():
     """Two dimensions: rows one after the other, and the cells of a row one after the other."""
     D, R, L = gc.tensor("D", T, N), *gc.tensors("R L")
@@ -81,7 +90,7 @@ RECURRENT = (6, 67, 87, 126, 182, 189, 248, 255, 262, 903)
 
 CASES = [
     (rnn, 2, (1, 2, 5, 8)), (rnn, 1, (3,)), (rnn, 50, (3,)), (lstm, 3, (0, 1, 7)), (descending, 2, (0, 1, 4, 7)),
-    (wave, 1, (0, 1, 2, 3, 8)), (soft_dtw, 2, (1, 2, 5)),
+    (wave, 1, (0, 1, 2, 3, 8)), (window, 2, (0, 1, 2, 3, 4, 9)), (window, 5, (4, 5, 6, 13)), (soft_dtw, 2, (1, 2, 5)),
 ]  # fmt: skip
 
 

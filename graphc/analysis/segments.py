@@ -20,6 +20,10 @@ from graphc.ir.statement import Statement
 __all__ = ["Segments", "check_marks", "segments"]
 
 
+WIDEST = 16
+"""Rows that are kept before each segment: every one is copied by a statement of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Segments:
     """Two sweeps over the rows of a timeline.
@@ -234,6 +238,10 @@ class _Planner:
         wanted = {r for n in sums - late for s in adding[n] for r in reads(s)} & rows | (whole - last) | kept.keys()
         first = self._needed(wanted, frozenset())
         forward = [*(s for n in first for s in self.definitions[n]), *(s for n in sums - late for s in adding[n])]
+        wide = next((n for n, m in kept.items() if m > WIDEST), None)
+        if wide is not None:
+            what = f"{wide} cannot be checkpointed: a step needs the {kept[wide]} before it, and {WIDEST} can be kept with each segment."
+            raise _refusal(what, wide, self.definitions[wide], f"take gc.checkpoint({wide}, …) away, or use a shorter window.")
         every = max(every, *kept.values(), 1)
         length = {}
         for name in (first | again | last) - whole:

@@ -9,6 +9,7 @@ import sympy as sp
 
 from graphc.analysis.order import Scan, ordered
 from graphc.analysis.recurrence import components
+from graphc.ir.affine import linear, span
 from graphc.ir.expr import Access, Index, accesses, contains, indices_of
 from graphc.ir.graph import Graph, reads
 from graphc.ir.statement import Statement
@@ -40,15 +41,16 @@ class Timeline:
         return [*(row for _, row in self.rows(statement)), *([] if own is None else [statement.subscripts[own]])]
 
     def index(self, statement: Statement) -> Index | None:
-        """The index t of a statement whose rows are all t, t+1, t-1 …, the one on its left side t itself."""
+        """The index t of a statement whose rows are all t, t+1, t-1 … or t-1-k for a few k, the one on its left side t itself."""
         rows = self.touched(statement)
-        found = {i for row in rows if not contains(row, Access) for i in indices_of(row)}
-        if len(found) != 1:
+        if not rows or any(contains(row, Access) for row in rows):
             return None
-        (index,) = found
         own = self.dimensions.get(statement.target)
-        near = all(sp.expand(row - index).is_Integer for row in rows)
-        return index if near and (own is None or statement.subscripts[own] == index) else None
+        left = () if own is None else (statement.subscripts[own],)
+        candidates = [i for i in left or indices_of(rows[0]) if isinstance(i, Index) and all(_reach(row, i, statement) for row in rows)]
+        if len(candidates) > 1:
+            candidates = [i for i in candidates if sp.expand(statement.range_of(i).extent - self.steps) == 0]
+        return candidates[0] if len(candidates) == 1 else None
 
     def constant(self, statement: Statement) -> sp.Expr | None:
         """The row of a statement that touches only one, the same in all its iterations."""
@@ -58,11 +60,23 @@ class Timeline:
         return rows[0]
 
     def ahead(self, statement: Statement) -> Iterator[tuple[str, int]]:
-        """The tensors that a statement reads, and how many steps after its own each row is computed."""
+        """The tensors that a statement reads, and how many steps after its own each row is computed: the first and the last of a window."""
         index = self.index(statement)
+        assert index is not None
         for name, row in self.rows(statement):
-            distance = int(sp.expand(row - index))
-            yield name, -distance if self.descending else distance
+            for distance in _reach(row, index, statement) or ():
+                yield name, -distance if self.descending else distance
+
+
+def _reach(row: sp.Expr, index: Index, statement: Statement) -> tuple[int, int] | None:
+    """Between which numbers ``row - index`` lies, if that does not depend on sizes."""
+    distance = sp.expand(row - index)
+    others = indices_of(distance)
+    if index in others or linear(distance) is None:
+        return None
+    limits = {i: (statement.range_of(i).lower, statement.range_of(i).upper - 1) for i in others}
+    least, most = span(distance, limits)
+    return (int(least), int(most)) if least.is_Integer and most.is_Integer else None
 
 
 def scan_of(graph: Graph, group: Sequence[str]) -> Scan | None:

@@ -120,7 +120,11 @@ class _Scheduler:
     def roles(self, statement: Statement) -> Contraction | None:
         """Roles of the indices if the contraction engine computes the statement."""
         roles = contraction_roles(statement, self.tensors) if self.target.has_engine and self.wide is None else None
-        return roles if roles is not None and not self._tiny(statement, roles) else None
+        if roles is None or self._tiny(statement, roles):
+            return None
+        touched = (Access(statement.target, *statement.subscripts), roles.first, roles.second)
+        # Rows of a ring do not lie one behind the other.
+        return None if any(a.tensor in self.rings and indices_of(a.subscripts[self.rings[a.tensor][0]]) for a in touched) else roles
 
     def _statement(self, statement: Statement, adding: bool) -> None:
         roles = self.roles(statement)

@@ -75,8 +75,17 @@ def test_checkpoint_of_what_is_read_as_a_whole(rejects):
         gc.compile([L, gc.grad(L, x)])
 
 
-def test_checkpoint_of_a_window(rejects):
-    x, a, y, L = gc.tensor("x", T), gc.tensor("a", 3), *gc.tensors("y L")
+def test_checkpoint_of_a_wide_window(rejects):
+    x, a, y, L = gc.tensor("x", T), gc.tensor("a", 40), *gc.tensors("y L")
+    y[t] = x[t] + gc.sum(a[k] * gc.pad(y, 0)[t - 1 - k], over=k)
+    L[()] += y[t] ** 2
+    gc.checkpoint(y, every=4)
+    with rejects(gc.CompileError):
+        gc.compile([L, gc.grad(L, x)])
+
+
+def test_checkpoint_of_a_window_of_any_length(rejects):
+    x, a, y, L = gc.tensor("x", T), gc.tensor("a", N), *gc.tensors("y L")
     y[t] = x[t] + gc.sum(a[k] * gc.pad(y, 0)[t - 1 - k], over=k)
     L[()] += y[t] ** 2
     gc.checkpoint(y, every=4)
