@@ -2,6 +2,7 @@ import graphc as gc
 from graphc.compile import canonical
 from graphc.passes.expand import expand_functions, expand_logsumexp
 from graphc.passes.pad_copy import copy_padded
+from graphc.passes.tighten import tighten
 from tests.notation import applied, graph_of, text
 
 N, M = gc.dims("N M")
@@ -22,10 +23,26 @@ def test_logsumexp(golden):
 
 
 def test_padded_copy(golden):
+    p, r, f = gc.index("p", N), gc.index("r", 3), gc.index("f")
+    x, w, y = gc.tensor("X", N), gc.tensor("W", M, 3), gc.tensor("Y")
+    y[f, p] += gc.pad(x, 0)[p + r - 1] * w[f, r]
+    golden(text(applied(copy_padded, canonical(graph_of(y)), SIZES)))
+
+
+def test_one_copy_for_the_interior_and_the_edges(golden):
+    p, q, r, s, f = gc.index("p", N), gc.index("q", N), gc.index("r", 3), gc.index("s", 3), gc.index("f")
+    x, w, y = gc.tensor("X", N, N), gc.tensor("W", M, 3, 3), gc.tensor("Y")
+    y[f, p, q] += gc.clamp(x)[p + r - 1, q + s - 1] * w[f, r, s]
+    tight = applied(tighten, canonical(graph_of(y)), SIZES)
+    golden(text(applied(copy_padded, tight, SIZES)))
+
+
+def test_no_copy_for_what_the_engine_does_not_sum():
     p, r = gc.index("p", N), gc.index("r", 3)
     x, w, y = gc.tensor("X", N), gc.tensor("W", 3), gc.tensor("Y")
     y[p] += gc.pad(x, 0)[p + r - 1] * w[r]
-    golden(text(applied(copy_padded, canonical(graph_of(y)), SIZES)))
+    graph = canonical(graph_of(y))
+    assert text(copy_padded(graph)) == text(graph)
 
 
 def test_a_copy_that_may_not_hold_the_whole_tensor_is_not_made():
@@ -41,17 +58,18 @@ def test_a_copy_that_may_not_hold_the_whole_tensor_is_not_made():
 def test_conditions_that_keep_the_rest_in_range_are_not_dropped(golden):
     """Found by random programs: without the condition, the left side or the other factor was outside of its tensor."""
     i2, j3, p, r = gc.index("i", 2), gc.index("j", 3), gc.index("p", 4), gc.index("r", 3)
-    x, w, z, total, v = gc.tensor("X", 4), gc.tensor("W", 4), gc.tensor("Z"), gc.tensor("L"), gc.tensor("V")
+    x, z, total, v = gc.tensor("X", 4), gc.tensor("Z"), gc.tensor("L"), gc.tensor("V")
+    a, b, k, m = gc.tensor("A", 4, 2), gc.tensor("B", 4, 3), gc.index("k"), gc.index("m")
     z[i2, j3] = gc.wrap(x)[2 * i2 + j3] ** 2
     total[()] += z[i, j]
-    v[p] += gc.where((p + r >= 1) & (p + r < 5), x[p + r - 1] * w[p + r - 1], 0)
+    v[p, k, m] += gc.where((p + r >= 1) & (p + r < 5), a[p + r - 1, k] * b[p + r - 1, m], 0)
     golden("\n\n".join(text(copy_padded(canonical(graph_of(made)))) for made in (gc.grad(total, x), v)))
 
 
 def test_quotients_of_indices_are_not_padded():
     """Found by random programs: the shape of the copy depended on the loop."""
-    x, w, y = gc.tensor("X", N), gc.tensor("W", 4), gc.tensor("Y")
+    x, w, y = gc.tensor("X", M, N), gc.tensor("W", N, 4), gc.tensor("Y")
     p = gc.index("p", 4)
-    y[()] += gc.pad(x, 0)[p % 3 // 2 - 1] * w[p]
+    y[i, j] += gc.pad(x, 0)[i, p % 3 // 2 - 1] * w[j, p]
     graph = canonical(graph_of(y))
     assert text(copy_padded(graph)) == text(graph)

@@ -1,0 +1,85 @@
+"""Ranges as small as the conditions of a statement allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import sympy as sp
+
+from graphc.analysis.recurrence import cyclic
+from graphc.ir.affine import linear, nonnegative, span
+from graphc.ir.expr import FloorDiv, Index, sizes_of
+from graphc.ir.graph import Graph
+from graphc.ir.statement import Range, Statement, rename, revised
+
+__all__ = ["tighten"]
+
+_LARGE = 8
+"""A bound is worth a condition if it is tighter than the range at sizes from this one on."""
+
+
+def tighten(graph: Graph) -> Graph:
+    """``Y[p] += X[0]*W[r]`` where ``p + r ≤ 0`` becomes ``Y[0] += X[0]*W[0]``: what conditions on several indices say about one.
+
+    Contributions at the edges of a boundary view get the loops that they need instead of loops over the whole tensor. Only sums are
+    treated that another statement is added to, so that it does not matter which of them goes over every element.
+    """
+    definitions, recurrent = graph.definitions(), cyclic(graph)
+
+    def small(s: Statement) -> bool:
+        alone = len(definitions[s.target]) == 1
+        return s.op != "+=" or alone or not s.domain or not s.reduced or s.scatters or s.target in recurrent
+
+    return replace(graph, statements=tuple(s if small(s) else _tightened(s) for s in graph.statements))
+
+
+def _tightened(statement: Statement) -> Statement:
+    before: Statement | None = None
+    current = statement
+    while current != before:
+        before = current
+        for index, lower, bound in _bounds(current):
+            changed = _with_bound(current, index, lower, bound)
+            if changed is not None:
+                current = changed
+                break
+    return revised(statement, "tighten", "the loops go where the conditions can hold", **{
+        field: getattr(current, field) for field in ("subscripts", "value", "ranges", "domain", "order")})
+
+
+def _bounds(statement: Statement) -> Iterator[tuple[Index, bool, sp.Expr]]:
+    """The least (or largest) value of an index that a condition allows for some values of the others."""
+    limits = {r.index: r.ends for r in statement.loops}
+    for condition in statement.domain:
+        form = linear(condition)
+        if form is None or any(not a.is_Symbol for a, _ in form.terms):
+            continue
+        for atom, factor in form.terms:
+            if atom in limits:
+                most = span(condition - factor * atom, limits)[1]
+                yield atom, factor > 0, sp.expand(-FloorDiv(most, factor) if factor > 0 else FloorDiv(most, -factor))
+
+
+def _with_bound(statement: Statement, index: Index, lower: bool, bound: sp.Expr) -> Statement | None:
+    """The statement with a bound of an index, if that is news."""
+    r = statement.range_of(index)
+    old = r.lower if lower else r.upper - 1
+    better = sp.expand(bound - old if lower else old - bound)
+    others = tuple(c for other in statement.loops if other.index != index for c in other.constraints())
+    if not nonnegative(better - 1, tuple(sp.expand(z - _LARGE) for z in sizes_of(better))):
+        return None
+    if not nonnegative(better, others):
+        condition = sp.expand(index - bound if lower else bound - index)
+        if nonnegative(condition, statement.constraints()) and condition in statement.domain:
+            return None
+        return replace(statement, domain=(*statement.domain, condition))
+    tight = Range(index, bound, r.upper) if lower else Range(index, r.lower, sp.expand(bound + 1))
+    narrowed = replace(statement, ranges=tuple(tight if x.index == index else x for x in statement.ranges))
+    if sp.expand(tight.extent) == 1:
+        kept = tuple(x for x in narrowed.ranges if x.index != index)
+        mapping: dict[sp.Basic, sp.Expr] = {index: tight.lower}
+        moved = rename(replace(narrowed, ranges=kept), mapping)
+        narrowed = replace(moved, subscripts=tuple(map(sp.expand, moved.subscripts)), domain=tuple(map(sp.expand, moved.domain)))
+    box = tuple(c for x in narrowed.loops for c in x.constraints())
+    return replace(narrowed, domain=tuple(d for d in dict.fromkeys(narrowed.domain) if not nonnegative(d, box)))

@@ -1,0 +1,50 @@
+import pytest
+
+import graphc as gc
+from graphc.compile import canonical, derived
+from graphc.passes.tighten import tighten
+from tests.notation import applied, graph_of, text
+
+N = gc.dim("N")
+p, q, r, s = gc.index("p", N), gc.index("q", N), gc.index("r", 3), gc.index("s", 3)
+MODES = [lambda x: gc.pad(x, 0.5), gc.clamp, gc.wrap, gc.reflect]
+
+
+def blurred(view):
+    x, w, y = gc.tensor("X", N, N), gc.tensor("W", 3, 3), gc.tensor("Y")
+    y[p, q] += view(x)[p + r - 1, q + s - 1] * w[r, s]
+    return y
+
+
+def test_edges(golden):
+    golden(text(tighten(canonical(graph_of(blurred(gc.clamp))))))
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize("mode", range(len(MODES)))
+def test_the_meaning_stays(mode, size):
+    y, total = blurred(MODES[mode]), gc.tensor("L")
+    total[()] += y[p, q] ** 2
+    applied(tighten, canonical(graph_of(y)), {"N": size})
+    graph, _ = derived(graph_of(total), "L", ("X", "W"))
+    applied(tighten, graph, {"N": size})
+
+
+def test_the_only_statement_of_a_tensor_stays():
+    """It goes over all elements, and so sets those to 0 that it does not add to."""
+    x, y = gc.tensor("X", N, N), gc.tensor("Y")
+    y[p] += gc.where(p + q <= 1, x[p, q], 0)
+    graph = canonical(graph_of(y))
+    assert tighten(graph) == graph
+
+
+def test_a_range_that_sizes_may_empty_gets_a_condition():
+    """``p ≥ N-1`` instead of ``p ≥ 0`` would begin below 0 where N is 0 and nothing else says that there is an element."""
+    x, w, y = gc.tensor("X", N), gc.tensor("W", 2), gc.tensor("Y")
+    k = gc.index("k", 2)
+    y[p] += w[k] * gc.where(p + k >= N, x[0], 0)
+    y[p] += x[p]
+    graph = canonical(graph_of(y))
+    assert text(tighten(graph)).startswith("for p if N<=p+1:  Y[p] +=")
+    for size in (0, 1, 4):
+        applied(tighten, graph, {"N": size})
