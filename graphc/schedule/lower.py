@@ -30,6 +30,7 @@ from graphc.schedule.bodies import Bodies, divided
 from graphc.schedule.classify import Contraction, Order, contraction_roles, is_flat, loop_order, shared_index
 from graphc.schedule.cost import cost
 from graphc.schedule.fuse import Unit, units
+from graphc.schedule.interior import split_interior
 from graphc.schedule.lookup import looked_up
 from graphc.schedule.ring import Ring, folded
 from graphc.schedule.rows import flat_step, rows_step
@@ -176,6 +177,8 @@ class _Scheduler:
         if shared is not None and extent is None:
             extent = statement.range_of(shared).extent
             body = divided(body, shared)
+        if self.target.vector_innermost:
+            body = split_interior(body, {})
         names = tuple(dict.fromkeys((statement.target, *reads(statement))))
         roles = {"sum": "reduction", "map": "map", "gather": "gather", "scatter": "scatter"}.get(kind, "reduction")
         plan = LoopPlan(show(statement), roles, tuple(map(str, order.indices)), str(shared or ""), strategy, order.reason)
@@ -236,6 +239,8 @@ class _Scheduler:
             Store(name, (block,), total),
         )
         self.bodies.facts = ()
+        if self.target.vector_innermost:
+            body = split_interior(body, {str(outer): (r.lower, r.upper)})
         nest = (For(block, (_ZERO,), (blocks,), body, True),)
         partial = replace(statement, target=name, subscripts=(block,))
         kernel = Kernel("total", show(statement), tuple(dict.fromkeys((name, *reads(statement)))), nest, blocks)

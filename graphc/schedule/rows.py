@@ -15,6 +15,7 @@ from graphc.schedule.bodies import Bodies
 from graphc.schedule.classify import is_flat
 from graphc.schedule.cost import cost
 from graphc.schedule.fuse import Unit, at_row, row_facts, row_names
+from graphc.schedule.interior import split_interior
 from graphc.schedule.merge import distinct_locals, merged, read_tensors, scalarised, written_tensors
 
 __all__ = ["flat_step", "rows_step"]
@@ -95,6 +96,7 @@ def rows_step(
     bodies.facts, bodies.label = (), ""
     same = {new: old for new, old in in_place.items() if new in unit.names}
     inner = scalarised(merged(body, same), lambda n: bodies.tensors[n].dtype, set(unit.names) - needed, taken)
+    inner = split_interior(inner, {m.name: (_ZERO, e) for m, e in zip(rows, extents, strict=True)})
     written = written_tensors(inner)
     extent = sp.expand(sp.Mul(*extents))
     texts = [show(s) for s in statements]
