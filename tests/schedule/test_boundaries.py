@@ -1,0 +1,120 @@
+"""Boundaries cost no test in the interior, and mean what they mean at every size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from graphc.compile import optimised
+from graphc.frontend.collect import collect
+from graphc.ir.expr import Compare, contains, undistributed
+from graphc.ir.nest import Assign, For, If, Nest, Store
+from graphc.passes.pad_copy import copy_padded
+from graphc.passes.tighten import tighten
+from graphc.schedule.lower import schedule
+from graphc.schedule.merge import read_tensors
+from graphc.schedule.target import CPU
+
+N = gc.dim("N")
+p, q = gc.index("p", N), gc.index("q", N)
+r, s = gc.index("r", 3), gc.index("s", 3)
+VIEWS = {"pad": lambda x: gc.pad(x, 0.5), "clamp": gc.clamp, "wrap": gc.wrap, "reflect": gc.reflect, "skip": gc.skip}
+
+
+def weighted(view):
+    """A blur with given weights."""
+    x, w, y = gc.tensor("X", N, N), gc.tensor("W", 3, 3), gc.tensor("Y")
+    y[p, q] += view(x)[p + r - 1, q + s - 1] * w[r, s]
+    return y, [x, w]
+
+
+def largest(view):
+    x, y = gc.tensor("X", N, N), gc.tensor("Y")
+    y[p, q] = gc.max(view(x)[p + r - 1, q + s - 1], over=(r, s))
+    return y, [x]
+
+
+def average(view):
+    x, y = gc.tensor("X", N, N), gc.tensor("Y")
+    y[p, q] = gc.mean(view(x)[p + r - 1, q + s - 1], over=(r, s))
+    return y, [x]
+
+
+def bilateral(view):
+    """A neighbour counts as much as it is like the middle."""
+    x, y = gc.tensor("X", N, N), gc.tensor("Y")
+    y[p, q] += gc.exp(-((view(x)[p + r - 1, q + s - 1] - x[p, q]) ** 2))
+    return y, [x]
+
+
+def five_points(view):
+    x, y = gc.tensor("X", N, N), gc.tensor("Y")
+    near = view(x)
+    y[p, q] = 4 * x[p, q] - near[p - 1, q] - near[p + 1, q] - near[p, q - 1] - near[p, q + 1]
+    return y, [x]
+
+
+PROGRAMS = [weighted, largest, average, bilateral, five_points]
+
+
+def outputs(write, mode):
+    y, inputs = write(VIEWS[mode])
+    loss = gc.tensor("L")
+    loss[()] += y[p, q] ** 2
+    return [y, *gc.grad(loss, inputs)]
+
+
+def rows(nodes) -> Iterator[For]:
+    """Loops along rows: the long loops without a long one inside."""
+    for node in nodes:
+        if isinstance(node, For | If):
+            inner = list(rows(node.body))
+            yield from inner
+            if not inner and isinstance(node, For) and not (node.upper[0] - node.lower[0]).is_Integer:
+                yield node
+
+
+def asks(nodes) -> bool:
+    for node in nodes:
+        match node:
+            case For() if len(node.lower) > 1 or len(node.upper) > 1 or asks(node.body):
+                return True
+            case If():
+                return True
+            case Assign() if contains(node.value, Compare):
+                return True
+            case Store() if any(contains(e, Compare) for e in (node.value, *node.subscripts)):
+                return True
+    return False
+
+
+CASES = [(w, m) for w in PROGRAMS for m in VIEWS if not (m == "skip" and w is five_points)]
+
+
+@pytest.mark.parametrize(("write", "mode"), CASES, ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_no_test_in_the_interior(write, mode):
+    def steps():
+        return schedule(copy_padded(tighten(optimised(collect([write(VIEWS[mode])[0]], "compile").graph))), CPU)[1]
+
+    for step in undistributed(steps):
+        found = [loop for loop in rows(step.kernel.body) if read_tensors(loop.body) >= {"X"}] if isinstance(step, Nest) else []
+        assert not found or any(not asks(loop.body) for loop in found), step.kernel.loop
+        assert len(found) <= 4, "pieces"
+
+
+@pytest.mark.parametrize(("write", "mode"), [(weighted, "reflect"), (average, "skip")])
+def test_every_size(write, mode):
+    made = outputs(write, mode)
+    programs = [gc.compile(made, target=target) for target in ("cpu", "interpret")]
+    least = {"reflect": 2}.get(mode, 1)
+    for size in (0, 1, 2, 3, 6, 19):
+        if 0 < size < least:
+            continue
+        random = np.random.default_rng(size)
+        shapes = {"X": (size, size), "W": (3, 3)}
+        arrays = {name: random.integers(-9, 9, shapes[name]).astype("f4") / 8 for name in programs[0].inputs}
+        for got, want in zip(*(f(**arrays) for f in programs), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
