@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import sympy as sp
 
-from graphc.ir.expr import Access, Index, postorder, rewrite, substitute
+from graphc.ir.expr import Access, Index, accesses, postorder, rewrite, substitute
 from graphc.ir.graph import Graph, reads
 from graphc.ir.statement import Range, Statement, revised
 from graphc.ir.tensor import Tensor
@@ -38,19 +38,21 @@ def rename_tensors(graph: Graph, mapping: dict[str, str], name: str = "merge") -
     def rule(part: sp.Basic) -> sp.Basic | None:
         return Access(mapping[part.tensor], *part.subscripts) if isinstance(part, Access) and part.tensor in mapping else None
 
-    through = _Through(rule)
+    through = _Through(rule, mapping)
     return replace(graph, statements=tuple(
         through(s, name, ", ".join(f"{n} is {mapping[n]}" for n in reads(s) if n in mapping)) for s in graph.statements))
 
 
 class _Through:
-    """A rule for reads, applied to statements; equal parts of different statements are rewritten once."""
+    """A rule for the reads of some tensors, applied to statements; equal parts of different statements are rewritten once."""
 
-    def __init__(self, rule: Callable[[sp.Basic], sp.Basic | None]) -> None:
-        self.rule = rule
+    def __init__(self, rule: Callable[[sp.Basic], sp.Basic | None], tensors: Collection[str]) -> None:
+        self.rule, self.tensors = rule, tensors
         self.done: dict[sp.Basic, sp.Basic] = {}
 
     def __call__(self, statement: Statement, name: str, told: str | tuple[Statement, ...]) -> Statement:
+        if not any(a.tensor in self.tensors for part in (statement.value, *statement.subscripts, *statement.order) for a in accesses(part)):
+            return statement
         return revised(
             statement, name, told,
             value=self.node(statement.value),
@@ -152,7 +154,7 @@ def inline_copies(graph: Graph) -> Graph:
                 copies[name] = replace(definitions[name][0], value=source)
     if not copies:
         return graph
-    through = _Through(rule)
+    through = _Through(rule, copies)
     statements = tuple(
         through(s, "copy", tuple(copies[n] for n in reads(s) if n in copies)) for s in graph.statements if s.target not in copies
     )
