@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.analysis.legality import in_range
 from graphc.ir.expr import Access, Compare, Index, Logical, accesses, contains, postorder, substitute
-from graphc.ir.nest import Assign, For, If, Local, Loop, Nest, Node, Step, Store
+from graphc.ir.nest import Assign, For, If, Local, Loop, Moment, Nest, Node, Step, Store
 from graphc.ir.tensor import Tensor
 from graphc.schedule.bodies import plus
 from graphc.schedule.surroundings import Facts, Surroundings
@@ -63,8 +63,10 @@ class _Lookups:
     @staticmethod
     def _changes(node: sp.Basic, loop: For, written: set[object]) -> bool:
         """Whether an expression depends on the variable of a loop or on what the loop writes."""
-        return any((isinstance(p, Index) and str(p) == str(loop.index)) or p in written or (isinstance(p, Access) and p.tensor in written)
-                   for p in postorder(node))
+        return any(
+            (isinstance(p, Index | Moment) and str(p) == str(loop.index)) or p in written or (isinstance(p, Access) and p.tensor in written)
+            for p in postorder(node)
+        )
 
     def _readable(self, access: Access, facts: Facts, tested: set[Local]) -> bool:
         return all(s in tested or (not contains(s, (Access, Local)) and in_range(s, e, facts))
