@@ -219,7 +219,8 @@ def _forwarded(
             continue
         element = Access(node.tensor, *node.subscripts)
         until = next((k for k, n in enumerate(pending) if node.tensor in written_tensors([n])), len(pending))
-        if not any(element in set(_reads(n)) for n in _all(pending[:until])) or _is_subscript(element, pending[:until]):
+        whole = dtype_of(node.tensor) == "int64"
+        if not any(element in set(_reads(n)) for n in _all(pending[:until])) or (whole and _is_subscript(element, pending[:until])):
             result.append(node)
             continue
         if isinstance(node.value, Local) and types[node.value] == dtype_of(node.tensor):
