@@ -277,7 +277,7 @@ class Writer:
         joint = _counted(self._joint([t for _, t in terms], wanted))
         text = ""
         for negative, term in terms:
-            shown = self.cast(term, joint).at(_SUM + 1)
+            shown = self.cast(term, joint).at(_SUM + 1 if text or not negative else _PRODUCT)
             text = f"{text} {'-' if negative else '+'} {shown}" if text else (f"-{shown}" if negative else shown)
         return Typed(text, _SUM, joint)
 

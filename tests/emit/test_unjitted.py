@@ -13,7 +13,7 @@ from tests.unjitted import run
 i, j = gc.indices("i j")
 
 
-@pytest.mark.parametrize("seed", (1043, 1054, 3441, *range(2006, 2018)))
+@pytest.mark.parametrize("seed", (1043, 1054, 3441, 5071, *range(2006, 2018)))
 def test_random_programs(seed):
     program = generate(seed)
     try:
