@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative, span
-from graphc.ir.expr import FloorDiv, Index, sizes_of
+from graphc.ir.expr import FloorDiv, Index, postorder, sizes_of
 from graphc.ir.graph import Graph
 from graphc.ir.statement import Range, Statement, rename, revised
 
@@ -17,6 +17,9 @@ __all__ = ["tighten"]
 
 _LARGE = 8
 """A bound is worth a condition if it is tighter than the range at sizes from this one on."""
+
+_NESTED = 1
+"""Quotients in a bound; conditions that couple several indices give each other ever longer ones."""
 
 
 def tighten(graph: Graph) -> Graph:
@@ -35,15 +38,13 @@ def tighten(graph: Graph) -> Graph:
 
 
 def _tightened(statement: Statement) -> Statement:
-    before: Statement | None = None
     current = statement
-    while current != before:
-        before = current
-        for index, lower, bound in _bounds(current):
-            changed = _with_bound(current, index, lower, bound)
-            if changed is not None:
-                current = changed
-                break
+    for _ in range(2 * len(statement.loops)):
+        tighter = (_with_bound(current, index, lower, bound) for index, lower, bound in _bounds(current))
+        changed = next((new for new in tighter if new is not None), None)
+        if changed is None:
+            break
+        current = changed
     return revised(statement, "tighten", "the loops go where the conditions can hold", **{
         field: getattr(current, field) for field in ("subscripts", "value", "ranges", "domain", "order")})
 
@@ -58,7 +59,9 @@ def _bounds(statement: Statement) -> Iterator[tuple[Index, bool, sp.Expr]]:
         for atom, factor in form.terms:
             if atom in limits:
                 most = span(condition - factor * atom, limits)[1]
-                yield atom, factor > 0, sp.expand(-FloorDiv(most, factor) if factor > 0 else FloorDiv(most, -factor))
+                bound = sp.expand(-FloorDiv(most, factor) if factor > 0 else FloorDiv(most, -factor))
+                if sum(isinstance(part, FloorDiv) for part in postorder(bound)) <= _NESTED:
+                    yield atom, factor > 0, bound
 
 
 def _with_bound(statement: Statement, index: Index, lower: bool, bound: sp.Expr) -> Statement | None:
