@@ -475,3 +475,15 @@ def spread(dy, factor, shape=(3,)):
     made = gc.tensor("dx", shape)
     made[(i,) if shape else ()] = factor * dy[()]
     return made
+
+
+def test_forward_mode_of_a_hand_written_gradient_inside_of_a_recurrence():
+    """The rule is for a tensor that stands before its input in the order of the loops."""
+    n, i = gc.dim("n"), gc.index("i")
+    b, x, v, g, t = gc.tensor("b", n), gc.tensor("x", n), gc.tensor("v", n), *gc.tensors("g t")
+    g[i] = b[i] + t[i - 1]
+    t[i] = g[i] * x[i]
+    t[-1] = 1
+    gc.custom_grad(g, {x: lambda dg: gc.grad(g, x, seed=dg)})
+    found = gc.compile(gc.jvp([t, g], {x: v}), target="interpret")(b=np.float32([2, 2]), x=np.float32([3, 5]), v=np.float32([1, 10]))
+    np.testing.assert_array_equal(found, [[3, 5 * 3 + 10 * 11], [0, 3]])

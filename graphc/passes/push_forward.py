@@ -61,9 +61,16 @@ class _Forward:
         self.active = {n for n in between(self.graph, self.given, self.outputs) if is_float(self.extension.tensors[n].dtype)}
 
     def run(self) -> None:
+        for name in self.given:
+            if name in self.active and self._only_given(name):
+                self.names[name] = self.given[name]
         for name in self.graph.order():
-            if name in self.active:
+            if name in self.active and not self._only_given(name):
                 self._tensor(name)
+
+    def _only_given(self, name: str) -> bool:
+        """Whether a tensor changes by its given tangent alone."""
+        return name in self.given and not any(read in self.active for s in self.definitions[name] for read in reads(s))
 
     def name_of(self, name: str) -> str:
         """The tangent of a tensor, declared on first use."""
@@ -81,9 +88,6 @@ class _Forward:
     def _tensor(self, name: str) -> None:
         definitions = self.definitions[name]
         if name in self.given:
-            if not any(read in self.active for s in definitions for read in reads(s)):
-                self.names[name] = self.given[name]
-                return
             self._seed(name)
         made = len(self.extension.statements)
         replaced = self.rules.replaced(name, self.given)
