@@ -50,6 +50,10 @@ class Refused(Exception):
     """The program is no program: a user's fault, found where it should be."""
 
 
+HUGE = 1e60
+"""Second derivatives multiply up to five values: their complex step overflows where graphc's formulas need not."""
+
+
 class Unsuitable(Exception):
     """The values overflow or lie on a kink, so that nothing can be compared."""
 
@@ -145,7 +149,7 @@ def prepare(program: RandomProgram) -> Case:
 
     Raises:
         Refused: graphc does not accept it, or not these sizes.
-        Unsuitable: its value is not finite or huge.
+        Unsuitable: its value is not finite or huge, or a tensor is so huge that the complex step of a derivative would overflow.
     """
     try:
         names = program.build()
@@ -162,6 +166,9 @@ def prepare(program: RandomProgram) -> Case:
         values = evaluate(replace(raw, outputs=tuple(t.name for t in raw.tensors if not t.is_input)), program)
     if not np.isfinite(values["L"]) or abs(values["L"]) > 1e8:
         raise Unsuitable(f"L = {values['L']}")
+    huge = [n for n, v in values.items() if v.dtype.kind == "f" and bool((np.abs(v[np.isfinite(v)]) > HUGE).any())]
+    if huge:
+        raise Unsuitable(f"{huge[0]} is larger than {HUGE:g}")
     return Case(program, names, wrt, raw, values, np.random.default_rng(program.seed + 1))
 
 
