@@ -1,6 +1,6 @@
 """graphc's side of the peer benchmarks: every workload as loops, gradients derived, one program per case.
 
-The harness calls each factory with ``inputs`` (float32 and int64 arrays), a case with a `name`, and the name of this candidate;
+It needs a harness with a module ``benchlib``, which is not part of this repository. The harness calls each factory with ``inputs`` (float32 and int64 arrays), a case with a `name`, and the name of this candidate;
 a factory returns the function that is timed and one that names its results.
 """
 
