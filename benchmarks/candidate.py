@@ -1,7 +1,8 @@
 """graphc's side of the peer benchmarks: every workload as loops, gradients derived, one program per case.
 
-It needs a harness with a module ``benchlib``, which is not part of this repository. The harness calls each factory with ``inputs`` (float32 and int64 arrays), a case with a `name`, and the name of this candidate;
-a factory returns the function that is timed and one that names its results.
+It needs a harness with a module ``benchlib``, which is not part of this repository. The harness calls each factory with ``inputs``
+(float32 and int64 arrays), a case with a `name`, and the name of this candidate; a factory returns the function that is timed and
+one that names its results.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def _timed(program: Any, arguments: Arrays, names: Sequence[str]) -> Timed:
 
 
 def _tensors(inputs: Arrays, parameters: Sequence[str] = ()) -> dict[str, Any]:
-    """A tensor per array: one size symbol per dimension, so that nothing is specialised to the benchmark's sizes."""
+    """A tensor per array, of its shape; the `parameters` with an initialiser."""
     made = {}
     for name, array in inputs.items():
         kind = gc.parameter if name in parameters else gc.tensor
