@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from graphc.errors import DifferentiationError, DtypeError, GraphcError, NotationError
 from graphc.frontend.collect import collect, shape_and_dtype
@@ -15,6 +15,8 @@ from graphc.ir.show import expression
 
 __all__ = ["check_changes", "check_floats", "check_scalar", "check_tensors", "listed", "pairs", "refusal"]
 
+Refusal = TypeVar("Refusal", bound=GraphcError)
+
 
 def listed(value: Any) -> str:
     """What was passed, as an error message writes it."""
@@ -25,7 +27,8 @@ def listed(value: Any) -> str:
     return shown(value)
 
 
-def refusal(kind: type[GraphcError], what: str, text: str, culprit: Any, fix: str) -> GraphcError:
+def refusal(kind: type[Refusal], what: str, text: str, culprit: Any, fix: str) -> Refusal:
+    """An error of that kind about a call, whose `text` is shown with carets under the culprit, at the user's line."""
     return kind(what, at=((text, culprit if isinstance(culprit, str) else shown(culprit), here()),), fix=fix)
 
 

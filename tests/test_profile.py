@@ -40,10 +40,3 @@ def test_steps_of_recurrences_are_added_up():
     h[t, b, i] = gc.tanh(gc.sum(gc.pad(h, 0, dims=[0])[t - 1, b, j] * w[j, i], over=j) + x[t, b, i])
     profile = gc.compile(h).profile(x=np.ones((6, 2, 24), "float32"), w=np.ones((24, 24), "float32"))
     assert all(row.time > 0 for row in profile.rows)
-
-
-def test_the_interpreter_has_no_profile():
-    x, y, i = gc.tensor("x", 3), gc.tensor("y"), gc.index("i")
-    y[i] = 2 * x[i]
-    with pytest.raises(gc.TargetError, match='The target "interpret" has no profile'):
-        gc.compile(y, target="interpret").profile(x=np.ones(3, "float32"))

@@ -13,7 +13,7 @@ __all__ = ["axes", "check_rank", "keys", "per_dimension", "reduced", "refuse"]
 
 def refuse(layer: str, what: str, culprit: str, fix: str) -> gc.ArgumentError:
     """The refusal of an argument of a layer."""
-    return refusal(gc.ArgumentError, f"{what} in gc.nn.{layer}.", f"{layer}(…, {culprit})", culprit, fix)  # type: ignore[return-value]
+    return refusal(gc.ArgumentError, f"{what} in gc.nn.{layer}.", f"{layer}(…, {culprit})", culprit, fix)
 
 
 def axes(layer: str, x: gc.Tensor, names: str = "ijklmnop", least: int = 0) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -33,7 +34,7 @@ def uniform(bound: float) -> Callable[..., Any]:
     return lambda shape, generator: generator.uniform(-bound, bound, shape)
 
 
-class Layer:
+class Layer(ABC):
     """What has a name, and parameters that are made when it is first called.
 
     Attributes:
@@ -48,9 +49,9 @@ class Layer:
         self.updates: dict[gc.Tensor, gc.Tensor] = {}
         self._parameters: dict[str, gc.Tensor] = {}
 
+    @abstractmethod
     def __call__(self, x: gc.Tensor, *, training: bool = True) -> Any:
         """The result of the layer for a tensor."""
-        raise NotImplementedError
 
     def _name(self, part: str = "out") -> str:
         return f"{self.name or self.default}.{part}"

@@ -548,3 +548,10 @@ def test_sizes_are_solved_whatever_the_order():
     a, c, Z = gc.tensor("a", N + K), gc.tensor("c", K + 1), gc.tensor("Z")
     Z[()] += a[i] * c[j] * N
     assert program(Z)(a=np.ones(5, "float32"), c=np.ones(3, "float32")) == 5 * 3 * 3
+
+
+def test_profile_of_the_interpreter(rejects):
+    x, y, i = gc.tensor("x", 3), gc.tensor("y"), gc.index("i", 3)
+    y[i] = 2 * x[i]
+    with rejects(gc.TargetError, call=True):
+        gc.compile(y, target="interpret").profile(x=np.ones(3, "float32"))
