@@ -165,9 +165,9 @@ def test_check_accepts_lists_and_both_float_types():
 
 
 def test_verified_gradient_is_wrong(rejects):
-    wrong = gc.function("wrong", lambda x: x**2, grad=lambda x, y: 3 * x)
+    tripled = gc.function("tripled", lambda x: x**2, grad=lambda x, y: 3 * x)
     B, V = gc.tensor("B"), gc.tensor("V", D)
-    B[()] += wrong(V[j]) * V[j]
+    B[()] += tripled(V[j]) * V[j]
     with rejects(gc.GradientError, call=True):
         gc.verify(B, V)
 
