@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from graphc.analysis.segments import check_marks
 from graphc.errors import TargetError
-from graphc.frontend.collect import collect
+from graphc.frontend.collect import collect, given
 from graphc.frontend.tensor import Tensor as UserTensor
 from graphc.interpret import interpret, size_value
 from graphc.ir.dtypes import is_float
@@ -39,7 +39,7 @@ from graphc.passes.stabilise import stabilise
 from graphc.passes.sweep import sweep
 from graphc.program import Program, Runner
 from graphc.runtime.memory import machine_memory
-from graphc.signature import Signature, argument_order, check_options, check_sizes, structured, update_names
+from graphc.signature import Signature, argument_order, check_options, check_sizes, sizing, structured, update_names
 
 __all__ = ["canonical", "compile_program", "derived", "optimised", "pushed", "swept"]
 
@@ -168,7 +168,8 @@ def compile_program(
     tensors, structure = structured(outputs)
     check_options(tensors, target, updates, accumulate, threads, precision, memory_limit)
     pairs = dict(updates or {})
-    collected = collect([*tensors, *pairs.values(), *pairs.keys()], "compile")
+    wanted = [*tensors, *pairs.values(), *pairs.keys()]
+    collected = collect([*wanted, *given(wanted)], "compile")
     graph = collected.graph
     if precision is not None:
         graph = replace(graph, tensors=tuple(replace(t, dtype=precision) if is_float(t.dtype) else t for t in graph.tensors))
@@ -178,6 +179,7 @@ def compile_program(
     graph = replace(graph, outputs=tuple(dict.fromkeys((*names, *(new for _, new in changed)))))
     kept = prune(graph)
     missing = [name for name in (*order[:positional], *(old for old, _ in changed)) if name not in {t.name for t in kept.tensors}]
+    missing += sizing(kept, [graph.tensor(n) for n in order if n not in kept.by_name()])
     graph = replace(kept, tensors=(*kept.tensors, *(graph.tensor(n) for n in dict.fromkeys(missing))))
     by_name = graph.by_name()
     unneeded = frozenset(n for n in order if n not in by_name)

@@ -21,7 +21,7 @@ from graphc.ir.tensor import Tensor as TensorInfo
 from graphc.memory import bytes_of
 from graphc.structure import flatten
 
-__all__ = ["Signature", "argument_order", "check_options", "check_sizes", "structured", "update_names"]
+__all__ = ["Signature", "argument_order", "check_options", "check_sizes", "sizing", "structured", "update_names"]
 
 
 TARGETS = ("cpu", "cuda", "interpret")
@@ -151,6 +151,19 @@ def update_names(collected: Collected, updates: Mapping[Tensor, Tensor]) -> tupl
                            "define the new value on the same indices, from values of the same type.")
         changed.append((name, value))
     return tuple(changed)
+
+
+def sizing(graph: Graph, others: Sequence[TensorInfo]) -> list[str]:
+    """Names of `others` that have to be arguments because no tensor that the graph reads has some size in its shape."""
+    known = {size for tensor in graph.tensors if tensor.is_input for extent in tensor.shape for size in sizes_of(extent)}
+    wanted = {size for s in graph.statements for _, part in _sized_parts(s) for size in sizes_of(part)} - known
+    found = []
+    for tensor in others if wanted else ():
+        told = wanted & {size for extent in tensor.shape for size in sizes_of(extent)}
+        if told:
+            found.append(tensor.name)
+            wanted -= told
+    return found
 
 
 def check_sizes(graph: Graph, inputs: Sequence[TensorInfo]) -> None:

@@ -235,3 +235,14 @@ def test_a_proof_that_is_too_long_is_not_taken_for_a_refutation():
     for at in range(6):
         up, down = ({**exact, "row": exact["row"] + sign * 1e-4 * (np.arange(6) == at)} for sign in (1, -1))
         np.testing.assert_allclose(found[at], (value(**up) - value(**down)) / 2e-4, rtol=1e-4, atol=1e-3)
+
+
+def test_loops_without_points_are_not_in_a_gradient():
+    """(i//2)%2 is 0 only for i < 2: one of the four cases of the two wrapped subscripts never comes up."""
+    x, y, loss = gc.tensor("x", 1, 2), gc.tensor("y", 4), gc.tensor("loss")
+    i = gc.index("i")
+    y[i] = gc.wrap(x)[(i // 2) % 2, i - 2]
+    loss[()] += (i + 1) * y[i]
+    gradient = gc.grad(loss, x)
+    assert str(gc.loops(gradient)).count("x.grad[") == 2
+    assert gc.compile(gradient, target="interpret")(x=np.zeros((1, 2), "f")).tolist() == [[4, 6]]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import gcd
 
 import sympy as sp
 
-from graphc.ir.affine import Linear, infeasible, linear
+from graphc.ir.affine import Linear, contradictory, infeasible, linear
 from graphc.ir.expr import Index, indices_of, substitute
 from graphc.ir.statement import Range, Statement
 
@@ -16,11 +17,6 @@ __all__ = ["disjoint", "injective"]
 
 def _primed(indices: Sequence[Index]) -> dict[sp.Basic, sp.Expr]:
     return {i: Index(f"{i}'") for i in indices}
-
-
-def _empty(system: list[sp.Expr]) -> bool:
-    forms = [linear(e) for e in system]
-    return infeasible([f for f in forms if f is not None])
 
 
 def injective(subscripts: Sequence[sp.Expr], ranges: Sequence[Range], domain: Sequence[sp.Expr] = ()) -> bool:
@@ -67,10 +63,23 @@ def disjoint(first: Statement, second: Statement) -> bool:
     """Whether two statements provably write different elements of their common target."""
     primes = _primed([r.index for r in second.ranges])
     for a, b in zip(first.subscripts, second.subscripts, strict=True):
-        if primes.get(b) == Index(f"{b}'") and linear(a) is not None:
-            primes[b] = a  # equal values rather than equations: quotients of them are equal, too
+        solution = _solution(sp.expand(a - substitute(b, primes)), [i for i in primes.values() if isinstance(i, Index)])
+        if solution:  # equal values rather than equations: quotients of them are equal, too
+            primes = {index: substitute(value, solution) for index, value in primes.items()}
     system: list[sp.Expr] = [*first.constraints(), *(substitute(c, primes) for c in second.constraints())]
     for a, b in zip(first.subscripts, second.subscripts, strict=True):
         difference = sp.expand(a - substitute(b, primes))
         system += [difference, -difference]
-    return _empty(system)
+    return contradictory(system)
+
+
+def _solution(difference: sp.Expr, unknowns: Sequence[Index]) -> dict[sp.Basic, sp.Expr]:
+    """The value of one unknown where the difference is zero, if it is a whole number everywhere."""
+    form = linear(difference)
+    if form is None:
+        return {}
+    common = gcd(*(c for _, c in form.terms), form.constant)
+    for atom, coefficient in form.terms:
+        if atom in unknowns and abs(coefficient) == common and not any(atom in indices_of(a) for a, _ in form.terms if a != atom):
+            return {atom: sp.expand(atom - difference / coefficient)}
+    return {}

@@ -23,7 +23,7 @@ from graphc.ir.graph import Graph, HandWritten, fresh_name
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 
-__all__ = ["Program", "collect", "current", "export", "parameters", "shape_and_dtype"]
+__all__ = ["Program", "collect", "current", "export", "given", "parameters", "shape_and_dtype"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,20 @@ def _reachable(outputs: Iterable[Tensor]) -> list[Tensor]:
                 stack.append((tensor, True))
                 stack.extend((source, False) for source in reversed(_sources(tensor)) if source not in entered)
     return list(done)
+
+
+def given(outputs: Iterable[object]) -> list[Tensor]:
+    """Inputs that the outputs do not read, of the programs from which they were derived: a gradient need not depend on what it is for.
+
+    One of each name, and none with the name of an input that they do read.
+    """
+    members = _reachable(t for t in outputs if isinstance(t, Tensor))
+    taken = {t.name for t in members if not t.statements}
+    found: dict[str, Tensor] = {}
+    for tensor in dict.fromkeys(t for group in dict.fromkeys(m.given for m in members) for t in group):
+        if tensor.name not in taken:
+            found.setdefault(tensor.name, tensor)
+    return list(found.values())
 
 
 def current(outputs: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -282,6 +296,7 @@ def export(
     made = dict(handles)
     infos = graph.by_name()
     definitions = graph.definitions()
+    given = tuple(dict.fromkeys(t for h in handles.values() for t in (h.given if h.statements or h.kind == "adjoint" else (h,))))
     for name in graph.order():
         if name not in made:
             info = infos[name]
@@ -293,6 +308,7 @@ def export(
         if name in handles:
             continue
         tensor = made[name]
+        tensor.given = given
         for s in statements:
             found = _all_reads(s)
             order = tuple(dict.fromkeys((*(a for a in s.order if a in found), *found)))

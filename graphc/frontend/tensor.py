@@ -111,6 +111,7 @@ class Tensor(Unindexed):
         self.inferred: tuple[int, tuple[sp.Expr, ...], str] | None = None
         self.batched_from: Tensor | None = None
         self.rules: list[HandWritten] = []
+        self.given: tuple[Tensor, ...] = ()  # the inputs of the program from which this tensor was derived
         self.every = 0
         self._rank: int | None = None if shape is None else len(shape)
         self._first_use: tuple[str, str, Location | None] = ("", "", None)

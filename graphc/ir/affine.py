@@ -16,7 +16,7 @@ import sympy as sp
 from graphc.ir.expr import FloorDiv, Index, Modulo, Size, substitute
 
 __all__ = [
-    "Linear", "atoms_of", "eliminate", "infeasible", "is_affine", "linear", "nonnegative", "project",
+    "Linear", "atoms_of", "contradictory", "eliminate", "infeasible", "is_affine", "linear", "nonnegative", "project",
     "quotient_facts", "relevant", "span", "to_expr",
 ]
 
@@ -174,6 +174,11 @@ def _strongest(system: list[Linear]) -> list[Linear]:
 def infeasible(system: list[Linear]) -> bool:
     """Whether no integer point satisfies every ``form ≥ 0`` (False also when the proof is given up)."""
     return any(not form.terms and form.constant < 0 for form in project(system, lambda atom: True))
+
+
+def contradictory(expressions: Iterable[sp.Expr]) -> bool:
+    """Whether no integer point makes every expression ≥ 0; what is not affine is left out."""
+    return infeasible([form for e in expressions if (form := linear(e)) is not None])
 
 
 def project(system: Iterable[Linear], away: Callable[[sp.Basic], bool]) -> list[Linear]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
 
 import sympy as sp
 
 from graphc.analysis.recurrence import cyclic
-from graphc.ir.affine import linear, nonnegative, span
+from graphc.ir.affine import contradictory, linear, nonnegative, span
 from graphc.ir.expr import FloorDiv, Index, Modulo, contains, indices_of, postorder, rewrite
 from graphc.ir.graph import Graph
 from graphc.ir.origin import Rewrite
@@ -22,11 +23,21 @@ def split_quotients(graph: Graph) -> Graph:
     """``X.grad[p//2] += G[p]`` becomes ``X.grad[y] += G[2*y+r]`` with r < 2: the two parts of an index get loops of their own.
 
     That is done for quotients and remainders on the left side, which then is affine, and for those of summed indices alone. An index
-    without unit coefficient, as in ``X.grad[2*p//3]``, stays, on the points where ``0 ≤ 2*p - 3*y < 3``.
+    without unit coefficient, as in ``X.grad[2*p//3]``, stays, on the points where ``0 ≤ 2*p - 3*y < 3``. Statements that are seen to have
+    no points when their indices are split go, unless they are the last of their tensor.
     """
     recurrent = cyclic(graph)
-    return replace(graph, statements=tuple(
-        _split(s) if s.op in ("=", "+=") and s.target not in recurrent and not s.scatters else s for s in graph.statements))
+    left = Counter(s.target for s in graph.statements)
+    statements = []
+    for statement in graph.statements:
+        split = statement
+        if statement.op in ("=", "+=") and statement.target not in recurrent and not statement.scatters:
+            split = _split(statement)
+        if split is not statement and left[split.target] > 1 and contradictory(split.constraints()):
+            left[split.target] -= 1
+        else:
+            statements.append(split)
+    return replace(graph, statements=tuple(statements))
 
 
 def _split(statement: Statement) -> Statement:

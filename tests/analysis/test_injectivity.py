@@ -86,5 +86,7 @@ def test_interleaved_elements_are_disjoint():
 def test_remainders_of_one_index_are_disjoint():
     """Found by random programs: the two sides of a condition on i%2, periodic reads at (i + 1)%4."""
     for rest in (Modulo(I, 2) - 1, Modulo(I + 1, 4) - N):
-        first, second = (Statement("T", (I,), "=", sp.Integer(1), tuple(box(N)), domain=(d,)) for d in (rest, -rest - 1))
-        assert disjoint(first, second)
+        for place in (I, 2 * I + 1, 4 - 3 * I):
+            first, second = (Statement("T", (place,), "=", sp.Integer(1), tuple(box(N)), domain=(d,)) for d in (rest, -rest - 1))
+            assert disjoint(first, second)
+            assert not disjoint(first, first)
