@@ -9,7 +9,7 @@ import sympy as sp
 from graphc.analysis.legality import ensured, in_range
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative, span
-from graphc.ir.expr import Access, accesses, build, indices_of
+from graphc.ir.expr import Access, Compare, Logical, Where, accesses, build, indices_of
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.statement import Statement, behind, plain_ranges
@@ -140,11 +140,16 @@ class _Padder:
         name = fresh_name(f"{source.name}.padded", self.tensors)
         shape = tuple(sp.expand(e + b + a) for e, b, a in zip(source.shape, wide.below, wide.behind, strict=True))
         self.tensors[name] = Tensor(name, shape, source.dtype, "defined", source.group)
-        ranges = plain_ranges(source.shape)
-        read = Access(source.name, *(r.index for r in ranges))
-        place = tuple(r.index + b for r, b in zip(ranges, wide.below, strict=True))
+        ranges = plain_ranges(shape)
+        place = tuple(r.index for r in ranges)
+        read = Access(source.name, *(sp.expand(i - b) for i, b in zip(place, wide.below, strict=True)))
+        value: sp.Expr = read
+        for index, before, beyond, extent in zip(reversed(place), *map(reversed, (wide.below, wide.behind, source.shape)), strict=True):
+            inside = [Compare(">=", index, before)] * (before != 0) + [Compare("<", index, sp.expand(before + extent))] * (beyond != 0)
+            if inside:
+                value = Where(inside[0] if len(inside) == 1 else Logical("and", *inside), value, _ZERO)
         origin = Part(f"{source.name} with zeros around it", statement)
-        return Statement(name, place, "=", read, ranges, (), (read,), statement.location, origin)
+        return Statement(name, place, "=", value, ranges, (), (read,), statement.location, origin)
 
 
 def _simple(subscript: sp.Expr) -> bool:
