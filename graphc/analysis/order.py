@@ -32,7 +32,8 @@ class Scan:
     """A sequential loop, and what happens in each step.
 
     Attributes:
-        dimensions: per tensor the dimension that the loop runs along.
+        dimensions: per tensor the dimension that the loop runs along; where a loop around goes along it already, the element that it
+            has fixed is computed in one step of this one.
         offsets: per tensor what its subscript in that dimension is ahead of the loop's variable.
         descending: whether the loop runs from the last step to the first.
         body: statements and loops, one after the other.
@@ -82,7 +83,10 @@ def _edges(statements: Sequence[Statement], names: Iterable[str]) -> list[_Edge]
     return [_Edge(s, t.access, t.facts) for s in statements for t in touches(s) if not t.written and t.access.tensor in members]
 
 
-def _arranged(statements: list[Statement], edges: list[_Edge]) -> tuple[Statement | Scan, ...]:
+def _arranged(
+    statements: list[Statement], edges: list[_Edge], fixed: frozenset[tuple[str, int]] = frozenset()
+) -> tuple[Statement | Scan, ...]:
+    """Statements in an order, and loops where they depend on each other; `fixed` are the dimensions that the loops around go along."""
     positions = {id(s): k for k, s in enumerate(statements)}
     writers: dict[str, list[int]] = {}
     for k, s in enumerate(statements):
@@ -95,22 +99,29 @@ def _arranged(statements: list[Statement], edges: list[_Edge]) -> tuple[Statemen
         members = [statements[k] for k in sorted(group)]
         targets = {s.target for s in members}
         inner = [e for e in edges if any(e.reader is s for s in members) and e.access.tensor in targets]
-        result += [_level(members, inner)] if inner else members
+        result += [_level(members, inner, fixed)] if inner else members
     return tuple(result)
 
 
-def _level(statements: list[Statement], edges: list[_Edge]) -> Scan:
+def _level(statements: list[Statement], edges: list[_Edge], fixed: frozenset[tuple[str, int]]) -> Scan:
     first = statements[0]
-    for dimension in range(len(first.subscripts)):
-        for chosen in _assignments({first.target: dimension}, statements, edges):
+    for dimension in _free(first.target, len(first.subscripts), fixed):
+        for chosen in _assignments({first.target: dimension}, statements, edges, fixed):
             for descending in (False, True):
-                found = _carried(statements, edges, chosen, descending)
+                found = _carried(statements, edges, chosen, descending, fixed)
                 if found is not None:
                     return found
     raise _no_order(statements, edges)
 
 
-def _carried(statements: list[Statement], edges: list[_Edge], chosen: dict[str, int], descending: bool) -> Scan | None:
+def _free(name: str, rank: int, fixed: frozenset[tuple[str, int]]) -> list[int]:
+    """The dimensions of a tensor that no loop around goes along. An element without one is computed in one step of the loop inside."""
+    return [d for d in range(rank) if (name, d) not in fixed] or list(range(rank))
+
+
+def _carried(
+    statements: list[Statement], edges: list[_Edge], chosen: dict[str, int], descending: bool, fixed: frozenset[tuple[str, int]]
+) -> Scan | None:
     """The loop along the chosen dimensions, if no cycle of reads points ahead of it and the rest can be ordered inside."""
     steps = [-e.distance(chosen) if descending else e.distance(chosen) for e in edges]
     least = [_least(step, e.facts) for e, step in zip(edges, steps, strict=True)]
@@ -125,7 +136,7 @@ def _carried(statements: list[Statement], edges: list[_Edge], chosen: dict[str, 
     if len(rest) == len(edges):
         return None
     try:
-        body = _arranged(statements, rest)
+        body = _arranged(statements, rest, fixed | {*chosen.items()})
     except NotationError:
         return None
     offsets = {name: shift if descending else -shift for name, shift in shifts.items()}
@@ -155,21 +166,23 @@ def _shifts(edges: list[_Edge], least: list[int]) -> dict[str, int] | None:
     return None
 
 
-def _assignments(chosen: dict[str, int], statements: Sequence[Statement], edges: list[_Edge]) -> Iterator[dict[str, int]]:
+def _assignments(
+    chosen: dict[str, int], statements: Sequence[Statement], edges: list[_Edge], fixed: frozenset[tuple[str, int]] = frozenset()
+) -> Iterator[dict[str, int]]:
     """Ways to choose one dimension per tensor, those with reads at constant distances first."""
     for edge in edges:
         reader, access = edge.reader, edge.access
         if reader.target in chosen and access.tensor not in chosen:
             index = reader.subscripts[chosen[reader.target]]
-            near = [d for d, s in enumerate(access.subscripts) if _constant_apart(s, index)]
-            for d in near or range(len(access.subscripts)):
-                yield from _assignments({**chosen, access.tensor: d}, statements, edges)
+            free = _free(access.tensor, len(access.subscripts), fixed)
+            for d in [d for d in free if _constant_apart(access.subscripts[d], index)] or free:
+                yield from _assignments({**chosen, access.tensor: d}, statements, edges, fixed)
             return
         if access.tensor in chosen and reader.target not in chosen:
             subscript = access.subscripts[chosen[access.tensor]]
-            near = [d for d, s in enumerate(reader.subscripts) if _constant_apart(subscript, s)]
-            for d in near or range(len(reader.subscripts)):
-                yield from _assignments({**chosen, reader.target: d}, statements, edges)
+            free = _free(reader.target, len(reader.subscripts), fixed)
+            for d in [d for d in free if _constant_apart(subscript, reader.subscripts[d])] or free:
+                yield from _assignments({**chosen, reader.target: d}, statements, edges, fixed)
             return
     complete = all(s.target in chosen and isinstance(s.subscripts[chosen[s.target]], Index) for s in statements)
     if complete and all(_affine(e, chosen[e.access.tensor]) for e in edges):

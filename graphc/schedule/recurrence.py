@@ -24,7 +24,7 @@ def moment_of(scan: Scan, taken: set[str]) -> Moment:
     dimensions = dict(scan.dimensions)
     along = {id(s): s.subscripts[dimensions[s.target]] for s in steps_of(scan)}
     used = taken | {str(r.index) for s in steps_of(scan) for r in s.ranges if r.index != along[id(s)]}
-    name = str(next(iter(along.values())))
+    name = next(str(index) for index in along.values() if isinstance(index, Index))
     while name in used:
         name += "_"
     moment: Moment = Moment(name)
@@ -37,12 +37,16 @@ def steps_of(scan: Scan) -> list[Statement]:
 
 
 def at_moment(item: Statement | Scan, scan: Scan, moment: Moment, steps: sp.Expr) -> Statement | Scan:
-    """The item with the index along a loop of `steps` steps expressed by its variable; its range becomes a condition."""
+    """The item with the index along a loop of `steps` steps expressed by its variable; its range becomes a condition.
+
+    Where a loop around has fixed the element, the step in which it is computed becomes a condition.
+    """
     if isinstance(item, Scan):
         return replace(item, body=tuple(at_moment(i, scan, moment, steps) for i in item.body))
-    index = item.subscripts[dict(scan.dimensions)[item.target]]
-    assert isinstance(index, Index)
-    return at_step(item, index, moment + dict(scan.offsets)[item.target], moment, steps)
+    index, here = item.subscripts[dict(scan.dimensions)[item.target]], moment + dict(scan.offsets)[item.target]
+    if isinstance(index, Index):
+        return at_step(item, index, here, moment, steps)
+    return replace(item, domain=tuple(dict.fromkeys((*item.domain, sp.expand(here - index), sp.expand(index - here)))))
 
 
 def at_step(item: Statement, index: Index, here: sp.Expr, moment: Moment, steps: sp.Expr) -> Statement:

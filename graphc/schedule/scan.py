@@ -152,11 +152,22 @@ class Builder:
         found: list[Node] = []
         for item in items:
             if isinstance(item, Scan):
+                found += [node for zero in self._fixed(item) for node in self.worker.bodies.inside(zero, False)]
                 moment, extent, body, inner = self._entered(item)
                 found.append(For(Index(moment.name), (_ZERO,), (extent,), inner.nodes(body), descending=item.descending))
             else:
                 found += [node for s, adding in self._begun(item) for node in self.worker.bodies.inside(s, adding)]
         return tuple(found)
+
+    def _fixed(self, scan: Scan) -> list[Statement]:
+        """Statements that set to 0, before a loop, the elements that one of its steps adds to."""
+        along = dict(scan.dimensions)
+        found = []
+        for s in steps_of(scan):
+            if not isinstance(s.subscripts[along[s.target]], Index) and s.target not in self.started | self.set_once:
+                self.started.add(s.target)
+                found.append(self._zero(s, self._outside(s)))
+        return found
 
     # ------------------------------------------------------------------------------------------------------ a team
     def is_product(self, statement: Statement) -> bool:
@@ -264,13 +275,11 @@ class Builder:
         if statement.target in self.started:
             return [(statement, True)]
         self.started.add(statement.target)
-        shape = self.worker.tensors[statement.target].shape
-        row = self._row(statement)
-        rows = {sp.expand(c) for d, (s, e) in enumerate(zip(statement.subscripts, shape, strict=True)) if d in row for c in (s, e - 1 - s)}
+        rows = self._rows(statement)
         others = [d for d in statement.domain if d not in rows]
         if self._is_whole(statement) and not others:
             return [(statement, False)]
-        zero = self._zero(statement, tuple(sorted((c for c in rows if not nonnegative(c, self.facts)), key=str)))
+        zero = self._zero(statement, self._outside(statement))
         if self._is_whole(statement) and len(others) == 1 and not indices_of(others[0]):
             return [(replace(zero, domain=(*zero.domain, sp.expand(-others[0] - 1))), False), (statement, False)]
         return [(zero, False), (statement, True)]
@@ -278,6 +287,15 @@ class Builder:
     def _row(self, statement: Statement) -> set[int]:
         """The dimensions of the target in which a step has one place."""
         return {d for d in range(len(statement.subscripts)) if (statement.target, d) in self.along}
+
+    def _rows(self, statement: Statement) -> set[sp.Expr]:
+        """What is ≥ 0 where the place of a step is an element of the target."""
+        shape, row = self.worker.tensors[statement.target].shape, self._row(statement)
+        return {sp.expand(c) for d, (s, e) in enumerate(zip(statement.subscripts, shape, strict=True)) if d in row for c in (s, e - 1 - s)}
+
+    def _outside(self, statement: Statement) -> tuple[sp.Expr, ...]:
+        """Those conditions that do not hold in every step."""
+        return tuple(sorted((c for c in self._rows(statement) if not nonnegative(c, self.facts)), key=str))
 
     def _is_whole(self, statement: Statement) -> bool:
         """Whether the statement sets every element of a row, but for conditions."""
