@@ -73,12 +73,24 @@ def interval():
     return L, [x], {"x": (5,)}
 
 
-PROGRAMS = [apart, shifted_definition, three_in_a_chain, rows_of_their_own, catalan, interval]
+def cholesky():
+    """The diagonal of a row needs a sum over the row, which has one dimension less than what it is ordered with."""
+    k = gc.index("k", N)
+    a, C, L = gc.tensor("a", N, N), gc.tensor("C"), gc.tensor("L")
+    below = (a[i, j] - gc.sum(gc.where(k < j, C[i, k] * C[j, k], 0), over=k)) / C[j, j]
+    diagonal = gc.sqrt(a[i, i] - gc.sum(gc.where(k < i, C[i, k] ** 2, 0), over=k))
+    C[i, j] = gc.where(j < i, below, gc.where(j > i, 0, diagonal))
+    L[()] += 2 * gc.log(C[i, i]) + gc.sum(C[i, j] ** 3, over=j)
+    return L, [a], {"a": (3, 3)}
+
+
+PROGRAMS = [apart, shifted_definition, three_in_a_chain, rows_of_their_own, catalan, interval, cholesky]
 
 
 def arrays_of(shapes):
     random = np.random.default_rng(5)
-    return {name: np.asarray(random.uniform(0.2, 1.0, shape)) for name, shape in shapes.items()}
+    arrays = {name: np.asarray(random.uniform(0.2, 1.0, shape)) for name, shape in shapes.items()}
+    return arrays | ({"a": arrays["a"] + 2 * np.eye(3)} if "a" in arrays else {})
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
@@ -90,3 +102,12 @@ def test_gradient_and_kernels(program):
     for got, want in zip(gc.compile(outputs)(**arrays), gc.compile(outputs, target="interpret")(**arrays), strict=True):
         # a few hundred float32 operations in another order
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
+
+
+def test_cholesky_to_second_order():
+    L, (a,), _ = cholesky()
+    matrix = np.array([[4, 2, 1], [2, 5, 2], [1, 2, 6]], float)
+    C = np.linalg.cholesky(matrix)
+    loss = gc.compile(L, target="interpret", precision="float64")(a=matrix)
+    np.testing.assert_allclose(loss, 2 * np.log(np.diag(C)).sum() + (C**3).sum())
+    gc.check_grad(L, [a], order=2, a=matrix)

@@ -178,7 +178,7 @@ class _Reverse:
         if len(targets) < 2 or statement.op not in ("=", "+="):
             return False
         node = _pre_activation(statement.value, targets)
-        if node is None or node is statement.value:
+        if node is None or node == statement.value:
             return False
         loops = tuple(r.index for r in statement.loops)
         suitable = [
@@ -198,7 +198,7 @@ class _Reverse:
         outer = partials(statement.value, [node], known).get(node, _ZERO)
         self._contribute(statement, carrier, Slope().times(self.adjoint(statement), outer), ())
         common = Access(self.adjoint_name(carrier.tensor), *carrier.subscripts)
-        rest = [a for a in targets if a is not carrier]
+        rest = [a for a in targets if a != carrier]
         for access, partial in partials(node, rest, {}).items():
             if partial == 0:
                 continue

@@ -156,3 +156,15 @@ def test_the_sweep_alone_is_a_valid_graph():
     y[i] = gc.prod(x[i, j], over=j)
     loss[()] += y[i] ** 2
     assert meaning(backward(loss, x), {})["X.grad"].shape == (3, 4)
+
+
+def test_the_same_text_every_time():
+    """Expressions that are equal need not be the same object, as soon as some are remembered."""
+    i, j = gc.indices("i j")
+
+    def text():
+        x, loss = gc.tensor("X", 5, 5), gc.tensor("L")
+        loss[()] += 2 * gc.log(x[i, i]) + gc.sum(x[i, j] ** 3, over=j)
+        return str(gc.loops(gc.grad(loss, x)))
+
+    assert text() == text()
