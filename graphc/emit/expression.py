@@ -176,7 +176,7 @@ class Writer:
 
     def _joint(self, parts: list[Typed], wanted: str, floating: bool = False) -> str:
         joint = promote(*(p.dtype for p in parts), *(["weak_float"] if floating else []))
-        if joint in ("weak_float",) or (joint == "float32" and not any(p.dtype == "float32" for p in parts)):
+        if joint == "weak_float":
             return _float(wanted)
         return {"weak_int": "int64", "weak_bool": "bool"}.get(joint, joint)
 

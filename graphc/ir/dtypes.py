@@ -43,10 +43,11 @@ def is_integer(dtype: str) -> bool:
 
 
 def promote(*dtypes: str) -> str:
-    """The common type of operands; weak types give way to the strong ones of their kind.
+    """The common type of operands; weak types give way to the strong ones of their kind. A fraction of integers has no precision of
+    its own.
 
     >>> promote("float32", "weak_float"), promote("float32", "int64"), promote("int32", "weak_int"), promote("int32", "weak_float")
-    ('float32', 'float32', 'int32', 'float32')
+    ('float32', 'float32', 'int32', 'weak_float')
     """
     strong = [dtype for dtype in dtypes if dtype not in _WEAK]
     weak = max((_WEAK[dtype] for dtype in dtypes if dtype in _WEAK), default=0)
@@ -56,7 +57,7 @@ def promote(*dtypes: str) -> str:
     if floats:
         return "float64" if "float64" in floats else "float32"
     if weak == 2:
-        return "float32"
+        return "weak_float"
     result = str(np.result_type(*strong))
     return "int64" if result == "bool" and weak == 1 else result
 
@@ -141,6 +142,11 @@ def dtype_of(expression: sp.Expr, tensor_dtype: Callable[[str], str]) -> str:
     return found[expression]
 
 
-def settle(dtype: str) -> str:
-    """The type in which a value of a weak type is stored."""
-    return {"weak_bool": "bool", "weak_int": "int64", "weak_float": "float32"}.get(dtype, dtype)
+def settle(dtype: str, around: str = "float32") -> str:
+    """The type in which a value of a weak type is stored: a weak float as what is computed `around` it, if that is a float.
+
+    >>> settle("weak_int"), settle("weak_float"), settle("weak_float", "float64"), settle("weak_float", "int64")
+    ('int64', 'float32', 'float64', 'float32')
+    """
+    stored = around if is_float(around) else "float32"
+    return {"weak_bool": "bool", "weak_int": "int64", "weak_float": stored}.get(dtype, dtype)

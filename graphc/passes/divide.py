@@ -7,7 +7,7 @@ from dataclasses import replace
 import sympy as sp
 
 from graphc.analysis.legality import ensured
-from graphc.ir.dtypes import dtype_of, is_float, settle
+from graphc.ir.dtypes import dtype_of, settle
 from graphc.ir.expr import Access, Compare, Logical, Where, accesses, deeper, indices_of, postorder, rebuilt
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
@@ -72,8 +72,7 @@ class _Divider:
         indices = tuple(r.index for r in ranges)
         name = fresh_name(f"{statement.target}.part", self.tensors)
         target = self.tensors[statement.target]
-        dtype = dtype_of(value, lambda n: self.tensors[n].dtype)
-        stored = target.dtype if dtype == "weak_float" and is_float(target.dtype) else settle(dtype)
+        stored = settle(dtype_of(value, lambda n: self.tensors[n].dtype), target.dtype)
         self.tensors[name] = Tensor(name, tuple(r.upper for r in ranges), stored, "defined", target.group)
         order = tuple(a for a in (*statement.order, *parts) if a in accesses(value))
         domain = tuple(d for d in statement.domain if set(indices_of(d)) <= needed)

@@ -10,7 +10,7 @@ from graphc.analysis.conditions import known_on
 from graphc.analysis.legality import ensured, in_range
 from graphc.errors import CompileError
 from graphc.ir.affine import nonnegative
-from graphc.ir.dtypes import dtype_of, settle
+from graphc.ir.dtypes import dtype_of, promote, settle
 from graphc.ir.expr import (
     INFINITY,
     Access,
@@ -159,13 +159,14 @@ class _Lifter:
         bound = set(reduction.indices)
         nested = {i for part in postorder(body) if isinstance(part, Reduce) for i in part.indices}
         needed = set(indices_of(body)) | {i for d in reduction.domain for i in indices_of(d)}
+        target = self.tensors[statement.target]
         free = [r for r in statement.ranges if r.index in needed - bound - nested and r.index not in bound]
         relevant = tuple(f for f in (*facts, *domain) if set(indices_of(f)) <= {r.index for r in free})
         name = self._name(f"{statement.target}.{reduction.op.replace('_split', '')}")
         inner = tuple(r for r in statement.ranges if r.index in bound | nested)
         shape = tuple(r.upper for r in free)
-        dtype = settle(dtype_of(reduction, lambda t: self.tensors[t].dtype))
-        self.tensors[name] = Tensor(name, shape, dtype, "defined", self.tensors[statement.target].group)
+        dtype = settle(self._dtype(reduction), promote(settle(self._dtype(statement.value), target.dtype), target.dtype))
+        self.tensors[name] = Tensor(name, shape, dtype, "defined", target.group)
         op = "+=" if reduction.op == "sum" else reduction.op
         subscripts = tuple(r.index for r in free)
         order = tuple(a for a in statement.order if body.has(a))
@@ -188,6 +189,9 @@ class _Lifter:
             )
         self.statements.append(guard(temporary, self.tensors, self.known))
         return Access(name, *subscripts)
+
+    def _dtype(self, value: sp.Expr) -> str:
+        return dtype_of(value, lambda name: self.tensors[name].dtype)
 
     def _name(self, wanted: str) -> str:
         return fresh_name(wanted, self.tensors)

@@ -140,7 +140,8 @@ class Bodies:
         left = [i for i in order.indices if i in statement.free]
         rest = [i for i in order.indices if i not in left]
         user = statement.op in REDUCTIONS
-        own = self.tensors[statement.target].dtype if user else settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype))
+        stored = self.tensors[statement.target].dtype
+        own = stored if user else settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype), stored)
         start, update, result = selection(statement, own)
         after: tuple[Node, ...] = ()
         if statement.op.removeprefix("arg").removesuffix("_split") in ("max", "min") and statement.domain and not never_empty(statement):

@@ -9,7 +9,7 @@ from itertools import count
 import sympy as sp
 
 from graphc.analysis.legality import in_range
-from graphc.ir.dtypes import dtype_of, is_float, promote, settle
+from graphc.ir.dtypes import dtype_of, promote, settle
 from graphc.ir.expr import Access, Call, Index, Where, accesses, build, contains, indices_of
 from graphc.ir.nest import Assign, Local, Node, Store
 from graphc.ir.statement import Statement
@@ -47,14 +47,14 @@ def hoisted(
             taken.add(found[part].name)
     if not found:
         return body, ()
-    whole = promote(settle(dtype_of(statement.value, lambda n: tensors[n].dtype)), tensors[statement.target].dtype)
+    stored = tensors[statement.target].dtype
+    whole = promote(settle(dtype_of(statement.value, lambda n: tensors[n].dtype), stored), stored)
     lets = tuple(Assign(name, part, _own_type(part, tensors, whole)) for part, name in found.items())
     return tuple(_replaced(node, dict(found)) for node in body), lets
 
 
 def _own_type(part: sp.Expr, tensors: dict[str, Tensor], whole: str) -> str:
-    dtype = dtype_of(part, lambda n: tensors[n].dtype)
-    return (whole if is_float(whole) else "float32") if dtype == "weak_float" else settle(dtype)
+    return settle(dtype_of(part, lambda n: tensors[n].dtype), whole)
 
 
 def _replaced(node: Node, mapping: dict[sp.Basic, sp.Expr]) -> Node:

@@ -131,10 +131,8 @@ class _Sharing:
 
     def _type(self, node: sp.Expr, used: _Straight) -> str:
         """The type in which the part is computed where it first occurs."""
-        own = self._dtype(node)
         to = used.dtype if isinstance(used, Assign) else self.tensors[used.tensor].dtype
-        whole = promote(settle(self._dtype(used.value)), to)
-        return (whole if is_float(whole) else "float32") if own == "weak_float" else settle(own)
+        return settle(self._dtype(node), promote(settle(self._dtype(used.value), to), to))
 
     def _dtype(self, node: sp.Expr) -> str:
         variables = {s: Access(f"local {s.name}") for s in node.free_symbols if isinstance(s, Local)}

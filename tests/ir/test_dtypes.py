@@ -49,3 +49,26 @@ def test_a_padded_mask_stays_a_mask(target: str) -> None:
     got = gc.compile(y, target=target)(mask=np.array([True, False, True]))
     assert got.dtype == "bool"
     np.testing.assert_array_equal(got, [False, True, False])
+
+
+def test_fractions_of_integers_are_as_precise_as_what_is_around_them():
+    """Hoisted, shared and lifted parts that read integers only, in a program of float64."""
+    N, M = gc.dims("N M")
+    i, j = gc.indices("i j")
+    k = gc.index("k", 7)
+    x, n, m = gc.tensor("x", N, dtype="float64"), gc.tensor("n", M, dtype="int64"), gc.tensor("m", N, dtype="int32")
+    lifted, shared, hoisted, branch = gc.tensors("lifted shared hoisted branch")
+    lifted[i] = x[i] * (gc.sum(1 / n[j], over=j) + gc.logsumexp(0.1 * k, over=k)) + gc.max(gc.sqrt(n[j]), over=j)
+    shared[i] = x[i] / m[i] + gc.exp(x[i] / m[i]) * (x[i] + 2) / m[i]
+    hoisted[i] = gc.sum(x[i] * (gc.log(n[j]) / m[i]) * gc.sqrt(m[i]), over=j)
+    branch[i] = x[i] * gc.where(m[i] > 2, 0.1, 1 / m[i])
+    xs, ns, ms = np.linspace(1, 2, 4), np.array([3, 7, 5]), np.array([3, 7, 2, 6], "int32")
+    want = [
+        xs * ((1 / ns).sum() + np.log(np.exp(0.1 * np.arange(7)).sum())) + np.sqrt(7),
+        xs / ms + np.exp(xs / ms) * (xs + 2) / ms,
+        (xs[:, None] * np.log(ns) / ms[:, None] * np.sqrt(ms)[:, None]).sum(1),
+        xs * np.where(ms > 2, 0.1, 1 / ms),
+    ]
+    for target in ("interpret", "cpu"):
+        for got, expected in zip(gc.compile([lifted, shared, hoisted, branch], target=target)(x=xs, n=ns, m=ms), want, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-14)
