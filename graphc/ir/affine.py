@@ -199,12 +199,44 @@ def project(system: Iterable[Linear], away: Callable[[sp.Basic], bool]) -> list[
                     counts.setdefault(atom, [0, 0])[coefficient > 0] += 1
         if not counts:
             return known
+        if (solved := _solved(known, away)) is not None:
+            known = _strongest(_replaced(known, *solved))
+            continue
         work, _, cheapest = min((below * above, _key(atom), atom) for atom, (below, above) in counts.items())
         if work > _LIMIT:
             mixed = [sum(away(atom) for atom, _ in form.terms) for form in known]
             known = [form for form, atoms in zip(known, mixed, strict=True) if atoms < max(mixed)]
         else:
             known = _strongest(eliminate(known, cheapest))
+
+
+def _solved(system: list[Linear], away: Callable[[sp.Basic], bool]) -> tuple[Linear, sp.Basic, int] | None:
+    """A form that is zero at every point, and an atom of it with a coefficient of ±1: replacing that atom by the others loses nothing.
+
+    An equation without such a coefficient gets an atom more (Pugh, "The Omega test", 1991, section 2.2): with the smallest coefficient a,
+    m = |a| + 1 divides the equation with its coefficients reduced modulo m to those of least magnitude, among which is ±1.
+    """
+    constants = {form.terms: form.constant for form in system}
+    equations = [form for form in system if form.terms and constants.get(form.times(-1).terms) == -form.constant]
+    for form in equations:
+        for atom, coefficient in form.terms:
+            if abs(coefficient) == 1 and away(atom):
+                return form, atom, coefficient
+    for form in equations:
+        atom, coefficient = min(form.terms, key=lambda term: abs(term[1]))
+        new = Index(f"{atom}/{abs(coefficient)}")
+        if away(atom) and away(new) and new not in atoms_of(system):
+            m = abs(coefficient) + 1
+            least = {a: c - m * ((2 * c + m) // (2 * m)) for a, c in (*form.terms, (sp.S.One, form.constant))}
+            constant = least.pop(sp.S.One)
+            return _make({**least, new: m}, constant), atom, least[atom]
+    return None
+
+
+def _replaced(system: list[Linear], zero: Linear, atom: sp.Basic, sign: int) -> list[Linear]:
+    """The system with the value of the atom where ``zero = 0`` in its place."""
+    new = (_tightened(form.plus(zero, -sign * form.coefficient(atom))) if form.coefficient(atom) else form for form in system)
+    return [form for form in new if form.terms or form.constant < 0]
 
 
 @lru_cache(maxsize=200_000)

@@ -1,13 +1,14 @@
 """The prover of inequalities, against all integer points of small boxes."""
 
 import itertools
+from functools import partial
 from random import Random
 
 import pytest
 import sympy as sp
 
 from graphc.interpret import size_value
-from graphc.ir.affine import eliminate, infeasible, linear, nonnegative, relevant, to_expr
+from graphc.ir.affine import contradictory, eliminate, infeasible, linear, nonnegative, relevant, to_expr
 from graphc.ir.expr import FloorDiv, Index, Modulo, Size
 
 I, J, N, M = Index("i"), Index("j"), Size("N"), Size("M")
@@ -79,3 +80,28 @@ def test_linear_forms_have_the_value_of_their_expression(seed):
     expression = form(random) * random.randint(-3, 3) - form(random)
     back = to_expr(linear(expression))
     assert all(size_value(back, p) == size_value(expression, p) for p in POINTS[:: len(POINTS) // 40])
+
+
+def test_equations_are_solved_before_quotients_are_projected_away():
+    """2*i = 3*j, j = 0 and (2*i)%3 ≥ 1 contradict each other; without the equations, some rational number is a quotient."""
+    i, j = Index("i"), Index("j")
+    equations = [j, -j, 2 * i - 3 * j, 3 * j - 2 * i]
+    assert contradictory([*equations, Modulo(2 * i, 3) - 1])
+    assert not contradictory([*equations, -Modulo(2 * i, 3)])
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_equations_have_the_solutions_that_are_found_by_trying(seed):
+    """Σ a·x + c = 0 in a box, with a quotient of another sum above a bound."""
+    random = Random(seed)
+    indices = [Index(n) for n in "ijk"[: random.randint(1, 3)]]
+    pick = partial(random.randint, -7, 7)
+    equation = sum((pick() * i for i in indices), sp.Integer(pick()))
+    rest = Modulo(sum((pick() * i for i in indices), sp.Integer(0)), random.randint(2, 4)) - random.randint(1, 2)
+    box = [part for i in indices for part in (i, 4 - i)]
+    points = itertools.product(range(5), repeat=len(indices))
+    found = any(equation.subs(at) == 0 and size_value(rest, at) >= 0 for at in (dict(zip(indices, p, strict=True)) for p in points))
+    proved = contradictory([*box, equation, -equation, rest])
+    assert not (found and proved)
+    if len(indices) < 3 and not found:
+        assert proved, "few unknowns, one equation: nothing is left open"
