@@ -26,6 +26,7 @@ from graphc.passes.differentiate import differentiate
 from graphc.passes.extension import below
 from graphc.passes.prune import inline_copies, merge, prune
 from graphc.targets import FOR_CPU
+from tests import unjitted
 from tests.programs import RandomProgram
 
 try:
@@ -529,14 +530,23 @@ def close(got: np.ndarray[Any, Any], rounded: np.ndarray[Any, Any], exact: np.nd
 
 def check_cpu(case: Case) -> None:
     """The target "cpu" computes L and its gradient in float32 as the interpreter does."""
+    _check_machine(case, "cpu", lambda program, arrays: dict(called(program, arrays)))
+
+
+def check_unjitted(case: Case) -> None:
+    """The same of the module generated for the target "cpu" where it runs as plain Python, with every access checked."""
+    _check_machine(case, "the generated module", lambda program, arrays: program.signature.structure(unjitted.run(program, arrays)))
+
+
+def _check_machine(case: Case, what: str, run: Callable[[gc.Program, Arrays], dict[str, Any]]) -> None:
     outputs = {"L": case.names["L"], **{f"{n}.grad": g for n, g in zip(case.wrt, case.made, strict=True)}}
     arrays, single = case.program.arrays, case.program.typed()
-    got = called(gc.compile(outputs, target="cpu"), single)
+    got = run(gc.compile(outputs, target="cpu"), single)
     rounded = called(gc.compile(outputs, target="interpret"), single)
     exact = called(gc.compile(outputs, target="interpret", precision="float64"), dict(arrays))
     for name in outputs:
-        if not close(got[name], rounded[name], exact[name]):
-            raise Mismatch(f"{name}: cpu gives\n{got[name]}\ninstead of\n{exact[name]}")
+        if not close(np.asarray(got[name]), rounded[name], exact[name]):
+            raise Mismatch(f"{name}: {what} gives\n{got[name]}\ninstead of\n{exact[name]}")
 
 
 def check_exactly(case: Case) -> None:
@@ -558,11 +568,12 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "vmap": check_vmap,
     "custom_grad": check_custom_grad,
     "cpu": check_cpu,
+    "unjitted": check_unjitted,
     "verify": check_exactly,
 }
 if torch is None:
     del CHECKS["torch"]
-QUICK = tuple(kind for kind in CHECKS if kind not in ("cpu", "verify"))
+QUICK = tuple(kind for kind in CHECKS if kind not in ("cpu", "unjitted", "verify"))
 """Everything that takes milliseconds: no waiting for Numba or SymPy."""
 
 
