@@ -55,7 +55,7 @@ def test_fresh_names():
     ("types", "joint"),
     [
         (("float32", "weak_float"), "float32"), (("float32", "float64"), "float64"), (("int32", "weak_int"), "int32"), (("int64", "float32"), "float32"),
-        (("int8", "uint8"), "int16"), (("bool", "weak_int"), "int64"), (("int32", "weak_float"), "float32"), (("weak_int", "weak_float"), "weak_float"),
+        (("int8", "uint8"), "int16"), (("bool", "weak_int"), "int64"), (("int32", "weak_float"), "weak_float"), (("weak_int", "weak_float"), "weak_float"),
     ],
 )  # fmt: skip
 def test_promotion(types, joint):
