@@ -25,7 +25,7 @@ from graphc.memory import Made
 from graphc.passes.adopt import adopt_copies
 from graphc.passes.by_rows import by_rows
 from graphc.passes.expand import expand_functions, expand_logsumexp
-from graphc.passes.pad_copy import copy_padded
+from graphc.passes.pad_copy import copy_edges, copy_padded
 from graphc.passes.prune import merge, prune
 from graphc.passes.tighten import tighten
 from graphc.runtime.cpu import CpuRunner
@@ -55,7 +55,7 @@ class CpuProgram:
     gathers: tuple[Gather, ...]
 
 
-FOR_CPU = (expand_functions, expand_logsumexp, prune, tighten, by_rows, copy_padded, merge, adopt_copies)
+FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, merge, adopt_copies)
 FOR_CUDA = (expand_functions, expand_logsumexp, prune, merge)
 
 

@@ -70,9 +70,10 @@ def in_range(subscript: sp.Expr, extent: sp.Expr, facts: tuple[sp.Expr, ...]) ->
     return nonnegative(subscript, facts) and nonnegative(behind(subscript, extent), facts)
 
 
-def ensured(checks: Iterable[Check]) -> tuple[sp.Expr, ...]:
-    """Expressions in sizes that are ≥ 0 in every call that passes the checks."""
-    return tuple(sp.expand(-c.violation[0] - 1) for c in checks if len(c.violation) == 1)
+def ensured(checks: Iterable[Check], facts: tuple[sp.Expr, ...] = ()) -> tuple[sp.Expr, ...]:
+    """Expressions in sizes that are ≥ 0 in every call that passes the checks and in which the facts are ≥ 0."""
+    open_ones = (tuple(v for v in c.violation if not nonnegative(v, facts)) if facts else c.violation for c in checks)
+    return tuple(sp.expand(-v[0] - 1) for v in open_ones if len(v) == 1)
 
 
 def _check_touch(

@@ -1,7 +1,8 @@
-"""Padded copies: a contraction whose loops are cut by the edges of one operand reads a copy with zeros around it instead."""
+"""Padded copies: a contraction whose loops are cut by the edges of one operand reads a copy with zeros, or its boundary, around it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import sympy as sp
@@ -9,13 +10,14 @@ import sympy as sp
 from graphc.analysis.legality import ensured, in_range
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative, span
+from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, Compare, Logical, Where, accesses, build, indices_of
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.statement import Statement, behind, plain_ranges
 from graphc.ir.tensor import Tensor
 
-__all__ = ["copy_padded"]
+__all__ = ["copy_edges", "copy_padded"]
 
 _ZERO = sp.Integer(0)
 
@@ -33,6 +35,40 @@ def copy_padded(graph: Graph) -> Graph:
         worker.widen(padding)
     statements = [piece for s, padding in zip(graph.statements, found, strict=True) for piece in worker.treated(s, padding)]
     return replace(graph, tensors=tuple(worker.tensors.values()), statements=tuple(statements))
+
+
+def copy_edges(graph: Graph) -> Graph:
+    """``Y[p] += X[p+r-1]*W[r]`` inside, ``X[0]*W[r]`` below and ``X[N-1]*W[r]`` behind read one copy of N+2 elements that has X[0]
+    and X[N-1] at its ends, and their loops become one box.
+
+    The products are those of `copy_padded`; what stands for the operand at an edge is a read of it or a number.
+    """
+    worker = _Padder(graph)
+    alike: dict[tuple[object, ...], list[Statement]] = {}
+    for statement in graph.statements:
+        if statement.op == "+=" and statement.domain:
+            alike.setdefault((statement.target, statement.subscripts, statement.ranges), []).append(statement)
+    changed: dict[int, list[Statement]] = {}
+    for group in alike.values():
+        for inside in group if len(group) > 1 else ():
+            padding = None if id(inside) in changed else worker.padding(inside)
+            edges = worker.edges(inside, padding, [s for s in group if id(s) not in changed]) if padding else ()
+            if padding and edges:
+                changed |= {id(edge.statement): [] for edge in edges}
+                changed[id(inside)] = worker.joined(inside, padding, edges)
+    if not changed:
+        return graph
+    statements = [piece for s in graph.statements for piece in changed.get(id(s), [s])]
+    return replace(graph, tensors=tuple(worker.tensors.values()), statements=tuple(statements))
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """What an element of a copy holds where all conditions are ≥ 0, and the statement that said so."""
+
+    statement: Statement
+    value: sp.Expr
+    conditions: tuple[sp.Expr, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +93,7 @@ class _Padder:
         self.tensors = dict(graph.by_name())
         self.recurrent = cyclic(graph)
         self.sparing = any(t.every for t in graph.tensors)
+        self.checks = graph.checks
         self.known = ensured(graph.checks)
         self.wanted: dict[str, list[_Padding]] = {}
         self.copies: dict[tuple[object, ...], str] = {}
@@ -125,31 +162,93 @@ class _Padder:
         factor = padding.factor
         wide = next(w for w in self.wanted[factor.tensor] if (both := w.widened(padding)) is not None and both.below == w.below
                     and both.behind == w.behind)
-        made: list[Statement] = []
-        key = (factor.tensor, wide.below, wide.behind)
-        if key not in self.copies:
-            made.append(self._copy(statement, wide))
-            self.copies[key] = made[0].target
-        moved = Access(self.copies[key], *(sp.expand(s + b) for s, b in zip(factor.subscripts, wide.below, strict=True)))
+        return self._reading(statement, padding, wide, _ZERO)
+
+    def edges(self, inside: Statement, padding: _Padding, others: Sequence[Statement]) -> list[_Edge]:
+        """Those statements that say what the factor is beyond its edges, in the indices of the copy."""
+        scale, product = inside.value.as_coeff_Mul()
+        (rest,) = (f for f in sp.Mul.make_args(product) if f != padding.factor)
+        found: list[_Edge] = []
+        for other in others:
+            own_scale, product = other.value.as_coeff_Mul()
+            factors = sp.Mul.make_args(product)
+            instead = [own_scale / scale, *(f for f in factors if f != rest)]
+            if other is inside or rest not in factors or len(factors) > 2 or (len(factors) == 2 and instead[0] != 1):
+                continue
+            edge = self._edge(other, padding, instead[-1])
+            if edge is not None and all(_apart(other, s) for s in (inside, *(e.statement for e in found))):
+                found.append(edge)
+        return found
+
+    def _edge(self, statement: Statement, padding: _Padding, value: sp.Expr) -> _Edge | None:
+        source = self.tensors[padding.factor.tensor]
+        ranges = plain_ranges(self._shape(padding))
+        places = [sp.expand(r.index - b) for r, b in zip(ranges, padding.below, strict=True)]
+
+        def moved(e: sp.Expr) -> sp.Expr | None:
+            """An expression in the loops' indices as one in the copy's."""
+            pairs = [(e - sign * s, sign * x) for s, x in zip(padding.factor.subscripts, places, strict=True) for sign in (0, 1, -1)]
+            return next((sp.expand(rest + x) for rest, x in pairs if not indices_of(sp.expand(rest))), None)
+
+        conditions = [moved(c) for c in statement.domain]
+        if not isinstance(value, Access):
+            simple = value.is_number and is_float(source.dtype) and None not in conditions
+            return _Edge(statement, value, tuple(conditions)) if simple else None
+        subscripts = [moved(s) for s in value.subscripts]
+        if value.tensor != source.name or None in (*conditions, *subscripts):
+            return None
+        # The loops go where there is something to read; the copy is made in any case, at sizes at which they are empty as well.
+        some = tuple(sp.expand(r.extent - 1) for r in statement.loops if r.extent.free_symbols and not indices_of(r.extent))
+        facts = (*self.known, *(c for r in ranges for c in r.constraints()), *conditions)
+        ends = [c for s, extent in zip(subscripts, source.shape, strict=True) for c in (s, behind(s, extent))]
+        if any(not nonnegative(c, facts) for c in ends):
+            known = (*facts, *some, *ensured(self.checks, some))
+            conditions += [*some, *(c for c in ends if not nonnegative(c, known))]
+        return _Edge(statement, Access(source.name, *subscripts), tuple(dict.fromkeys(conditions)))
+
+    def joined(self, inside: Statement, padding: _Padding, edges: Sequence[_Edge]) -> list[Statement]:
+        """The copy, unless it has been made, and the product over it."""
+        value: sp.Expr = _ZERO
+        for edge in edges:
+            value = _where(edge.conditions, edge.value, value)
+        return self._reading(inside, padding, padding, value)
+
+    def _reading(self, statement: Statement, padding: _Padding, wide: _Padding, edges: sp.Expr) -> list[Statement]:
+        factor, key = padding.factor, (padding.factor.tensor, wide.below, wide.behind, edges)
+        made = [] if key in self.copies else [self._copy(statement, wide, edges)]
+        name = self.copies.setdefault(key, made[0].target if made else "")
+        moved = Access(name, *(sp.expand(s + b) for s, b in zip(factor.subscripts, wide.below, strict=True)))
         rest = [f for f in sp.Mul.make_args(statement.value) if f is not factor]
         order = tuple(moved if a == factor else a for a in statement.order)
         return [*made, replace(statement, value=build(lambda: sp.Mul(*rest, moved)), domain=(), order=order)]
 
-    def _copy(self, statement: Statement, wide: _Padding) -> Statement:
+    def _shape(self, wide: _Padding) -> tuple[sp.Expr, ...]:
+        extents = self.tensors[wide.factor.tensor].shape
+        return tuple(sp.expand(e + b + a) for e, b, a in zip(extents, wide.below, wide.behind, strict=True))
+
+    def _copy(self, statement: Statement, wide: _Padding, edges: sp.Expr) -> Statement:
         source = self.tensors[wide.factor.tensor]
         name = fresh_name(f"{source.name}.padded", self.tensors)
-        shape = tuple(sp.expand(e + b + a) for e, b, a in zip(source.shape, wide.below, wide.behind, strict=True))
-        self.tensors[name] = Tensor(name, shape, source.dtype, "defined", source.group)
-        ranges = plain_ranges(shape)
+        self.tensors[name] = Tensor(name, self._shape(wide), source.dtype, "defined", source.group)
+        ranges = plain_ranges(self.tensors[name].shape)
         place = tuple(r.index for r in ranges)
         read = Access(source.name, *(sp.expand(i - b) for i, b in zip(place, wide.below, strict=True)))
-        value: sp.Expr = read
-        for index, before, beyond, extent in zip(reversed(place), *map(reversed, (wide.below, wide.behind, source.shape)), strict=True):
-            inside = [Compare(">=", index, before)] * (before != 0) + [Compare("<", index, sp.expand(before + extent))] * (beyond != 0)
-            if inside:
-                value = Where(inside[0] if len(inside) == 1 else Logical("and", *inside), value, _ZERO)
-        origin = Part(f"{source.name} with zeros around it", statement)
-        return Statement(name, place, "=", value, ranges, (), (read,), statement.location, origin)
+        inside: list[sp.Expr] = []
+        for index, below, beyond, subscript, extent in zip(place, wide.below, wide.behind, read.subscripts, source.shape, strict=True):
+            inside += [sp.expand(index - below)] * (below != 0) + [behind(subscript, extent)] * (beyond != 0)
+        origin = Part(f"{source.name} with {'zeros' if edges == 0 else 'its boundary'} around it", statement)
+        return Statement(name, place, "=", _where(tuple(inside), read, edges), ranges, (), (read,), statement.location, origin)
+
+
+def _where(conditions: tuple[sp.Expr, ...], value: sp.Expr, other: sp.Expr) -> sp.Expr:
+    """The value where all conditions are ≥ 0."""
+    tests = [Compare(">=", c, _ZERO) for c in conditions]
+    return Where(tests[0] if len(tests) == 1 else Logical("and", *tests), value, other) if tests else value
+
+
+def _apart(one: Statement, two: Statement) -> bool:
+    """Whether no iteration belongs to both."""
+    return any(nonnegative(-c - 1, b.constraints()) for a, b in ((one, two), (two, one)) for c in a.domain)
 
 
 def _simple(subscript: sp.Expr) -> bool:

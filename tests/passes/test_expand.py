@@ -1,7 +1,7 @@
 import graphc as gc
-from graphc.compile import canonical
+from graphc.compile import canonical, optimised
 from graphc.passes.expand import expand_functions, expand_logsumexp
-from graphc.passes.pad_copy import copy_padded
+from graphc.passes.pad_copy import copy_edges, copy_padded
 from graphc.passes.tighten import tighten
 from tests.notation import applied, graph_of, text
 
@@ -73,3 +73,29 @@ def test_quotients_of_indices_are_not_padded():
     y[i, j] += gc.pad(x, 0)[i, p % 3 // 2 - 1] * w[j, p]
     graph = canonical(graph_of(y))
     assert text(copy_padded(graph)) == text(graph)
+
+
+def test_the_boundary_is_part_of_the_copy(golden):
+    p, q, r, s, f = gc.index("p", N), gc.index("q", N), gc.index("r", 3), gc.index("s", 3), gc.index("f")
+    x, v, w, y, z = gc.tensor("X", N, N), gc.tensor("V", N), gc.tensor("W", M, 3, 3), gc.tensor("Y"), gc.tensor("Z")
+    y[f, p, q] += gc.wrap(gc.pad(x, 0.5, dims=[0]), dims=[1])[p + r - 1, q + s - 1] * w[f, r, s]
+    z[f, p] += 2 * gc.reflect(v)[p + r - 1] * w[f, r, r]
+    golden(text(applied(copy_edges, canonical(graph_of(y, z)), SIZES)))
+
+
+def test_products_with_one_boundary_share_a_copy():
+    p, r, f = gc.index("p", N), gc.index("r", 3), gc.index("f")
+    x, w, y = gc.tensor("X", N), gc.tensor("W", M, 3), gc.tensor("Y")
+    y[f, p] += gc.clamp(x)[p + r - 1] * w[f, r]
+    both = copy_edges(optimised(graph_of(y, gc.grad(y, w, seed=gc.tensor("G", M, N)))))
+    assert [s.target for s in both.statements] == ["X.padded", "Y", "W.grad"]
+
+
+def test_edges_that_are_added_twice_are():
+    """The same product twice: each has its own interior and edges."""
+    p, r, f = gc.index("p", N), gc.index("r", 3), gc.index("f")
+    x, v, w, y = gc.tensor("X", N), gc.tensor("V", N), gc.tensor("W", M, 3), gc.tensor("Y")
+    y[f, p] += gc.clamp(x)[p + r - 1] * w[f, r]
+    y[f, p] += gc.clamp(x)[p + r - 1] * w[f, r]
+    y[f, p] += gc.clamp(v)[p + r - 1] * w[f, r]
+    applied(copy_edges, canonical(graph_of(y)), SIZES)

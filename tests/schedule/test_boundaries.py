@@ -118,3 +118,21 @@ def test_every_size(write, mode):
         arrays = {name: random.integers(-9, 9, shapes[name]).astype("f4") / 8 for name in programs[0].inputs}
         for got, want in zip(*(f(**arrays) for f in programs), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("view", [gc.reflect, lambda x: gc.wrap(gc.pad(x, 0.25, dims=[2]), dims=[3])], ids=["reflect", "pad and wrap"])
+@pytest.mark.parametrize(("stride", "before", "width"), [(1, 1, 3), (2, 2, 5)])
+def test_convolutions_of_every_size(view, stride, before, width):
+    b, f, c, m = gc.index("b"), gc.index("f", 3), gc.index("c", 2), gc.dim("M")
+    p, q, r, s = gc.index("p", N), gc.index("q", m), gc.index("r", width), gc.index("s", 2)
+    x, w, y, g = gc.tensor("X", 2, 2, stride * N, m), gc.tensor("W", 3, 2, width, 2), gc.tensor("Y"), gc.tensor("G", 2, 3, N, m)
+    y[b, f, p, q] += 2 * view(x)[b, c, stride * p + r - before, q + s - 1] * w[f, c, r, s]
+    made = [y, gc.grad(y, w, seed=g)]
+    programs = [gc.compile(made, target=target) for target in ("cpu", "interpret")]
+    assert all("if" not in k.loop for k in programs[0].kernels if "W" in k.loop), "one product, without conditions"
+    for rows, columns in ((0, 3), (3, 0), (3, 2), (5, 7), (17, 16)):
+        random = np.random.default_rng(rows)
+        shapes = {"X": (2, 2, stride * rows, columns), "W": (3, 2, width, 2), "G": (2, 3, rows, columns)}
+        arrays = {name: random.integers(-9, 9, shape).astype("f4") / 8 for name, shape in shapes.items()}
+        for got, want in zip(*(f(**arrays) for f in programs), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
