@@ -1,9 +1,10 @@
 """What boundaries cost: stencils, pooling and convolutions with each mode beside the same loops without a boundary.
 
-    python benchmarks/boundaries.py [--size 2048] [--rounds 15] [--only WORD]
+    python benchmarks/boundaries.py [--only WORD] [--size 2048] [--seconds 1] [--threads 1]
 
 Both programs of a row compute the same number of elements, the one without a boundary from a larger array. They run in turns; the
-ratio is the median over the rounds of (time with boundary) ÷ (time without), times are medians.
+ratio is the median over the turns of (time with boundary) ÷ (time without), times are medians. With one thread, processor time is
+measured, which other programs on the machine disturb least.
 """
 
 from __future__ import annotations
@@ -12,92 +13,145 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import graphc as gc
 
-MODES = ("pad", "clamp", "wrap", "reflect", "skip")
-N = gc.dim("N")
-b, f, c, p, q = (gc.index(i, n) for i, n in (("b", 4), ("f", 16), ("c", 16), ("p", N), ("q", N)))
-r, s = gc.index("r", 3), gc.index("s", 3)
+MODES = ("zeros", "half", "skip", "clamp", "wrap", "reflect")
+LEAST = 7
+"""Turns, however long they take."""
+
+B, N = gc.dims("B N")
+p, q, b = gc.index("p", N), gc.index("q", N), gc.index("b", B)
 
 
-def read(x: gc.Tensor, mode: str | None, p: Any, q: Any, *front: Any) -> Any:
-    """``x[…, p, q]`` for −1 ≤ p, q ≤ N: beyond the edges with a boundary, shifted into the larger array without."""
-    if mode is None:
-        return x[*front, p + 1, q + 1]
-    view = gc.pad(x, 0.5) if mode == "pad" else getattr(gc, mode)(x)
-    return view[*front, p, q]
+def seen(x: gc.Tensor, mode: str | None) -> Any:
+    """The tensor as a mode shows it; padded with 0 and with ½ are two of them."""
+    constants = {"zeros": 0, "half": 0.5}
+    return x if mode is None else gc.pad(x, constants[mode]) if mode in constants else getattr(gc, mode)(x)
 
 
-def laplace(mode: str | None, x: gc.Tensor, y: gc.Tensor) -> None:
-    """Five points, written out."""
-    rows, columns = read(x, mode, p - 1, q) + read(x, mode, p + 1, q), read(x, mode, p, q - 1) + read(x, mode, p, q + 1)
-    y[p, q] = 4 * read(x, mode, p, q) - rows - columns
+@dataclass(frozen=True)
+class Stencil:
+    """A program on one image of N×N elements; without a boundary it is read from the middle of a larger one."""
+
+    write: Callable[[Callable[..., Any], gc.Tensor, gc.Tensor], None]
+    modes: tuple[str, ...] = MODES
+    wrt: tuple[str, ...] = ("X",)
+
+    def program(self, mode: str | None, part: str, size: int, threads: int) -> Callable[[], Any]:
+        outer, start = (N + 2, 1) if mode is None else (N, 0)
+        x, y, w = gc.tensor("X", outer, outer), gc.tensor("Y", N, N), gc.tensor("W", 3, 3)
+        self.write(lambda i, j: seen(x, mode)[i + start, j + start], w, y)
+        wide = size + 2 * start
+        return called(y, {"X": x}, part, {"X": (wide, wide), "W": (3, 3), "G": (size, size)}, threads)
 
 
-def weighted(mode: str | None, x: gc.Tensor, y: gc.Tensor) -> None:
-    """Nine points with the weights of a tensor."""
-    y[p, q] += read(x, mode, p + r - 1, q + s - 1) * gc.tensor("W", 3, 3)[r, s]
+@dataclass(frozen=True)
+class Convolution:
+    """A batch of images (or rows) of some channels, and square filters."""
+
+    batch: int
+    channels: int
+    size: int
+    filters: int
+    width: int
+    dimensions: int = 2
+    modes: tuple[str, ...] = MODES
+    wrt: tuple[str, ...] = ("X", "W")
+
+    def program(self, mode: str | None, part: str, size: int, threads: int) -> Callable[[], Any]:
+        before, d = self.width // 2, self.dimensions
+        f, c = gc.index("f", self.filters), gc.index("c", self.channels)
+        places, window = (p, q)[:d], (gc.index("r", self.width), gc.index("s", self.width))[:d]
+        outer, start = (N + 2 * before, 0) if mode is None else (N, before)
+        x, w = gc.tensor("X", B, self.channels, *[outer] * d), gc.tensor("W", self.filters, self.channels, *[self.width] * d)
+        y = gc.tensor("Y", B, self.filters, *[N] * d)
+        y[b, f, *places] += seen(x, mode)[b, c, *(i + k - start for i, k in zip(places, window, strict=True))] * w[f, c, *window]
+        image = [self.size + 2 * (before - start)] * d
+        shapes = {"X": (self.batch, self.channels, *image), "W": w.shape, "G": (self.batch, self.filters, *[self.size] * d)}
+        return called(y, {"X": x, "W": w}, part, shapes, threads)
 
 
-def largest(mode: str | None, x: gc.Tensor, y: gc.Tensor) -> None:
-    """The largest of nine points."""
-    y[p, q] = gc.max(read(x, mode, p + r - 1, q + s - 1), over=(r, s))
-
-
-def convolution(mode: str | None, x: gc.Tensor, y: gc.Tensor) -> None:
-    """3×3, 16 channels to 16, batch 4, on images an eighth as wide."""
-    y[b, f, p, q] += read(x, mode, p + r - 1, q + s - 1, b, c) * gc.tensor("W", 16, 16, 3, 3)[f, c, r, s]
-
-
-PROGRAMS = {"5-point stencil": laplace, "3×3 weights": weighted, "3×3 maximum": largest, "convolution": convolution}
-
-
-def compiled(write: Callable[..., None], mode: str | None, backward: bool, size: int) -> Callable[[], Any]:
-    """A call without arguments that computes Y, or the gradient of X."""
-    many = write is convolution
-    size = size // 8 if many else size
-    outer = N if mode is not None else N + 2
-    x = gc.tensor("X", *((4, 16) if many else ()), outer, outer)
-    y = gc.tensor("Y", *((4, 16) if many else ()), N, N)
-    write(mode, x, y)
-    program = gc.compile(gc.grad(y, x, seed=gc.tensor("G", *y.shape)) if backward else y)
+def called(y: gc.Tensor, wrt: dict[str, gc.Tensor], part: str, shapes: dict[str, Any], threads: int) -> Callable[[], Any]:
+    """A call without arguments that computes Y, or its gradient with respect to the tensor called `part`."""
+    made = gc.grad(y, wrt[part], seed=gc.tensor("G", *y.shape)) if part else y
+    program = gc.compile(made, threads=threads)
     random = np.random.default_rng(0)
-    front, w = ((4, 16), (16, 16, 3, 3)) if many else ((), (3, 3))
-    shapes = {"X": (*front, *[size + 2 * (mode is None)] * 2), "G": (*front, size, size), "W": w}
-    values = {name: random.normal(size=shapes[name]).astype("f4") for name in program.inputs}
+    values = {name: random.normal(size=tuple(map(int, shapes[name]))).astype("f4") for name in program.inputs}
     return lambda: program(**values)
 
 
-def timed(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+def laplace(x: Callable[..., Any], w: gc.Tensor, y: gc.Tensor) -> None:
+    """Five points, written out."""
+    y[p, q] = 4 * x(p, q) - x(p - 1, q) - x(p + 1, q) - x(p, q - 1) - x(p, q + 1)
+
+
+def weighted(x: Callable[..., Any], w: gc.Tensor, y: gc.Tensor) -> None:
+    """Nine points with the weights of a tensor."""
+    r, s = gc.index("r", 3), gc.index("s", 3)
+    y[p, q] += x(p + r - 1, q + s - 1) * w[r, s]
+
+
+def largest(x: Callable[..., Any], w: gc.Tensor, y: gc.Tensor) -> None:
+    """The largest of nine points."""
+    r, s = gc.index("r", 3), gc.index("s", 3)
+    y[p, q] = gc.max(x(p + r - 1, q + s - 1), over=(r, s))
+
+
+PROGRAMS: dict[str, Stencil | Convolution] = {
+    "5-point stencil": Stencil(laplace, tuple(m for m in MODES if m != "skip")),
+    "3×3 weights": Stencil(weighted),
+    "3×3 maximum": Stencil(largest),
+    "conv 64×1×28², 20@5": Convolution(64, 1, 28, 20, 5),
+    "conv 8×3×32², 10@5": Convolution(8, 3, 32, 10, 5),
+    "conv 64×3×32², 10@5": Convolution(64, 3, 32, 10, 5),
+    "conv 8×64×56², 64@3": Convolution(8, 64, 56, 64, 3),
+    "conv 4×16×256², 16@3": Convolution(4, 16, 256, 16, 3),
+    "conv 16×32×1000, 32@5": Convolution(16, 32, 1000, 32, 5, 1),
+    "conv 16×16×4096, 16@3": Convolution(16, 16, 4096, 16, 3, 1),
+}
+
+
+def timed(call: Callable[[], Any], clock: Callable[[], float]) -> float:
+    start = clock()
     call()
-    return time.perf_counter() - start
+    return clock() - start
+
+
+def ratios(calls: dict[str | None, Callable[[], Any]], seconds: float, clock: Callable[[], float]) -> tuple[float, dict[str, float]]:
+    """The median time without a boundary, and the median ratio with each."""
+    for _ in range(2):
+        for call in calls.values():
+            call()
+    turns: list[dict[str | None, float]] = []
+    end = time.perf_counter() + seconds
+    while len(turns) < LEAST or time.perf_counter() < end:
+        turns.append({m: timed(call, clock) for m, call in calls.items()})
+    return statistics.median(t[None] for t in turns), {m: statistics.median(t[m] / t[None] for t in turns) for m in calls if m is not None}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--size", type=int, default=2048)
-    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--only", default="")
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    print(f"{'':16} {'':9} {'no boundary, ms':>16} " + " ".join(f"{m:>8}" for m in MODES))
-    for name, write in PROGRAMS.items():
-        for backward in (False, True):
-            label = f"{name:16} {'backward' if backward else 'forward':9}"
+    clock = time.thread_time if options.threads == 1 else time.perf_counter
+    print(f"{'':30} {'no boundary, ms':>16} " + " ".join(f"{m:>8}" for m in MODES))
+    for name, program in PROGRAMS.items():
+        for part in ("", *program.wrt):
+            label = f"{name:22} {f'd{part}' if part else 'forward'}"
             if options.only not in label:
                 continue
-            modes = [m for m in MODES if not (m == "skip" and write is laplace)]
-            calls = {m: compiled(write, m, backward, options.size) for m in (None, *modes)}
-            for call in calls.values():
-                call()
-            rounds = [{m: timed(call) for m, call in calls.items()} for _ in range(options.rounds)]
-            plain = statistics.median(t[None] for t in rounds)
-            ratios = {m: statistics.median(t[m] / t[None] for t in rounds) for m in modes}
-            print(f"{label} {plain * 1000:16.2f} " + " ".join(f"{ratios[m]:8.2f}" if m in ratios else f"{'':8}" for m in MODES), flush=True)
+            calls = {m: program.program(m, part, options.size, options.threads) for m in (None, *program.modes)}
+            plain, found = ratios(calls, options.seconds, clock)
+            shown = " ".join(f"{found[m]:8.2f}" if m in found else f"{'':8}" for m in MODES)
+            print(f"{label:30} {plain * 1000:16.2f} {shown}", flush=True)
 
 
 if __name__ == "__main__":
