@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,9 +27,11 @@ from graphc.passes.align import align_recurrences
 from graphc.passes.boundary import lower_boundary
 from graphc.passes.differentiate import differentiate
 from graphc.passes.divide import DEEP, divide
+from graphc.passes.extension import between
 from graphc.passes.factor import factor_contractions
 from graphc.passes.gather import gather
 from graphc.passes.lift import lift_reductions
+from graphc.passes.name_parts import name_parts
 from graphc.passes.narrow import narrow
 from graphc.passes.prune import inline_copies, merge, prune
 from graphc.passes.push_forward import push_forward
@@ -58,10 +60,16 @@ def canonical(graph: Graph) -> Graph:
     return graph
 
 
+def _short(graph: Graph, wrt: Iterable[str], outputs: Iterable[str]) -> Graph:
+    """The canonical graph in statements whose derivatives are short."""
+    graph = canonical(graph)
+    return name_parts(graph, between(graph, wrt, outputs))
+
+
 @undistributing
 def derived(graph: Graph, output: str, wrt: tuple[str, ...], seed: str | None = None) -> tuple[Graph, dict[str, str]]:
     """The canonical graph extended by adjoints, and their names."""
-    graph, names = differentiate(canonical(graph), output, wrt, seed)
+    graph, names = differentiate(_short(graph, wrt, (output,)), output, wrt, seed)
     for step in AFTER_GRADIENT:
         graph = step(graph)
     return graph, names
@@ -70,7 +78,7 @@ def derived(graph: Graph, output: str, wrt: tuple[str, ...], seed: str | None = 
 @undistributing
 def pushed(graph: Graph, outputs: tuple[str, ...], tangents: Mapping[str, str]) -> tuple[Graph, dict[str, str]]:
     """The canonical graph extended by tangents, and their names."""
-    graph, names = push_forward(canonical(graph), outputs, tangents)
+    graph, names = push_forward(_short(graph, tangents, outputs), outputs, tangents)
     for step in AFTER_GRADIENT:
         graph = step(graph)
     return graph, names
@@ -79,7 +87,7 @@ def pushed(graph: Graph, outputs: tuple[str, ...], tangents: Mapping[str, str]) 
 @undistributing
 def swept(graph: Graph, output: str, wrt: str, forward: bool) -> tuple[Graph, str]:
     """The canonical graph extended by the Jacobian of one tensor with respect to another, and its name."""
-    graph = canonical(graph)
+    graph = _short(graph, (wrt,), (output,))
     seeded = graph.tensor(wrt if forward else output)
     seed = Tensor(fresh_name("seed", graph.by_name()), seeded.shape, seeded.dtype)
     graph = replace(graph, tensors=(*graph.tensors, seed))
