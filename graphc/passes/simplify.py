@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.analysis.conditions import pieces
 from graphc.ir.affine import nonnegative
-from graphc.ir.expr import Where, build, contains, indices_of, rewrite
+from graphc.ir.expr import Logical, Where, build, contains, indices_of, rewrite
 from graphc.ir.graph import Graph
 from graphc.ir.origin import Rewrite
 from graphc.ir.statement import Statement, revised, zeros
@@ -63,9 +63,18 @@ def _certain(value: sp.Expr, facts: tuple[sp.Expr, ...]) -> sp.Expr:
     def rule(part: sp.Basic) -> sp.Basic | None:
         if isinstance(part, Where):
             for truth, chosen in ((True, part.value), (False, part.other)):
-                conjunctions = pieces(part.condition, truth)
-                if conjunctions is not None and len(conjunctions) == 1 and all(nonnegative(c, facts) for c in conjunctions[0]):
+                if _holds(part.condition, truth, facts):
                     return chosen
+        if isinstance(part, Logical) and part.op == "and":
+            open_tests = [test for test in part.operands if not _holds(test, True, facts)]
+            if 0 < len(open_tests) < len(part.operands):
+                return open_tests[0] if len(open_tests) == 1 else Logical("and", *open_tests)
         return None
 
     return rewrite(value, rule)
+
+
+def _holds(condition: sp.Expr, truth: bool, facts: tuple[sp.Expr, ...]) -> bool:
+    """Whether the facts say that a condition has that value."""
+    conjunctions = pieces(condition, truth)
+    return conjunctions is not None and len(conjunctions) == 1 and all(nonnegative(c, facts) for c in conjunctions[0])
