@@ -349,9 +349,17 @@ def build_from(function: Callable[..., Any], *operands: sp.Basic) -> sp.Expr:
     What becomes a power of 0 with a negative exponent is infinity, not SymPy's infinity without a sign.
     """
     if function is not operator.add and any(_holds_sum(operand) for operand in operands):
-        return build(lambda: function(*operands))
+        return unique(build(lambda: function(*operands)))
     result = function(*operands)
-    return INFINITY if result is sp.zoo else _node(result)
+    return INFINITY if result is sp.zoo else unique(_node(result))
+
+
+_unique: Callable[[sp.Expr], sp.Expr] = lru_cache(maxsize=200_000)(lambda node: node)
+
+
+def unique(node: sp.Expr) -> sp.Expr:
+    """The same object for equal sums, products and powers: comparing others takes as long as they have nodes on paper."""
+    return _unique(node) if isinstance(node, sp.Add | sp.Mul | sp.Pow) else node
 
 
 def _holds_sum(node: sp.Basic, depth: int = 3) -> bool:
@@ -520,5 +528,5 @@ def rebuilt(part: sp.Basic, done: dict[sp.Basic, sp.Basic]) -> sp.Basic:
             new = [done[a] for a in part.args]
             if isinstance(part, sp.Pow) and all(a.is_Number for a in new):
                 return _number_power(*new)
-            return part.func(*new) if isinstance(part, _Node | sp.Add) else build_from(part.func, *new)
+            return unique(part.func(*new)) if isinstance(part, _Node | sp.Add) else build_from(part.func, *new)
     return part

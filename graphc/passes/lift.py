@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
@@ -38,6 +38,7 @@ __all__ = ["guard", "lift_reductions"]
 _WHOLE = "a right side that is one reduction makes the statement that reduction"
 _NESTED = "a nested reduction gets a tensor of its own"
 _Path = tuple[tuple[sp.Expr, bool], ...]
+_Facts = tuple[sp.Expr, ...]
 _NEUTRAL = {"sum": sp.Integer(0), "prod": sp.Integer(1), "max": -INFINITY, "min": INFINITY, "logsumexp": -INFINITY}
 _OVER_NOTHING = {"prod": sp.Integer(1), "all": sp.true, "logsumexp": -INFINITY}
 """Reductions with a neutral element that is not what unassigned elements are."""
@@ -54,45 +55,58 @@ def guard(statement: Statement, tensors: dict[str, Tensor], known: tuple[sp.Expr
     Used for temporaries whose elements outside are never read: the original program has been proved, so only points that it never
     evaluates are dropped. `known` holds expressions that are ≥ 0 in every call.
     """
-    value, extra = _confined(statement.value, statement.constraints() + known, statement, tensors)
+    value, extra = _Confining(statement, tensors).confined(statement.value, statement.constraints() + known, ())
     return replace(statement, value=value, domain=statement.domain + extra) if extra or value is not statement.value else statement
 
 
-def _confined(
-    node: sp.Expr, facts: tuple[sp.Expr, ...], statement: Statement, tensors: dict[str, Tensor], path: _Path = ()
-) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
-    """The expression with confined branches, and what must be ≥ 0 for the accesses outside of all branches.
+@dataclass(frozen=True, slots=True)
+class _Confining:
+    """Confines expressions; a part that stands at several places under the same conditions is treated once."""
 
-    `path` holds the conditions of the branches around the expression with their values.
-    """
-    extra: dict[sp.Expr, None] = {}
-    if isinstance(node, Where):
-        condition, needed = _confined(node.condition, facts, statement, tensors, path)
+    statement: Statement
+    tensors: dict[str, Tensor]
+    done: dict[tuple[sp.Expr, _Facts, _Path], tuple[sp.Expr, _Facts]] = field(default_factory=dict)
+
+    def confined(self, node: sp.Expr, facts: _Facts, path: _Path) -> tuple[sp.Expr, _Facts]:
+        """The expression with confined branches, and what must be ≥ 0 for the accesses outside of all branches.
+
+        `path` holds the conditions of the branches around the expression with their values.
+        """
+        key = (node, facts, path)
+        if key not in self.done:
+            self.done[key] = self._branches(node, facts, path) if isinstance(node, Where) else self._arguments(node, facts, path)
+        return self.done[key]
+
+    def _branches(self, node: Where, facts: _Facts, path: _Path) -> tuple[sp.Expr, _Facts]:
+        condition, needed = self.confined(node.condition, facts, path)
         branches = []
         for branch, truth in ((node.value, True), (node.other, False)):
-            inner, tests = _confined(branch, facts, statement, tensors, (*path, (node.condition, truth)))
+            inner, tests = self.confined(branch, facts, (*path, (node.condition, truth)))
             branches.append(Where(_all_nonnegative(tests), inner, sp.Integer(0)) if tests else inner)
         return Where(condition, *branches), needed
-    inner_facts = facts
-    if isinstance(node, Reduce):
-        inner_facts = facts + tuple(c for i in node.indices for c in statement.range_of(i).constraints()) + node.domain
-    arguments = []
-    for argument in node.args:
-        new, needed = _confined(argument, inner_facts, statement, tensors, path)
-        arguments.append(new)
-        extra.update(dict.fromkeys(needed))
-    if isinstance(node, Access):
-        known = known_on(path, facts)
-        for subscript, extent in zip(node.subscripts, tensors[node.tensor].shape, strict=True):
-            if not contains(subscript, Access) and not in_range(subscript, extent, known):
-                extra.setdefault(subscript)
-                extra.setdefault(behind(subscript, extent))
-    if any(new is not old for new, old in zip(arguments, node.args, strict=True)):
-        node = build(lambda: node.func(*arguments))
-    return node, tuple(extra)
+
+    def _arguments(self, node: sp.Expr, facts: _Facts, path: _Path) -> tuple[sp.Expr, _Facts]:
+        extra: dict[sp.Expr, None] = {}
+        inner_facts = facts
+        if isinstance(node, Reduce):
+            inner_facts = facts + tuple(c for i in node.indices for c in self.statement.range_of(i).constraints()) + node.domain
+        arguments = []
+        for argument in node.args:
+            new, needed = self.confined(argument, inner_facts, path)
+            arguments.append(new)
+            extra.update(dict.fromkeys(needed))
+        if isinstance(node, Access):
+            known = known_on(path, facts)
+            for subscript, extent in zip(node.subscripts, self.tensors[node.tensor].shape, strict=True):
+                if not contains(subscript, Access) and not in_range(subscript, extent, known):
+                    extra.setdefault(subscript)
+                    extra.setdefault(behind(subscript, extent))
+        if any(new is not old for new, old in zip(arguments, node.args, strict=True)):
+            node = build(lambda: node.func(*arguments))
+        return node, tuple(extra)
 
 
-def _all_nonnegative(expressions: tuple[sp.Expr, ...]) -> sp.Expr:
+def _all_nonnegative(expressions: _Facts) -> sp.Expr:
     tests = [Compare(">=", e, sp.Integer(0)) for e in expressions]
     return tests[0] if len(tests) == 1 else Logical("and", *tests)
 
