@@ -50,10 +50,11 @@ def copy_edges(graph: Graph) -> Graph:
             alike.setdefault((statement.target, statement.subscripts, statement.ranges), []).append(statement)
     changed: dict[int, list[Statement]] = {}
     for group in alike.values():
-        for inside in group if len(group) > 1 else ():
-            padding = None if id(inside) in changed else worker.padding(inside)
-            edges = worker.edges(inside, padding, [s for s in group if id(s) not in changed]) if padding else ()
-            if padding and edges:
+        found = [(s, padding) for s in group if (padding := worker.padding(s)) is not None] if len(group) > 1 else []
+        # With literal sizes, an edge may be taken for the inside; its copy would be larger.
+        for inside, padding in sorted(found, key=lambda pair: pair[1].width()):
+            left = [s for s in group if id(s) not in changed]
+            if id(inside) not in changed and (edges := worker.edges(inside, padding, left)):
                 changed |= {id(edge.statement): [] for edge in edges}
                 changed[id(inside)] = worker.joined(inside, padding, edges)
     if not changed:
@@ -78,6 +79,11 @@ class _Padding:
     factor: Access
     below: tuple[sp.Expr, ...]
     behind: tuple[sp.Expr, ...]
+
+    def width(self) -> float:
+        """How many elements there are more than in the factor, over all dimensions; infinitely many where sizes decide."""
+        total = sp.expand(sp.Add(*self.below, *self.behind))
+        return int(total) if total.is_Integer else float("inf")
 
     def widened(self, other: _Padding) -> _Padding | None:
         """What both need, if that is known for all sizes."""
@@ -167,13 +173,13 @@ class _Padder:
     def edges(self, inside: Statement, padding: _Padding, others: Sequence[Statement]) -> list[_Edge]:
         """Those statements that say what the factor is beyond its edges, in the indices of the copy."""
         scale, product = inside.value.as_coeff_Mul()
-        (rest,) = (f for f in sp.Mul.make_args(product) if f != padding.factor)
+        rest = {f for f in sp.Mul.make_args(product) if f != padding.factor}
         found: list[_Edge] = []
         for other in others:
             own_scale, product = other.value.as_coeff_Mul()
-            factors = sp.Mul.make_args(product)
-            instead = [own_scale / scale, *(f for f in factors if f != rest)]
-            if other is inside or rest not in factors or len(factors) > 2 or (len(factors) == 2 and instead[0] != 1):
+            factors = set(sp.Mul.make_args(product))
+            instead = [own_scale / scale, *(factors - rest)]
+            if other is inside or not rest <= factors or len(instead) > 2 or (len(instead) == 2 and instead[0] != 1):
                 continue
             edge = self._edge(other, padding, instead[-1])
             if edge is not None and all(_apart(other, s) for s in (inside, *(e.statement for e in found))):
@@ -197,13 +203,18 @@ class _Padder:
         subscripts = [moved(s) for s in value.subscripts]
         if value.tensor != source.name or None in (*conditions, *subscripts):
             return None
-        # The loops go where there is something to read; the copy is made in any case, at sizes at which they are empty as well.
-        some = tuple(sp.expand(r.extent - 1) for r in statement.loops if r.extent.free_symbols and not indices_of(r.extent))
         facts = (*self.known, *(c for r in ranges for c in r.constraints()), *conditions)
         ends = [c for s, extent in zip(subscripts, source.shape, strict=True) for c in (s, behind(s, extent))]
-        if any(not nonnegative(c, facts) for c in ends):
+        # The loops go where there is something to read; the copy is made in any case, at sizes at which they are empty as well.
+        sizes = {z for extent in source.shape for z in extent.free_symbols}
+        every = [r.extent for r in statement.loops if r.extent.free_symbols and not indices_of(r.extent)]
+        for extents in ([], [e for e in every if e.free_symbols & sizes], every):
+            some = tuple(sp.expand(e - 1) for e in extents)
             known = (*facts, *some, *ensured(self.checks, some))
-            conditions += [*some, *(c for c in ends if not nonnegative(c, known))]
+            missing = [c for c in ends if not nonnegative(c, known)]
+            if not missing:
+                break
+        conditions += [*some, *missing]
         return _Edge(statement, Access(source.name, *subscripts), tuple(dict.fromkeys(conditions)))
 
     def joined(self, inside: Statement, padding: _Padding, edges: Sequence[_Edge]) -> list[Statement]:

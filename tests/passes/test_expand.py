@@ -79,7 +79,7 @@ def test_the_boundary_is_part_of_the_copy(golden):
     p, q, r, s, f = gc.index("p", N), gc.index("q", N), gc.index("r", 3), gc.index("s", 3), gc.index("f")
     x, v, w, y, z = gc.tensor("X", N, N), gc.tensor("V", N), gc.tensor("W", M, 3, 3), gc.tensor("Y"), gc.tensor("Z")
     y[f, p, q] += gc.wrap(gc.pad(x, 0.5, dims=[0]), dims=[1])[p + r - 1, q + s - 1] * w[f, r, s]
-    z[f, p] += 2 * gc.reflect(v)[p + r - 1] * w[f, r, r]
+    z[f, p] += 2 * gc.reflect(v)[p + r - 1] * w[f, r, r] / M
     golden(text(applied(copy_edges, canonical(graph_of(y, z)), SIZES)))
 
 
@@ -99,3 +99,10 @@ def test_edges_that_are_added_twice_are():
     y[f, p] += gc.clamp(x)[p + r - 1] * w[f, r]
     y[f, p] += gc.clamp(v)[p + r - 1] * w[f, r]
     applied(copy_edges, canonical(graph_of(y)), SIZES)
+
+
+def test_the_inside_is_what_needs_the_least_around_it():
+    p, r, f = gc.index("p", 6), gc.index("r", 3), gc.index("f")
+    x, w, y = gc.tensor("X", 6), gc.tensor("W", M, 3), gc.tensor("Y")
+    y[f, p] += gc.wrap(x)[p + r - 2] * w[f, r]
+    assert applied(copy_edges, canonical(graph_of(y)), SIZES).tensor("X.padded").shape == (8,)
