@@ -94,7 +94,7 @@ class _Scheduler:
         found = units(groups, definitions, self.tensors, self.is_contraction, in_place) if joining else [Unit(g) for g in groups]
         for unit in found:
             first, *others = unit.names
-            if unit.depth and others:
+            if unit.depth and (others or len(definitions[first]) > 1):
                 self.steps.append(rows_step(self.bodies, unit, definitions, in_place, self.graph))
             elif others or any(first in reads(s) for s in definitions[first]):
                 self.steps += recurrence(self, unit.names, [s for n in unit.names for s in definitions[n]])
