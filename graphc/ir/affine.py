@@ -6,7 +6,7 @@ what it proves holds for all integers, what it does not prove may still hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
@@ -192,22 +192,27 @@ def project(system: Iterable[Linear], away: Callable[[sp.Basic], bool]) -> list[
         contradiction = next((form for form in known if not form.terms and form.constant < 0), None)
         if contradiction is not None:
             return [contradiction]
-        counts: dict[sp.Basic, list[int]] = {}
+        bounds: dict[sp.Basic, tuple[list[int], list[int]]] = {}
         for form in known:
             for atom, coefficient in form.terms:
                 if away(atom):
-                    counts.setdefault(atom, [0, 0])[coefficient > 0] += 1
-        if not counts:
+                    bounds.setdefault(atom, ([], []))[coefficient > 0].append(abs(coefficient))
+        if not bounds:
             return known
         if (solved := _solved(known, away)) is not None:
             known = _strongest(_replaced(known, *solved))
             continue
-        work, _, cheapest = min((below * above, _key(atom), atom) for atom, (below, above) in counts.items())
+        _, work, _, cheapest = min((_inexact(*found), len(found[0]) * len(found[1]), _key(a), a) for a, found in bounds.items())
         if work > _LIMIT:
             mixed = [sum(away(atom) for atom, _ in form.terms) for form in known]
             known = [form for form, atoms in zip(known, mixed, strict=True) if atoms < max(mixed)]
         else:
             known = _strongest(eliminate(known, cheapest))
+
+
+def _inexact(upper: Sequence[int], lower: Sequence[int]) -> bool:
+    """Whether an atom with these coefficients may have a rational value between its bounds, but no integer: that comes last."""
+    return max(upper, default=0) > 1 and max(lower, default=0) > 1
 
 
 def _solved(system: list[Linear], away: Callable[[sp.Basic], bool]) -> tuple[Linear, sp.Basic, int] | None:

@@ -90,6 +90,12 @@ def test_equations_are_solved_before_quotients_are_projected_away():
     assert not contradictory([*equations, -Modulo(2 * i, 3)])
 
 
+def test_atoms_that_lose_no_integers_are_projected_away_first():
+    """2*i + j ≤ 0 leaves i = j = 0, whose remainder is not 1: visible where the quotient goes last."""
+    i, j = Index("i"), Index("j")
+    assert nonnegative(2 * i + j - 1, [i, j, 1 - j, Modulo(2 * i + j, 3) - 1])
+
+
 @pytest.mark.parametrize("seed", range(300))
 def test_equations_have_the_solutions_that_are_found_by_trying(seed):
     """Σ a·x + c = 0 in a box, with a quotient of another sum above a bound."""
