@@ -227,6 +227,7 @@ def _header(graph: Graph) -> str:
 
 def _runner(graph: Graph, target: str, signature: Signature, accumulate: str | None, threads: int | None) -> Runner:
     if target == "interpret":
+        align_recurrences(graph)  # refuses what has no order, as on the other targets
         return _Interpreted(graph)
     if target == "cpu":
         from graphc.targets import cpu_runner

@@ -16,6 +16,7 @@ from graphc.frontend.collect import Program, collect
 from graphc.frontend.tensor import Tensor
 from graphc.ir.dtypes import is_float
 from graphc.ir.graph import Graph
+from graphc.passes.align import align_recurrences
 from graphc.picture.dot import dot
 from graphc.picture.render import available_renderer, pdf, png, svg
 from graphc.picture.scene import backward_names, scene, sole_scalar
@@ -102,6 +103,7 @@ def draw(*tensors: Any, values: Mapping[str, Any] | None = None, style: str = "l
         raise ArgumentError(f"There is no style {style!r}.", fix=f"use one of {', '.join(map(repr, _STYLES))}.")
     chosen: list[Tensor] = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else list(tensors)
     program = collect(chosen, "draw")
+    align_recurrences(program.graph)  # refuses what has no order
     if values is not None:
         forward = _forward(program.graph)
         return Drawing(dot(scene(forward, notes=_notes(program, forward, values))))

@@ -293,6 +293,22 @@ def test_cycle_of_three_tensors(rejects):
         gc.compile(Z)
 
 
+def test_cycle_that_is_drawn(rejects):
+    Y, U = gc.tensor("Y", N), gc.tensor("U", N)
+    Y[i] = U[i] + v[i]
+    U[i] = gc.sin(Y[i])
+    with rejects(gc.NotationError):
+        gc.draw(Y)
+
+
+def test_cycle_that_is_interpreted(rejects):
+    Y, U = gc.tensor("Y", N), gc.tensor("U", N)
+    Y[i] = U[i] + v[i]
+    U[i] = gc.sin(Y[i])
+    with rejects(gc.NotationError):
+        gc.compile(Y, target="interpret")
+
+
 def test_recurrence_in_both_directions(rejects):
     z = gc.tensor("z")
     z[i] = v[i] + gc.pad(z, 0)[i + 1] + gc.pad(z, 0)[i - 1]
