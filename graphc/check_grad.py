@@ -5,6 +5,7 @@ from __future__ import annotations
 import cmath
 import contextlib
 import math
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def _weighted(name: str, gradients: list[Tensor], check: _Check) -> tuple[Tensor
     """``Σ gradient·weights`` over all tensors with random weights, and the arrays of its program."""
     total, arrays = Tensor(f"{name}.dot", ()), dict(check.arrays)
     for gradient, values in zip(gradients, check.analytic, strict=True):
-        weights = Tensor(f"{gradient.name}.weights", gradient.shape, gradient.dtype)
+        weights = Tensor(next(n for k in count(1) if (n := f"{gradient.name}.weights{k}") not in arrays), gradient.shape, gradient.dtype)
         indices: Any = tuple(IndexVariable(Index(f"i{d}")) for d in range(values.ndim))
         total[()] += gradient[indices] * weights[indices]
         arrays[weights.name] = _direction(values.shape)

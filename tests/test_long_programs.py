@@ -48,6 +48,17 @@ def test_deep_expressions() -> None:
     assert gc.compile([L, slope]).source.count("sin(") >= DEPTH
 
 
+def test_terms_of_deep_expressions_have_an_order() -> None:
+    """Two terms that read the same element: which is written first is decided without recursion."""
+    i, x, L = gc.index("i"), gc.tensor("x", 3), gc.tensor("L")
+    value = x[i]
+    for _ in range(150):
+        value = gc.sin(value) + 0.125 * x[i]
+    L[()] += value
+    text = str(gc.loops(L))
+    assert text.count("sin(") == 150 and text.count("0.125*x[i]") == 150
+
+
 def test_deep_expressions_as_machine_code() -> None:
     """y = 0.9ᵏ·x + 1 - 0.9ᵏ for a sum in a product in a sum …, k times."""
     i, x, L = gc.index("i"), gc.tensor("x", gc.dim("N")), gc.tensor("L")

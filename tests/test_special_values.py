@@ -59,3 +59,17 @@ def test_the_reciprocal_of_a_condition_that_is_known_to_be_false_is_infinite(tar
         y = gc.tensor("y")
         y[i] = gc.where(i >= 2, 1, table[i]) + function(i >= 2)
         np.testing.assert_array_equal(gc.compile(y, target=target)(table=np.array([2, 0], "uint8")), [expected, expected])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_logsumexp_of_infinities(target):
+    """An infinite term decides alone; elsewhere the weights are those of the finite ones, as in PyTorch."""
+    x, y, total = gc.tensor("x", N, 3), gc.tensor("y"), gc.tensor("total")
+    j = gc.index("j")
+    y[i] = gc.logsumexp(x[i, j], over=j)
+    total[()] += y[i]
+    inf, nan = np.inf, np.nan
+    given = np.array([[-inf, -inf, -inf], [0, -inf, 0], [inf, 0, -inf], [nan, inf, 0]], "float32")
+    value, slope = gc.compile((y, gc.grad(total, x)), target=target)(x=given)
+    np.testing.assert_allclose(value, [-inf, np.log(2), inf, nan], rtol=1e-6)
+    np.testing.assert_allclose(slope, [[nan, nan, nan], [0.5, 0, 0.5], [nan, 0, 0], [nan, nan, nan]], rtol=1e-6)

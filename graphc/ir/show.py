@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from hashlib import sha256
 
 import sympy as sp
 from sympy.logic.boolalg import Boolean
@@ -57,7 +58,18 @@ def spoken(call: Call) -> str:
 @lru_cache(maxsize=100_000)
 def _key(node: sp.Basic) -> str:
     """A text that decides between what is read at the same place."""
-    return str(node) if node.is_Symbol else sp.srepr(node)
+    if node.is_Symbol:
+        return str(node)
+    return _digest(node) if deeper(node, DEEP) else sp.srepr(node)
+
+
+def _digest(node: sp.Basic) -> str:
+    """A text that tells structures apart, made without recursion."""
+    found: dict[sp.Basic, str] = {}
+    for part in postorder(node):
+        text = f"{type(part).__name__}({','.join(found[a] for a in part.args)})" if part.args else sp.srepr(part)
+        found[part] = sha256(text.encode()).hexdigest()
+    return found[node]
 
 
 @dataclass(frozen=True, slots=True)

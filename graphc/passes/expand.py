@@ -23,7 +23,7 @@ def expand_functions(graph: Graph) -> Graph:
 def expand_logsumexp(graph: Graph) -> Graph:
     """``T = logsumexp(e)`` → ``T.max = supremum(e)``, ``T.sum += exp(e - T.max)``, ``T.rest = log(T.sum)``, ``T = T.max + T.rest``.
 
-    The supremum of nothing is −∞.
+    The supremum of nothing is −∞. An infinite supremum is the result, whatever finite number is added.
 
     Where T is subtracted from something, the maximum is subtracted first: ``(z - T.max) - T.rest`` keeps the digits of z that
     ``z - T`` loses when both are large (Blanchard, Higham and Higham, IMA J. Numer. Anal. 41, 2021).
@@ -41,7 +41,7 @@ def expand_logsumexp(graph: Graph) -> Graph:
             tensors[name] = Tensor(name, source.shape, source.dtype, "defined", source.group)
         top, total, rest = (Access(name, *s.subscripts) for name in names.values())
         parts[s.target] = (top.tensor, rest.tensor)
-        term = Where(Compare("==", top, -INFINITY), sp.Integer(0), _difference(s.value, top))
+        term = Where(Compare("==", Call("abs", top), INFINITY), sp.Integer(1), _difference(s.value, top))
         free = tuple(s.range_of(i) for i in s.free)
         statements += [
             replace(s, target=top.tensor, op="supremum"),
