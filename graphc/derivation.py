@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
@@ -186,11 +187,22 @@ def _strongest(bounds: Sequence[sp.Expr], sign: int, facts: tuple[sp.Expr, ...])
 
 
 def body_of(s: Statement) -> str:
-    return statement(s) if s.domain else statement_body(s)
+    return _body(s, s.order)
 
 
 def formula_of(s: Statement) -> str:
     """The statement as LaTeX, without the mark at which equations are aligned."""
+    return _formula(s, s.order)
+
+
+@lru_cache(maxsize=20_000)
+def _body(s: Statement, _: tuple[Access, ...]) -> str:
+    """Kept, because a statement stands in the derivations of all that comes from it; the order of its reads shows."""
+    return statement(s) if s.domain else statement_body(s)
+
+
+@lru_cache(maxsize=20_000)
+def _formula(s: Statement, _: tuple[Access, ...]) -> str:
     return statement_latex(s).replace(" &", " ", 1)
 
 

@@ -150,6 +150,7 @@ class _Explainer:
         self.lines = set(program.graph.statements)
         """What is explained in an entry, or has been as the origin of one."""
         self.names = {tensor.key: name for name, tensor in program.handles.items()}
+        self.mappings: dict[int, tuple[Mapping[str, str], Mapping[str, str]]] = {}
         self.later: dict[int, list[list[Statement]]] = {}
         self.shown: set[tuple[str, str]] = set()
         """Pairs (a line, what it was rewritten into) of earlier entries."""
@@ -183,11 +184,17 @@ class _Explainer:
 
     def chain(self, line: Statement) -> list[Statement]:
         """The statements that led to a line of the program, in the names of the program."""
-        origin, mapping = line.origin, {}
+        origin, mapping = line.origin, dict[str, str]()
         if isinstance(origin, Exported):
-            mapping = {old: new for old, key in origin.keys.items() if (new := self.names.get(key, old)) != old}
+            mapping = self.mapping(origin.keys)
             origin = origin.origin
         return _renamed(_chain(replace(line, origin=origin)), mapping)
+
+    def mapping(self, keys: Mapping[str, str]) -> Mapping[str, str]:
+        """The names of another program → those of this one, where they differ; found once for each other program."""
+        if id(keys) not in self.mappings:
+            self.mappings[id(keys)] = keys, {old: new for old, key in keys.items() if (new := self.names.get(key, old)) != old}
+        return self.mappings[id(keys)][1]
 
     def before(self, line: Statement) -> list[Step]:
         """What led to a line of the program."""
