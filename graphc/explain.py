@@ -14,7 +14,7 @@ from graphc.frontend.collect import Program, collect
 from graphc.frontend.tensor import Tensor
 from graphc.ir.expr import Access, rewrite, undistributing
 from graphc.ir.graph import Graph, reads
-from graphc.ir.origin import Derivative, Exported, Given, Part, Rewrite, Solution, Tangent
+from graphc.ir.origin import Derivative, Exported, Given, Origin, Part, Rewrite, Solution, Tangent
 from graphc.ir.show import statement
 from graphc.ir.statement import Statement
 from graphc.picture.scene import wrapped
@@ -184,7 +184,8 @@ class _Explainer:
 
     def chain(self, line: Statement) -> list[Statement]:
         """The statements that led to a line of the program, in the names of the program."""
-        origin, mapping = line.origin, dict[str, str]()
+        origin: Origin | None = line.origin
+        mapping: Mapping[str, str] = {}
         if isinstance(origin, Exported):
             mapping = self.mapping(origin.keys)
             origin = origin.origin

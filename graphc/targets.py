@@ -17,7 +17,7 @@ from graphc.errors import ArgumentError, GraphcError, TargetError
 from graphc.interpret import size_value
 from graphc.ir.expr import Access, accesses, undistributing
 from graphc.ir.graph import Graph, reads
-from graphc.ir.show import Order, statement
+from graphc.ir.show import Order, expression, statement, statement_body
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.layout import layout_of, needs_of
@@ -147,7 +147,9 @@ def cuda_module(graph: Graph, header: str, accumulate: str | None = None) -> tup
     """
     for tensor in graph.tensors:
         if tensor.every:
-            raise TargetError(f'The target "cuda" keeps all steps of a recurrence, but {tensor.name} is checkpointed.',
+            shown = [(statement_body(s), expression(Access(s.target, *s.subscripts), Order.of(s)), s.location)
+                     for s in graph.definitions()[tensor.name]]
+            raise TargetError(f'The target "cuda" keeps all steps of a recurrence, but {tensor.name} is checkpointed.', at=tuple(shown),
                               fix=f'take gc.checkpoint({tensor.name}, …) away, or use target="cpu".')
     for step in FOR_CUDA:
         graph = step(graph)

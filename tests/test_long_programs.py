@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import operator
 import sys
 
 import numpy as np
+import sympy as sp
 
 import graphc as gc
+from graphc.ir.expr import Index, build_from
 
 DEPTH = 1500
 """Of one expression; the recursion limit is 1000."""
@@ -131,3 +135,24 @@ def test_chains_of_statements() -> None:
     factor = 0.999**LENGTH
     np.testing.assert_allclose(total, (values * (factor * values + 1 - factor)).sum(), rtol=1e-6)
     np.testing.assert_allclose(derivative, 2 * factor * values + 1 - factor, rtol=1e-6)
+
+
+def test_questions_of_sympy_about_deep_expressions() -> None:
+    """SymPy asks about bases whether they are positive, and so about all that is inside of them."""
+    i, x, y = gc.index("i"), gc.tensor("x", gc.dim("N")), gc.tensor("y")
+    value = x[i]
+    for _ in range(270):
+        value = (value + 1) ** 0.5
+    y[i] = value
+    assert gc.loops(y).count("sqrt") == 270
+
+
+def test_questions_of_sympy_from_deep_stacks() -> None:
+    j, k = Index("j"), Index("k")
+    base = build_from(operator.add, build_from(operator.mul, sp.Float(0.3), build_from(operator.add, j, -k)), sp.Float(-0.249))
+
+    def below(depth: int) -> sp.Expr:
+        return below(depth - 1) if depth else build_from(operator.pow, base, sp.Integer(2))
+
+    frames = len(inspect.stack())
+    assert below(sys.getrecursionlimit() - frames - 40) == below(0)

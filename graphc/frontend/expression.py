@@ -326,7 +326,7 @@ def as_number(node: sp.Expr) -> sp.Expr:
 
 
 def _divide(a: sp.Expr, b: sp.Expr) -> sp.Expr:
-    if b.is_number and b == 0:
+    if isinstance(b, sp.Number) and b == 0:
         text = f"{display(a)}/{display(b)}"
         raise NotationError("Division by the constant 0.", at=((text, "/" + display(b), here()),),
                             fix="divide by something else; the float infinity is float(\"inf\").")

@@ -17,9 +17,9 @@ from sympy.core.parameters import distribute, global_parameters
 from sympy.core.symbol import Str
 
 __all__ = [
-    "Access", "BoundaryAccess", "Call", "Compare", "FloorDiv", "Index", "INFINITY", "Logical", "Modulo", "NAN", "Reduce", "Size", "Where",
-    "accesses", "build", "build_from", "constant", "contains", "deeper", "depths", "indices_of", "postorder", "rebuilt", "rewrite",
-    "sizes_of", "substitute", "undistributing",
+    "Access", "BoundaryAccess", "Call", "Compare", "FloorDiv", "Index", "INFINITY", "Logical", "Modulo", "NAN", "Reduce", "Size",
+    "Where", "accesses", "build", "build_from", "constant", "contains", "deeper", "depths", "evaluated", "indices_of", "numeric",
+    "postorder", "rebuilt", "rewrite", "sizes_of", "substitute", "undistributing", "unique",
 ]
 
 
@@ -340,7 +340,19 @@ class Modulo(_Node):
 
 def build(function: Callable[[], Any]) -> sp.Expr:
     """Build an expression without SymPy's distribution of numbers over sums: ``2*(x + y)`` stays as written."""
-    return _node(undistributed(function))
+    return _node(undistributed(lambda: evaluated(function)))
+
+
+def evaluated(function: Callable[..., Any], *operands: Any) -> Any:
+    """What SymPy makes of the operands; as they stand where its questions about them recurse more deeply than Python can.
+
+    SymPy asks whether a base is positive or a number, say, and asks that of all that is inside.
+    """
+    try:
+        return function(*operands)
+    except RecursionError:
+        with sp.evaluate(False):
+            return function(*operands)
 
 
 def build_from(function: Callable[..., Any], *operands: sp.Basic) -> sp.Expr:
@@ -350,7 +362,7 @@ def build_from(function: Callable[..., Any], *operands: sp.Basic) -> sp.Expr:
     """
     if function is not operator.add and any(_holds_sum(operand) for operand in operands):
         return unique(build(lambda: function(*operands)))
-    result = function(*operands)
+    result = evaluated(function, *operands)
     return INFINITY if result is sp.zoo else unique(_node(result))
 
 
@@ -466,6 +478,14 @@ def contains(node: sp.Basic, kind: type | tuple[type, ...]) -> bool:
     return any(issubclass(found, kind) for found in _asked(_kinds, node))
 
 
+def numeric(node: sp.Basic) -> bool:
+    """Whether the node is made of numbers alone; SymPy's `is_number` recurses."""
+    return all(issubclass(found, _ARITHMETIC) for found in _asked(_kinds, node))
+
+
+_ARITHMETIC = (sp.Number, sp.NumberSymbol, sp.Add, sp.Mul, sp.Pow)
+
+
 def deeper(node: sp.Basic, limit: int) -> bool:
     """Whether nodes are nested more than `limit` times."""
     return len(postorder(node)) > limit and _depth(node) > limit
@@ -528,5 +548,5 @@ def rebuilt(part: sp.Basic, done: dict[sp.Basic, sp.Basic]) -> sp.Basic:
             new = [done[a] for a in part.args]
             if isinstance(part, sp.Pow) and all(a.is_Number for a in new):
                 return _number_power(*new)
-            return unique(part.func(*new)) if isinstance(part, _Node | sp.Add) else build_from(part.func, *new)
+            return unique(evaluated(part.func, *new)) if isinstance(part, _Node | sp.Add) else build_from(part.func, *new)
     return part

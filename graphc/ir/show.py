@@ -27,7 +27,9 @@ from graphc.ir.expr import (
     accesses,
     deeper,
     depths,
+    evaluated,
     indices_of,
+    numeric,
     postorder,
 )
 from graphc.ir.random import RANDOM
@@ -107,12 +109,12 @@ class Order:
         return best_read, 0 if isinstance(node, Access) else 1, best_index, _Tie(node)
 
     def factors(self, args: Iterable[sp.Basic]) -> list[sp.Basic]:
-        return sorted(args, key=lambda a: (not a.is_number, *self.rank(a)))
+        return sorted(args, key=lambda a: (not numeric(a), *self.rank(a)))
 
     def terms(self, args: Iterable[sp.Basic]) -> list[sp.Basic]:
         def place(term: sp.Basic) -> tuple[bool | int | str | sp.Expr, ...]:
             *position, key = self.rank(term)
-            return bool(term.is_number), *position, _size_of_factor(term), key
+            return numeric(term), *position, _size_of_factor(term), key
 
         arranged = sorted(args, key=place)
         first_positive = next((k for k, term in enumerate(arranged) if not _negative(term)), 0)
@@ -144,7 +146,7 @@ def split_fraction(product: sp.Mul | sp.Pow | sp.Rational) -> tuple[list[sp.Basi
                 above.append(sp.Integer(factor.p))
             below.append(sp.Integer(factor.q))
         elif isinstance(factor, sp.Pow) and isinstance(factor.exp, sp.Number) and factor.exp < 0:
-            below.append(sp.Pow(factor.base, -factor.exp))
+            below.append(evaluated(sp.Pow, factor.base, -factor.exp))
         else:
             above.append(factor)
     return above, below
