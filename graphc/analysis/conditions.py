@@ -8,11 +8,12 @@ from functools import lru_cache
 import sympy as sp
 
 from graphc.ir.affine import is_affine, nonnegative
-from graphc.ir.expr import Access, BoundaryAccess, Compare, Logical, Reduce, contains
+from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, Logical, Reduce, contains
 
 __all__ = ["implied", "known_on", "pieces"]
 
 Conjunction = tuple[sp.Expr, ...]
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
 def _compare(op: str, left: sp.Expr, right: sp.Expr) -> tuple[Conjunction, ...]:
@@ -20,6 +21,18 @@ def _compare(op: str, left: sp.Expr, right: sp.Expr) -> tuple[Conjunction, ...]:
     choices: dict[str, tuple[Conjunction, ...]] = {
         "<": ((less,),), ">": ((more,),), "<=": ((right - left,),), ">=": ((left - right,),),
         "==": ((right - left, left - right),), "!=": ((less,), (more,)),
+    }
+    return choices[op]
+
+
+def _magnitude(op: str, inside: sp.Expr, bound: sp.Expr) -> tuple[Conjunction, ...]:
+    """Where ``|inside| op bound``, in disjoint pieces for every sign of the bound."""
+    within, above = (bound - inside, bound + inside), ((inside - bound - 1,), (-inside - bound - 1, bound - inside))
+    least = tuple(sp.expand(c - 1) for c in within)
+    at = ((inside - bound, bound - inside, bound), (-inside - bound, inside + bound, bound - 1))
+    beyond = ((inside - bound,), (-inside - bound, bound - 1 - inside))
+    choices: dict[str, tuple[Conjunction, ...]] = {
+        "<": (least,), "<=": (within,), ">": above, ">=": beyond, "==": at, "!=": (least, *above),
     }
     return choices[op]
 
@@ -37,10 +50,13 @@ def pieces(condition: sp.Basic, truth: bool = True) -> tuple[Conjunction, ...] |
     if condition in (sp.true, sp.false):
         return ((),) if (condition == sp.true) is truth else ()
     if isinstance(condition, Compare):
-        if contains(condition, (Access, BoundaryAccess, Reduce)) or not is_affine(condition.left - condition.right):
+        if contains(condition, (Access, BoundaryAccess, Reduce)):
             return None
         chosen = condition if truth else condition.negated()
-        return _compare(chosen.op, chosen.left, chosen.right)
+        for magnitude, bound, op in ((chosen.left, chosen.right, chosen.op), (chosen.right, chosen.left, _MIRRORED[chosen.op])):
+            if isinstance(magnitude, Call) and magnitude.function == "abs" and all(map(is_affine, (*magnitude.arguments, bound))):
+                return _magnitude(op, magnitude.arguments[0], bound)
+        return _compare(chosen.op, chosen.left, chosen.right) if is_affine(chosen.left - chosen.right) else None
     if not isinstance(condition, Logical):
         return None
     if condition.op == "not":

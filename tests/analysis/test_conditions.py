@@ -8,7 +8,7 @@ import sympy as sp
 
 from graphc.analysis.conditions import implied, known_on, pieces
 from graphc.interpret import size_value
-from graphc.ir.expr import Access, Compare, FloorDiv, Index, Logical, Modulo
+from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Logical, Modulo
 
 I, J = Index("i"), Index("j")
 POINTS = [{I: a, J: b} for a, b in itertools.product(range(-3, 5), repeat=2)]
@@ -17,9 +17,13 @@ OPERATORS = {
 }  # fmt: skip
 
 
+def value(side, point):
+    return abs(size_value(side.arguments[0], point)) if isinstance(side, Call) else size_value(side, point)
+
+
 def holds(condition, point):
     if isinstance(condition, Compare):
-        return OPERATORS[condition.op](size_value(condition.left, point), size_value(condition.right, point))
+        return OPERATORS[condition.op](value(condition.left, point), value(condition.right, point))
     if condition.op == "not":
         return not holds(condition.operands[0], point)
     return (all if condition.op == "and" else any)(holds(o, point) for o in condition.operands)
@@ -28,7 +32,11 @@ def holds(condition, point):
 def drawn(random, depth):
     if depth == 0 or random.random() < 0.3:
         side = lambda: random.choice([I, J, I + J, 2 * I - J, I + 1, sp.Integer(random.randint(-2, 3)), FloorDiv(I + J, 2), Modulo(I, 3)])  # noqa: E731
-        return Compare(random.choice(list(OPERATORS)), side(), side())
+        sides = [side(), side()]
+        if random.random() < 0.3:
+            k = random.randrange(2)
+            sides[k] = Call("abs", sides[k])
+        return Compare(random.choice(list(OPERATORS)), *sides)
     if random.random() < 0.25:
         return Logical("not", drawn(random, depth - 1))
     return Logical(random.choice(["and", "or"]), *(drawn(random, depth - 1) for _ in range(random.randint(2, 3))))

@@ -59,3 +59,11 @@ def test_remainders(golden):
     a, y = gc.tensor("A", N), gc.tensor("Y")
     y[i] += gc.where(i % 2 == 0, a[i], -a[i])
     golden(narrowed(y))
+
+
+def test_a_band_around_the_diagonal_limits_the_loop():
+    n, (i, j) = gc.dim("N"), gc.indices("i j")
+    a, x, y, loss = gc.tensor("A", n, n), gc.tensor("X", n), gc.tensor("Y"), gc.tensor("L")
+    y[i] = gc.sum(gc.where(gc.abs(i - j) <= 2, a[i, j] * x[j], 0), over=j)
+    loss[()] += y[i] ** 2
+    assert "for i,j if i-2<=j<=i+2:  A.grad[i,j] += Y.grad[i]*X[j]" in gc.loops(gc.grad(loss, a))
