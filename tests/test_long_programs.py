@@ -156,3 +156,13 @@ def test_questions_of_sympy_from_deep_stacks() -> None:
 
     frames = len(inspect.stack())
     assert below(sys.getrecursionlimit() - frames - 40) == below(0)
+
+
+def test_continued_fractions() -> None:
+    """Each quotient is written once, not twice as often per level."""
+    i, x, y = gc.index("i"), gc.tensor("x", gc.dim("N")), gc.tensor("y")
+    value = x[i]
+    for _ in range(60):
+        value = 1 / (1 + value)
+    y[i] = value
+    np.testing.assert_allclose(gc.compile(y, precision="float64")(x=np.array([0.5, 2.0])), (np.sqrt(5) - 1) / 2, rtol=1e-9)

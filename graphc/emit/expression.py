@@ -234,6 +234,8 @@ class Writer:
         return Typed(template.format(*texts, float=SHORT[dtype], whole=_WHOLE[dtype]), _ATOM, dtype)
 
     def _power(self, node: sp.Pow, wanted: str) -> Typed:
+        if isinstance(node.exp, sp.Number) and node.exp < 0:
+            return self._product(node, wanted)
         base = self.typed(node.base, wanted)
         if isinstance(node.exp, sp.Integer) and 0 < node.exp <= 8:
             kind = "int64" if base.dtype in ("weak_int", "bool") else base.dtype
@@ -242,8 +244,6 @@ class Writer:
         joint = self._joint([base], wanted, floating=True)
         if node.exp == sp.Rational(1, 2):
             return self._elementary("sqrt", [base], joint)
-        if isinstance(node.exp, sp.Number) and node.exp < 0:
-            return self._product(node, wanted)
         exponent = self.typed(node.exp, joint)
         joint = self._joint([base, exponent], wanted, floating=True)
         return self._elementary("power", [base, exponent], joint)
