@@ -29,9 +29,10 @@ from graphc.passes.differentiate import differentiate
 from graphc.passes.divide import DEEP, divide
 from graphc.passes.extension import between
 from graphc.passes.factor import factor_contractions
+from graphc.passes.from_zero import from_zero
 from graphc.passes.gather import gather
 from graphc.passes.lift import lift_reductions
-from graphc.passes.name_parts import name_parts
+from graphc.passes.name_parts import name_parts, name_repeated
 from graphc.passes.narrow import narrow
 from graphc.passes.prune import inline_copies, merge, prune
 from graphc.passes.push_forward import push_forward
@@ -45,9 +46,10 @@ from graphc.signature import Signature, argument_order, check_options, check_siz
 
 __all__ = ["canonical", "compile_program", "derived", "optimised", "pushed", "swept"]
 
-BEFORE_GRADIENT = (align_recurrences, lower_boundary, lift_reductions, divide, stabilise, narrow, factor_contractions, simplify)
-PLAIN = (align_recurrences, lower_boundary, lift_reductions, divide)
+PLAIN = (from_zero, align_recurrences, lower_boundary, lift_reductions, name_repeated, divide)
 """What makes a graph of simple statements without changing what is computed."""
+
+BEFORE_GRADIENT = (*PLAIN, stabilise, narrow, factor_contractions, simplify)
 
 AFTER_GRADIENT = (narrow, split_quotients, gather, simplify, prune)
 

@@ -16,7 +16,7 @@ from graphc.ir.tensor import Tensor
 from graphc.passes.part import Path, either, part, paths
 from graphc.passes.partials import partials
 
-__all__ = ["LONG", "name_parts"]
+__all__ = ["LONG", "name_parts", "name_repeated"]
 
 LONG = 60
 """Reads and operations in one line of a derivative up to which it stays whole."""
@@ -40,6 +40,20 @@ def name_parts(graph: Graph, active: Collection[str]) -> Graph:
             statements += _Naming(statement, active, tensors, known).run()
         else:
             statements.append(statement)
+    if len(statements) == len(graph.statements):
+        return graph
+    return replace(graph, tensors=tuple(tensors.values()), statements=tuple(statements))
+
+
+def name_repeated(graph: Graph) -> Graph:
+    """Give parts that right sides repeat tensors of their own where written out they have more than 3,000 reads and operations, and four
+    times as many as different ones. Takes and returns a graph without nested reductions and boundary views.
+    """
+    tensors, known = dict(graph.by_name()), ensured(graph.checks)
+    statements: list[Statement] = []
+    for statement in graph.statements:
+        repeats = _written(statement.value) > max(HUGE, 4 * len(postorder(statement.value)))
+        statements += _Naming(statement, (), tensors, known).run() if repeats else [statement]
     if len(statements) == len(graph.statements):
         return graph
     return replace(graph, tensors=tuple(tensors.values()), statements=tuple(statements))
@@ -120,13 +134,13 @@ class _Naming:
 
     def _name(self, node: sp.Expr, path: Path) -> None:
         last = self.statements[-1]
-        why = "a part that the derivative would repeat"
+        why = "a part that would be repeated"
         made, read = part(node, path, last, _word(node), why, (), self.tensors, self.known)
         if self.active & {a.tensor for a in accesses(node)}:
             self.active.add(made.target)
         self.parts[made.target] = read
         self.words[made.target] = f"{last.target}.{_word(node)}"
-        told = "a part that the derivative would repeat has a tensor"
+        told = "a part that would be repeated has a tensor"
         self.statements = [made, *(revised(s, "name", told, value=substitute(s.value, {node: read})) for s in self.statements)]
 
 

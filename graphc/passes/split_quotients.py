@@ -51,7 +51,7 @@ def _next(statement: Statement) -> FloorDiv | Modulo | None:
     reduced = set(statement.reduced)
     found = [q for s in statement.subscripts for q in _quotients(s)]
     found += [q for part in (statement.value, *statement.domain) for q in _quotients(part) if set(indices_of(q)) <= reduced]
-    simple = [q for q in found if not any(_quotients(a) for a in q.args)]
+    simple = [q for q in found if linear(q.numerator) is not None and not any(_quotients(a) for a in q.args)]
     if not simple:
         return None
     same = [q for q in simple if not indices_of(sp.expand(q.numerator - simple[0].numerator))]

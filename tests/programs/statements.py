@@ -27,7 +27,13 @@ class Statements(Expressions):
         present = [x for x in self.loops if re.search(rf"\b{x.name}\b", left + value)]
         for loop in present:
             loop.declared = loop.declared or loop.name not in plain
-        self.lines += [x.line() for x in present]
+        lines = {x.name: x.line() for x in present}
+        movable = [x for x in present if x.declared and not re.search(rf"over=[^)]*\b{x.name}\b|gc\.(uniform|normal)", value)]
+        if movable and self.moves.random() < 0.05:
+            loop, by = self.moves.choice(movable), self.moves.choice((1, 2))
+            lines[loop.name] = f'{loop.name} = gc.index("{loop.name}", {loop.lower - by}, {loop.upper - by})'
+            left, value = (re.sub(rf"\b{loop.name}\b", f"({loop.name} + {by})", text) for text in (left, value))
+        self.lines += lines.values()
         self.lines.append(f"{left} {op} {value}")
 
     def finish(self, made: Known, integer: bool = False) -> None:
