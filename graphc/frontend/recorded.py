@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GraphcWarning", "Recorded", "bound_names", "check_statement", "unbound"]
 
+LONGEST = 50_000
+"""Numbers, reads and operations of a right side, written out, above which it may not repeat its parts."""
 _warned: dict[Any, Any] = {}
 
 
@@ -101,6 +103,25 @@ def bound_names(node: sp.Basic, taken: set[Index]) -> dict[sp.Basic, sp.Expr]:
 # ------------------------------------------------------------------------------------------------------------------ checks
 
 
+def _check_length(statement: Recorded) -> None:
+    """Refuse what nobody could read or compile: nodes are shared in memory, but not in a text."""
+    written: dict[sp.Basic, int] = {}
+    for node in postorder(statement.value):
+        written[node] = 1 + sum(written[a] for a in node.args)
+    count = written[statement.value]
+    if count > max(LONGEST, 10 * len(written)):
+        raise NotationError(
+            f"The right side of {statement.left} has only {len(written)} different parts, but written out it has {_rounded(count)}.",
+            at=((f"{statement.left} {statement.op} …", "…", statement.location),),
+            fix="give a part that is used several times a tensor of its own, u[i] = …, and read that; steps of one rule can be a "
+                "recurrence, x[t,i] = f(x[t-1,i]).",
+        )
+
+
+def _rounded(count: int) -> str:
+    return f"{count:,}" if count < 10**9 else f"more than 10**{len(str(count)) - 1}"
+
+
 def check_statement(statement: Recorded, bound: frozenset[Index]) -> None:
     """Refuse what is wrong whatever the other statements are.
 
@@ -109,9 +130,10 @@ def check_statement(statement: Recorded, bound: frozenset[Index]) -> None:
         bound: the user's indices that reductions bind.
 
     Raises:
-        NotationError: a bound index is used outside of its reduction; = has an index only on its right, writes through an integer
-            tensor, or may write an element twice.
+        NotationError: the right side repeats its parts exponentially; a bound index is used outside of its reduction; = has an index only
+            on its right, writes through an integer tensor, or may write an element twice.
     """
+    _check_length(statement)
     left = {i for s in statement.subscripts for i in indices_of(s)}
     outside = set(unbound(statement.value))
     _check_bound(statement, sorted(bound & (left | outside), key=str), left)

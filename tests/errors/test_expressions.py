@@ -231,3 +231,12 @@ def test_different_boundary_rules_in_different_dimensions_are_fine():
     Y[p, q] = gc.pad(gc.clamp(X, dims=[0]), 5, dims=[1])[p - 1, q + 1]
     x = np.arange(6, dtype="float32").reshape(2, 3)
     assert gc.compile(Y, target="interpret")(X=x).tolist() == [[1, 2, 5], [1, 2, 5]]
+
+
+def test_right_side_that_repeats_itself_exponentially(rejects):
+    value = v[i]
+    for _ in range(30):
+        value = 3.7 * value * (1 - value)
+    u = gc.tensor("u")
+    with rejects(gc.NotationError):
+        u[i] = value
