@@ -121,7 +121,7 @@ def is_flat(statement: Statement, tensors: dict[str, Tensor]) -> bool:
     parts = [a for a in accesses(statement.value) if isinstance(a, Access)]
     if any(a.subscripts != subscripts or tensors[a.tensor].shape != shape for a in parts if a.subscripts):
         return False
-    values = substitute(statement.value, {a: sp.Integer(1) for a in parts})
+    values = substitute(statement.value, {a: sp.Dummy() for a in parts})  # different ones: equal branches of a condition would drop it
     return not indices_of(values)
 
 

@@ -93,3 +93,11 @@ def test_a_total_at_a_place_from_a_tensor():
     x, place, y = gc.tensor("x", N), gc.tensor("place", 2, dtype="int64"), gc.tensor("y", 5)
     y[place[1]] += x[i]
     agree([y], x=np.arange(4, dtype="f4"), place=np.array([0, 3]))
+
+
+def test_a_condition_with_equal_branches_keeps_its_index():
+    """Found by random programs: elements are treated alike only if no index stands outside of what is read."""
+    p, q = gc.index("p", 2), gc.index("q", 3)
+    x, y = gc.tensor("x", ()), gc.tensor("y")
+    y[p, q] = gc.where(p != 0, 1, x[()])
+    assert gc.compile(y)(x=np.float32(3)).tolist() == [[3, 3, 3], [1, 1, 1]]
