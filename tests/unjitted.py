@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 
 
 class _Strict:
-    """An array without negative subscripts."""
+    """An array without negative subscripts, whose integers are as wide as Numba computes with them."""
 
     def __init__(self, array: Array) -> None:
         self.array = array
@@ -31,7 +31,8 @@ class _Strict:
         return key
 
     def __getitem__(self, key: Any) -> Any:
-        return self.array[self._checked(key)]
+        value = self.array[self._checked(key)]
+        return np.int64(value) if isinstance(value, np.integer) and value.dtype != np.uint64 else value
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.array[self._checked(key)] = value

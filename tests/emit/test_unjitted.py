@@ -47,3 +47,12 @@ def test_powers_of_a_constant_around_a_tensor_are_no_complex_numbers():
     z[k] = 1 / gc.pad(x, 0)[k - 1]
     for got in (run(gc.compile([y, z]), {"x": np.float32([1, 4])}), gc.compile([y, z], target="interpret")(x=np.float32([1, 4]))):
         np.testing.assert_array_equal(got, [[np.nan, 1, 0.5, np.nan], [np.inf, 1, 0.25, np.inf]])
+
+
+def test_sums_of_small_integers_are_wide():
+    n = gc.tensor("n", 3, 3, dtype="int8")
+    total, square = gc.tensors("total square")
+    total[i] += n[i, j] * n[i, j]
+    square[i] = 0.5 * total[i] ** 2
+    got = run(gc.compile([total, square]), {"n": np.full((3, 3), 12, "int8")})
+    np.testing.assert_array_equal(got, [[432] * 3, [0.5 * 432**2] * 3])
