@@ -433,6 +433,8 @@ def _combined(op: str, dense: torch.Tensor, alive: torch.Tensor) -> torch.Tensor
     if op.endswith("split"):
         return dense.amin(1) if "min" in op else dense.amax(1)
     known = (dense.detach() if "min" not in op else -dense.detach()).nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
+    if known.is_floating_point():
+        known = known.round(decimals=12)  # equal arguments have different values in a vector and in what is left over behind it
     best = torch.where(alive, known, torch.tensor(-math.inf)).eq(known.amax(1, keepdim=True)).to(torch.int64).argmax(1)
     return best if op.startswith("arg") else dense.gather(1, best[:, None])[:, 0]
 
