@@ -228,3 +228,23 @@ def test_products_with_inputs_are_computed_before_the_loop():
     assert [plan.kind for plan in plans] == ["contraction", "map", "contraction", "scan"]
     assert "x[t,b,k]*V[k,i]" in plans[0].loop and "in every step" not in plans[0].strategy
     assert all("in every step of t" in plan.strategy for plan in plans[-2:])
+
+
+def test_tensors_of_one_recurrence_have_one_precision():
+    """Found by random programs: the type of g depended on which of the two was asked for first."""
+    t, i = gc.index("t"), gc.index("i")
+    x, start = gc.tensor("x", 4, 2), gc.tensor("start", 2, dtype="float64")
+    for first in ("h", "g"):
+        g, h = gc.tensors("g h")
+        g[t, i] = x[t, i] + h[t - 1, i]
+        h[t, i] = 0.5 * g[t, i]
+        h[-1, i] = start[i]
+        (asked,) = [s for s in (g, h) if s.name == first]
+        assert asked.dtype == "float64"
+        assert (g.dtype, h.dtype) == ("float64", "float64")
+        loss = gc.tensor("loss")
+        loss[()] += g[t, i] ** 2
+        assert gc.check_grad(loss, start, x=np.ones((4, 2), "f"), start=np.array([0.5, -1.0])) < 1e-12
+        result = gc.compile(g, target="interpret")(x=np.ones((4, 2), "f"), start=np.array([1 / 3, 0]))
+        assert result.dtype == "float64"
+        assert result[0, 0] == 1 + 1 / 3

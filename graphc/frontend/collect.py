@@ -97,8 +97,8 @@ def shape_and_dtype(tensor: Tensor) -> tuple[tuple[sp.Expr, ...], str]:
     for member in members:
         if member is not tensor and member.inferred is not None and member.inferred[0] == len(member.statements):
             found.shapes[member.key], found.dtypes[member.key] = member.inferred[1:]
-            continue
-        found.settle(member)
+    found.settle([member for member in members if member.key not in found.dtypes])
+    for member in members:
         member.inferred = (len(member.statements), found.shapes[member.key], found.dtypes[member.key])
     return found.shapes[tensor.key], found.dtypes[tensor.key]
 
@@ -200,8 +200,7 @@ def collect(outputs: Sequence[Tensor], verb: str, rules: bool = False) -> Progra
     members = _with_rules(outputs) if rules else _reachable(outputs)
     _check_pending(members)
     found = Inference({t.key: t for t in members})
-    for tensor in members:
-        found.settle(tensor)
+    found.settle(members)
     names = _graph_names(members, verb)
     infos = tuple(
         TensorInfo(

@@ -39,9 +39,30 @@ class Inference:
     shapes: dict[str, tuple[sp.Expr, ...]] = field(default_factory=dict)
     dtypes: dict[str, str] = field(default_factory=dict)
     ranges: dict[tuple[str, int], tuple[Range, ...]] = field(default_factory=dict)
+    ahead: set[str] = field(default_factory=set)
+    """Tensors whose types were asked for before they were known: those of recurrences."""
 
-    def settle(self, tensor: Tensor, order: Sequence[str] = ()) -> None:
-        """Find ranges, shape and dtype of one tensor."""
+    def settle(self, tensors: Sequence[Tensor]) -> None:
+        """Find ranges, shapes and types of tensors, each of which comes after those it reads unless they form a recurrence.
+
+        One that begins with what the others have waits for them.
+        """
+        waiting = list(tensors)
+        while waiting:
+            refused: list[tuple[Tensor, ShapeError]] = []
+            for tensor in waiting:
+                try:
+                    self._settle(tensor)
+                except ShapeError as error:
+                    if all(source.key in self.shapes for s in tensor.statements for _, source in s.reads if source is not tensor):
+                        raise
+                    refused.append((tensor, error))
+            if len(refused) == len(waiting):
+                raise refused[0][1]
+            waiting = [tensor for tensor, _ in refused]
+        self._settle_recurrences(tensors)
+
+    def _settle(self, tensor: Tensor) -> None:
         if tensor.declared_shape is not None:
             self.shapes[tensor.key] = tensor.declared_shape
         if not tensor.statements:
@@ -60,6 +81,16 @@ class Inference:
         for position in waiting:
             self._settle_ranges(tensor, position, tensor.statements[position], final=True)
         self.dtypes[tensor.key] = tensor.declared_dtype or self._dtype(tensor)
+
+    def _settle_recurrences(self, tensors: Sequence[Tensor]) -> None:
+        """Find the types again where tensors refer to themselves, until they fit: a round passes them on by a tensor or more."""
+        for _ in range(2 * len(self.ahead)):
+            before = dict(self.dtypes)
+            for tensor in tensors:
+                if tensor.statements and not tensor.declared_dtype:
+                    self.dtypes[tensor.key] = self._dtype(tensor)
+            if self.dtypes == before:
+                break
 
     def _undefined(self, tensor: Tensor) -> None:
         if tensor.ndim == 0:
@@ -236,6 +267,8 @@ class Inference:
 
     def _dtype(self, tensor: Tensor) -> str:
         def of(key: str) -> str:
+            if key not in self.dtypes and not self.by_key[key].declared_dtype:
+                self.ahead.add(key)
             return self.dtypes.get(key, self.by_key[key].declared_dtype or "weak_int")
 
         kinds = [(s.op, dtype_of(s.value, of)) for s in tensor.statements]
