@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import graphc as gc
+from graphc.compile import canonical
 from graphc.passes.name_parts import LONG, _written, name_parts
 from tests.notation import applied, graph_of, text
 
@@ -137,3 +138,15 @@ def test_what_has_exponentially_many_nodes_on_paper() -> None:
     y[i] = value
     graph = applied(_active(y, "x"), graph_of(y), {"N": 3})
     assert max(_written(s.value) for s in graph.statements) < 2 * LONG
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_a_right_side_that_repeats_itself_is_computed_in_parts(target):
+    """Eleven steps of the logistic map in one right side: 6,000 reads and operations on paper, forty different ones."""
+    x, y = gc.tensor("x", N), gc.tensor("y")
+    value, want = x[i], np.array([0.3, 0.4])
+    for _ in range(11):
+        value, want = 3.7 * value * (1 - value), 3.7 * want * (1 - want)
+    y[i] = value
+    assert max(_written(s.value) for s in canonical(graph_of(y)).statements) < 300
+    np.testing.assert_allclose(gc.compile(y, target=target, precision="float64")(x=np.array([0.3, 0.4])), want, rtol=1e-8)
