@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from graphc.errors import ArgumentError, DtypeError, GraphcError
 from graphc.interpret import size_value
 from graphc.ir.dtypes import DTYPES
-from graphc.ir.expr import Size, sizes_of
+from graphc.ir.expr import Size
 from graphc.ir.show import expression
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import sizes_of
 
 __all__ = ["bound_array", "new_array"]
 

@@ -15,9 +15,10 @@ from graphc.frontend.expression import Expr, IndexVariable
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.unindexed import shown
 from graphc.ir.affine import is_affine
-from graphc.ir.expr import Index, Size, contains, sizes_of, undistributed
+from graphc.ir.expr import Index, Size, undistributed
 from graphc.ir.graph import fresh_name
 from graphc.ir.show import expression
+from graphc.ir.tree import contains, sizes_of
 from graphc.passes.batch import batch
 from graphc.requests import check_tensors, listed, pairs, refusal
 from graphc.structure import flatten

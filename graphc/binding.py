@@ -9,10 +9,11 @@ import sympy as sp
 from graphc.errors import ArgumentError, GraphcError, RangeError, ShapeError
 from graphc.interpret import size_value
 from graphc.ir.affine import linear
-from graphc.ir.expr import Size, sizes_of
+from graphc.ir.expr import Size
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import sizes_of
 
 __all__ = ["Binder"]
 

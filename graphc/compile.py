@@ -18,10 +18,11 @@ from graphc.frontend.collect import collect, given
 from graphc.frontend.tensor import Tensor as UserTensor
 from graphc.interpret import interpret, size_value
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import deeper, undistributing
+from graphc.ir.expr import undistributing
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.show import statement
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import deeper
 from graphc.memory import Made
 from graphc.passes.align import align_recurrences
 from graphc.passes.boundary import lower_boundary

@@ -10,11 +10,12 @@ import sympy as sp
 
 from graphc.analysis.injectivity import injective
 from graphc.ir.affine import linear, nonnegative
-from graphc.ir.expr import Access, FloorDiv, Index, indices_of, substitute
+from graphc.ir.expr import Access, FloorDiv, Index
 from graphc.ir.latex import expression_latex, statement_latex
 from graphc.ir.origin import Derivative, Part, Rewrite, Solution, Tangent
 from graphc.ir.show import Order, conditions, expression, statement, statement_body
 from graphc.ir.statement import Statement
+from graphc.ir.tree import indices_of, substitute
 
 __all__ = ["LABEL", "WIDTH", "Step", "body_of", "formula_of", "in_words", "left_side", "ranges", "result", "steps_of", "words"]
 

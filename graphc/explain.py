@@ -12,11 +12,12 @@ from graphc.compile import optimised
 from graphc.derivation import LABEL, WIDTH, Step, body_of, formula_of, in_words, left_side, ranges, result, steps_of, words
 from graphc.frontend.collect import Program, collect
 from graphc.frontend.tensor import Tensor
-from graphc.ir.expr import Access, rewrite, undistributing
+from graphc.ir.expr import Access, undistributing
 from graphc.ir.graph import Graph, reads
 from graphc.ir.origin import Derivative, Exported, Given, Origin, Part, Rewrite, Solution, Tangent
 from graphc.ir.show import statement
 from graphc.ir.statement import Statement
+from graphc.ir.tree import rewrite
 from graphc.picture.scene import wrapped
 from graphc.text import Formulas, Text
 

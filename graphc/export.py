@@ -19,11 +19,12 @@ from graphc.emit.cpu import EmptyRange, GatherCheck
 from graphc.emit.plain import quoted, size_text, structured, wrapped_call
 from graphc.errors import ArgumentError, CompileError
 from graphc.ir.affine import linear
-from graphc.ir.expr import Size, sizes_of
+from graphc.ir.expr import Size
 from graphc.ir.graph import Check, Graph
 from graphc.ir.nest import Contract, Group
 from graphc.ir.show import expression
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import sizes_of
 from graphc.runtime.bundle import bundle
 from graphc.signature import Signature
 from graphc.targets import CpuProgram

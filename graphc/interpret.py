@@ -24,27 +24,13 @@ from graphc.arithmetic import COMPLEX, NUMBERS, Arithmetic, Empty, real
 from graphc.errors import ArgumentError, InternalError
 from graphc.ir.affine import Linear, linear
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import (
-    INFINITY,
-    NAN,
-    Access,
-    BoundaryAccess,
-    Call,
-    Compare,
-    FloorDiv,
-    Index,
-    Logical,
-    Modulo,
-    Reduce,
-    Size,
-    Where,
-    indices_of,
-)
+from graphc.ir.expr import INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph
 from graphc.ir.reductions import REDUCTIONS
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Range, Statement
+from graphc.ir.tree import indices_of
 
 __all__ = ["Machine", "interpret", "size_value"]
 

@@ -17,9 +17,9 @@ from graphc.arrays import bound_array, new_array
 from graphc.binding import Binder
 from graphc.errors import ArgumentError
 from graphc.interpret import size_value
-from graphc.ir.expr import sizes_of
 from graphc.ir.graph import Graph
 from graphc.ir.nest import KernelTable
+from graphc.ir.tree import sizes_of
 from graphc.memory import Made, Memory, check_memory
 from graphc.nonfinite import NonFinite, first_nonfinite
 from graphc.profile import Profile, profiled

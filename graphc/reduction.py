@@ -16,8 +16,9 @@ from graphc.frontend.expression import Expr, as_number, shown, wrap
 from graphc.frontend.functions import names
 from graphc.frontend.location import here
 from graphc.frontend.reductions import RESERVED, reduce
-from graphc.ir.expr import Access, BoundaryAccess, contains, indices_of, substitute
+from graphc.ir.expr import Access, BoundaryAccess
 from graphc.ir.reductions import REDUCTIONS, Reduction
+from graphc.ir.tree import contains, indices_of, substitute
 
 __all__ = ["reduction"]
 

@@ -13,11 +13,12 @@ from graphc.frontend.collect import Program as Collected
 from graphc.frontend.location import here
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.unindexed import shown
-from graphc.ir.expr import Size, sizes_of
+from graphc.ir.expr import Size
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor as TensorInfo
+from graphc.ir.tree import sizes_of
 from graphc.memory import bytes_of
 from graphc.structure import flatten
 

@@ -14,10 +14,11 @@ import sympy as sp
 from graphc.errors import ArgumentError
 from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor
-from graphc.ir.expr import Reduce, Size, accesses, sizes_of, substitute
+from graphc.ir.expr import Reduce, Size
 from graphc.ir.graph import Graph, reads
 from graphc.ir.show import expression
 from graphc.ir.statement import Statement
+from graphc.ir.tree import accesses, sizes_of, substitute
 from graphc.tables import text_table
 
 __all__ = ["Count", "Row", "Summary", "summary"]

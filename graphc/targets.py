@@ -15,11 +15,12 @@ from graphc.emit.cpu import CpuModule, EmptyRange, GatherCheck, emit_cpu
 from graphc.emit.cuda import CudaModule, emit_cuda
 from graphc.errors import ArgumentError, GraphcError, TargetError
 from graphc.interpret import size_value
-from graphc.ir.expr import Access, accesses, undistributing
+from graphc.ir.expr import Access, undistributing
 from graphc.ir.graph import Graph, reads
 from graphc.ir.show import Order, expression, statement, statement_body
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses
 from graphc.layout import layout_of, needs_of
 from graphc.memory import Made
 from graphc.passes.adopt import adopt_copies

@@ -24,11 +24,12 @@ from graphc.frontend.unindexed import shown
 from graphc.gradient import grad, with_seed
 from graphc.interpret import interpret, size_value
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, BoundaryAccess, Size, accesses, sizes_of
+from graphc.ir.expr import Access, BoundaryAccess, Size
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor as TensorInfo
+from graphc.ir.tree import accesses, sizes_of
 
 __all__ = ["Verification", "verify"]
 

@@ -19,26 +19,12 @@ from sympy.core.symbol import Str
 from graphc.arithmetic import _SCALAR
 from graphc.interpret import size_value
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import (
-    INFINITY,
-    NAN,
-    Access,
-    BoundaryAccess,
-    Call,
-    Compare,
-    FloorDiv,
-    Index,
-    Logical,
-    Modulo,
-    Reduce,
-    Where,
-    indices_of,
-    postorder,
-)
+from graphc.ir.expr import INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph, reads
 from graphc.ir.random import RANDOM
 from graphc.ir.statement import Statement
+from graphc.ir.tree import indices_of, postorder
 
 __all__ = ["Outside", "evaluated"]
 

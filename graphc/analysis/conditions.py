@@ -8,7 +8,8 @@ from functools import lru_cache
 import sympy as sp
 
 from graphc.ir.affine import is_affine, nonnegative
-from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, Logical, Reduce, contains
+from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, Logical, Reduce
+from graphc.ir.tree import contains
 
 __all__ = ["implied", "known_on", "pieces"]
 

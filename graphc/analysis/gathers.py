@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from graphc.ir.expr import Access, Index, Where, postorder
+from graphc.ir.expr import Access, Index, Where
 from graphc.ir.graph import Graph
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import postorder
 
 __all__ = ["Gather", "certain_gathers"]
 

@@ -9,8 +9,9 @@ from math import gcd
 import sympy as sp
 
 from graphc.ir.affine import Linear, contradictory, infeasible, linear
-from graphc.ir.expr import Index, indices_of, substitute
+from graphc.ir.expr import Index
 from graphc.ir.statement import Range, Statement
+from graphc.ir.tree import indices_of, substitute
 
 __all__ = ["disjoint", "injective"]
 

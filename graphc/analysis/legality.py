@@ -13,12 +13,13 @@ from graphc.analysis.touches import Touch, touches
 from graphc.errors import DtypeError, Location, NotationError, RangeError
 from graphc.ir.affine import Linear, infeasible, linear, nonnegative, project, relevant, to_expr
 from graphc.ir.dtypes import is_integer
-from graphc.ir.expr import Access, BoundaryAccess, Call, Index, Reduce, Size, Where, accesses, contains, indices_of, postorder, sizes_of
+from graphc.ir.expr import Access, BoundaryAccess, Call, Index, Reduce, Size, Where
 from graphc.ir.graph import Check, Graph
 from graphc.ir.random import RANDOM
 from graphc.ir.show import Order, expression, spoken, statement_body
 from graphc.ir.statement import Range, Statement, behind
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, contains, indices_of, postorder, sizes_of
 
 __all__ = ["check_program", "ensured", "in_range"]
 

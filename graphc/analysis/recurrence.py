@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import sympy as sp
 
-from graphc.ir.expr import indices_of
 from graphc.ir.graph import Graph, reads
 from graphc.ir.statement import Statement
+from graphc.ir.tree import indices_of
 
 __all__ = ["components", "cyclic", "initial_dimension", "margins", "strong_components"]
 

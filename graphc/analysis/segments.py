@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from graphc.analysis.recurrence import components
 from graphc.analysis.timeline import Timeline, scan_of, timeline
 from graphc.errors import CompileError, GraphcError
-from graphc.ir.expr import Access, accesses, contains, indices_of
+from graphc.ir.expr import Access
 from graphc.ir.graph import Graph, reads
 from graphc.ir.show import Order, expression, statement_body
 from graphc.ir.statement import Statement
+from graphc.ir.tree import accesses, contains, indices_of
 
 __all__ = ["Segments", "check_marks", "segments"]
 

@@ -10,9 +10,10 @@ import sympy as sp
 from graphc.analysis.order import Scan, ordered
 from graphc.analysis.recurrence import components
 from graphc.ir.affine import linear, span
-from graphc.ir.expr import Access, Index, accesses, contains, indices_of
+from graphc.ir.expr import Access, Index
 from graphc.ir.graph import Graph, reads
 from graphc.ir.statement import Statement
+from graphc.ir.tree import accesses, contains, indices_of
 
 __all__ = ["Timeline", "scan_of", "timeline"]
 

@@ -14,11 +14,12 @@ from graphc.emit.expression import Writer, safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.errors import InternalError, TargetError
 from graphc.ir.affine import linear
-from graphc.ir.expr import Access, Compare, Index, Logical, Size, accesses, contains, indices_of
+from graphc.ir.expr import Access, Compare, Index, Logical, Size
 from graphc.ir.nest import Assign, Contract, Fill, For, If, Kernel, KernelRecord, Loop, Nest, Node, Report, Step, Store
 from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
 from graphc.ir.show import Order, expression
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, contains, indices_of
 
 __all__ = ["CudaModule", "Parameter", "emit_cuda"]
 

@@ -9,10 +9,11 @@ import sympy as sp
 
 from graphc.errors import InternalError
 from graphc.ir.dtypes import is_float, is_integer, promote
-from graphc.ir.expr import INFINITY, NAN, Access, Call, Compare, FloorDiv, Index, Logical, Modulo, Size, Where, accesses
+from graphc.ir.expr import INFINITY, NAN, Access, Call, Compare, FloorDiv, Index, Logical, Modulo, Size, Where
 from graphc.ir.nest import Local
 from graphc.ir.random import RANDOM
 from graphc.ir.show import Order, split_fraction
+from graphc.ir.tree import accesses
 
 __all__ = ["SHORT", "Typed", "Writer"]
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from graphc.emit.expression import Writer, safe
-from graphc.ir.expr import Access, Size, postorder
+from graphc.ir.expr import Access, Size
 from graphc.ir.nest import Assign, Contract, For, If, Local, Loop, Moment, Nest, Node, Report, Step, Store, Unravel, single
+from graphc.ir.tree import postorder
 
 __all__ = ["Walker", "generated_names", "locals_of", "sizes_of_kernel"]
 

@@ -7,7 +7,8 @@ from functools import cache
 
 import sympy as sp
 
-from graphc.ir.expr import Call, postorder
+from graphc.ir.expr import Call
+from graphc.ir.tree import postorder
 
 __all__ = ["gradient"]
 

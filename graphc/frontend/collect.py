@@ -18,10 +18,11 @@ from graphc.frontend.recorded import Exported, Recorded
 from graphc.frontend.tensor import Contribution, Element, Tensor
 from graphc.frontend.tensor import HandWritten as Written
 from graphc.ir import origin
-from graphc.ir.expr import Access, BoundaryAccess, accesses, rewrite, undistributing
+from graphc.ir.expr import Access, BoundaryAccess, undistributing
 from graphc.ir.graph import Graph, HandWritten, fresh_name
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
+from graphc.ir.tree import accesses, rewrite
 
 __all__ = ["Program", "collect", "current", "export", "given", "parameters", "shape_and_dtype"]
 

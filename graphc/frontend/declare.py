@@ -15,7 +15,8 @@ from graphc.frontend.location import here
 from graphc.frontend.tensor import Tensor
 from graphc.ir.affine import is_affine
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, Index, Size, contains
+from graphc.ir.expr import Access, Index, Size
+from graphc.ir.tree import contains
 
 __all__ = ["INITIALISERS", "dim", "dims", "index", "indices", "parameter", "tensor", "tensors"]
 

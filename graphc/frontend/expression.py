@@ -15,23 +15,10 @@ from graphc.errors import NotationError
 from graphc.frontend.location import here
 from graphc.frontend.unindexed import AbsentError, Unindexed, is_number, shown
 from graphc.ir.affine import is_affine
-from graphc.ir.expr import (
-    Access,
-    BoundaryAccess,
-    Call,
-    Compare,
-    FloorDiv,
-    Index,
-    Logical,
-    Modulo,
-    Reduce,
-    Where,
-    build_from,
-    constant,
-    contains,
-)
+from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where, build_from, constant
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.show import expression
+from graphc.ir.tree import contains
 
 if TYPE_CHECKING:
     from graphc.frontend.tensor import Tensor

@@ -11,9 +11,10 @@ import sympy as sp
 from graphc.errors import NotationError
 from graphc.frontend.expression import Expr, as_number, combine, merged, real_power, shown, wrap
 from graphc.frontend.location import here
-from graphc.ir.expr import Call, Compare, Logical, Reduce, Where, substitute
+from graphc.ir.expr import Call, Compare, Logical, Reduce, Where
 from graphc.ir.functions import FUNCTIONS, Function
 from graphc.ir.random import RANDOM
+from graphc.ir.tree import substitute
 
 __all__ = ["function", "names", "power", "rsqrt", "scalar", "sqrt", "where"]
 

@@ -13,8 +13,9 @@ from graphc.frontend.recorded import Recorded, unbound
 from graphc.frontend.tensor import Tensor
 from graphc.ir.affine import is_affine, linear, nonnegative, span
 from graphc.ir.dtypes import dtype_of, promote, settle, summed
-from graphc.ir.expr import Access, FloorDiv, Index, Reduce, accesses, indices_of, postorder
+from graphc.ir.expr import Access, FloorDiv, Index, Reduce
 from graphc.ir.statement import Range
+from graphc.ir.tree import accesses, indices_of, postorder
 
 __all__ = ["Inference", "same"]
 

@@ -10,8 +10,9 @@ from graphc.errors import DtypeError, NotationError
 from graphc.frontend.expression import Expr, combine, shown, wrap
 from graphc.frontend.location import here
 from graphc.ir.dtypes import is_integer
-from graphc.ir.expr import Access, Call, FloorDiv, Index, Modulo, Size, contains, rewrite
+from graphc.ir.expr import Access, Call, FloorDiv, Index, Modulo, Size
 from graphc.ir.random import RANDOM
+from graphc.ir.tree import contains, rewrite
 
 __all__ = ["normal", "settled", "uniform"]
 

@@ -12,10 +12,11 @@ import sympy as sp
 from graphc.errors import Location, NotationError
 from graphc.frontend.expression import plain
 from graphc.ir.affine import linear
-from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce, contains, indices_of, postorder
+from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce
 from graphc.ir.origin import Origin
 from graphc.ir.show import Order, expression
 from graphc.ir.statement import Statement
+from graphc.ir.tree import contains, indices_of, postorder
 
 if TYPE_CHECKING:
     from graphc.frontend.tensor import Tensor

@@ -11,7 +11,8 @@ from graphc.errors import NotationError
 from graphc.frontend.expression import Expr, IndexVariable, merged, shown, wrap
 from graphc.frontend.location import here
 from graphc.frontend.recorded import unbound
-from graphc.ir.expr import Compare, Index, Logical, Reduce, Where, substitute
+from graphc.ir.expr import Compare, Index, Logical, Reduce, Where
+from graphc.ir.tree import substitute
 
 __all__ = ["RESERVED", "all_", "any_", "argmax", "argmin", "logsumexp", "max_", "mean", "min_", "prod", "reduce", "sum_"]
 

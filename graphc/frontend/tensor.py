@@ -17,7 +17,8 @@ from graphc.frontend.recorded import GraphcWarning, Recorded, bound_names, check
 from graphc.frontend.unindexed import Unindexed
 from graphc.ir.affine import is_affine
 from graphc.ir.dtypes import DTYPES, is_integer
-from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Logical, Size, contains, indices_of, substitute
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Logical, Size
+from graphc.ir.tree import contains, indices_of, substitute
 
 __all__ = ["Contribution", "Element", "GraphcWarning", "HandWritten", "Recorded", "Tensor"]
 

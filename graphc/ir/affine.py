@@ -13,7 +13,8 @@ from math import gcd
 
 import sympy as sp
 
-from graphc.ir.expr import FloorDiv, Index, Modulo, Size, substitute
+from graphc.ir.expr import FloorDiv, Index, Modulo, Size
+from graphc.ir.tree import substitute
 
 __all__ = [
     "Linear", "atoms_of", "contradictory", "eliminate", "infeasible", "is_affine", "linear", "nonnegative", "project",

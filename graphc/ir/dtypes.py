@@ -7,25 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import sympy as sp
 
-from graphc.ir.expr import (
-    INFINITY,
-    NAN,
-    Access,
-    BoundaryAccess,
-    Call,
-    Compare,
-    FloorDiv,
-    Index,
-    Logical,
-    Modulo,
-    Reduce,
-    Size,
-    Where,
-    postorder,
-)
+from graphc.ir.expr import INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.random import RANDOM
 from graphc.ir.reductions import REDUCTIONS
+from graphc.ir.tree import postorder
 
 __all__ = ["DTYPES", "dtype_of", "is_float", "is_integer", "promote", "summed"]
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from graphc.ir.expr import Access, Call, Compare, Logical, Where, build, rewrite
+from graphc.ir.expr import Access, Call, Compare, Logical, Where, build
+from graphc.ir.tree import rewrite
 
 __all__ = ["FUNCTIONS", "Function", "expand_call", "expanded", "maximum", "minimum"]
 

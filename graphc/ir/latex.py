@@ -12,27 +12,10 @@ from collections.abc import Iterable
 import sympy as sp
 from sympy.logic.boolalg import Boolean
 
-from graphc.ir.expr import (
-    INFINITY,
-    NAN,
-    Access,
-    BoundaryAccess,
-    Call,
-    Compare,
-    FloorDiv,
-    Index,
-    Logical,
-    Modulo,
-    Reduce,
-    Where,
-    contains,
-    deeper,
-    depths,
-    indices_of,
-    postorder,
-)
+from graphc.ir.expr import INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where
 from graphc.ir.show import DEEP, Order, conditions, number, split_fraction, spoken
 from graphc.ir.statement import Range, Statement
+from graphc.ir.tree import contains, deeper, depths, indices_of, postorder
 
 __all__ = ["expression_latex", "name_latex", "statement_latex"]
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 import sympy as sp
 
 from graphc.ir.affine import linear, nonnegative
-from graphc.ir.expr import Index, indices_of
+from graphc.ir.expr import Index
 from graphc.ir.origin import Solution
 from graphc.ir.statement import Range, Statement, rename
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import indices_of
 
 __all__ = ["shifted"]
 

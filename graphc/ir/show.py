@@ -24,16 +24,11 @@ from graphc.ir.expr import (
     Reduce,
     Size,
     Where,
-    accesses,
-    deeper,
-    depths,
     evaluated,
-    indices_of,
-    numeric,
-    postorder,
 )
 from graphc.ir.random import RANDOM
 from graphc.ir.statement import Statement
+from graphc.ir.tree import accesses, deeper, depths, indices_of, numeric, postorder
 
 __all__ = ["DEEP", "Order", "expression", "number", "split_fraction", "spoken", "statement", "statement_body"]
 

@@ -11,8 +11,9 @@ from typing import Any
 import sympy as sp
 
 from graphc.errors import Location
-from graphc.ir.expr import Access, Index, Reduce, accesses, contains, indices_of, postorder, substitute
+from graphc.ir.expr import Access, Index, Reduce
 from graphc.ir.origin import Origin, Rewrite
+from graphc.ir.tree import accesses, contains, indices_of, postorder, substitute
 
 __all__ = ["Range", "Statement", "behind", "fresh_index", "fresh_indices", "plain_ranges", "rename", "revised", "zeros"]
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import sympy as sp
 
-from graphc.ir.expr import Access, Index, rewrite
+from graphc.ir.expr import Access, Index
 from graphc.ir.graph import Graph, reads
 from graphc.ir.statement import Statement
+from graphc.ir.tree import rewrite
 
 __all__ = ["adopt_copies"]
 

@@ -10,12 +10,13 @@ import sympy as sp
 from graphc.analysis.order import ordered
 from graphc.analysis.recurrence import components, cyclic, initial_dimension
 from graphc.ir.affine import linear, nonnegative
-from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Where, indices_of, rewrite
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Where
 from graphc.ir.graph import Graph, fresh_name, reads
 from graphc.ir.origin import Part, Rewrite
 from graphc.ir.shift import shifted
 from graphc.ir.statement import Range, Statement, revised
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import indices_of, rewrite
 
 __all__ = ["align_recurrences"]
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
-from graphc.ir.expr import Access, BoundaryAccess, rewrite
+from graphc.ir.expr import Access, BoundaryAccess
 from graphc.ir.graph import Graph, HandWritten, fresh_names
 from graphc.ir.origin import Given, Rewrite
 from graphc.ir.statement import Range, Statement, fresh_indices, plain_ranges
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import rewrite
 from graphc.passes.extension import below
 
 __all__ = ["batch"]

@@ -9,11 +9,12 @@ import sympy as sp
 
 from graphc.analysis.legality import in_range
 from graphc.errors import NotationError
-from graphc.ir.expr import Access, BoundaryAccess, Compare, Logical, Reduce, Where, accesses, contains, postorder, rewrite
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Logical, Reduce, Where
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Statement, behind, revised
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, contains, postorder, rewrite
 
 __all__ = ["lower_boundary"]
 

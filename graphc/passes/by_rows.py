@@ -8,11 +8,12 @@ from itertools import count
 import sympy as sp
 
 from graphc.analysis.timeline import Timeline, timeline
-from graphc.ir.expr import Access, Index, indices_of, rewrite
+from graphc.ir.expr import Access, Index
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part, Rewrite
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import indices_of, rewrite
 
 __all__ = ["by_rows"]
 

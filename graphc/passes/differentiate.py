@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, accesses, build, postorder, substitute
+from graphc.ir.expr import Access, build
 from graphc.ir.graph import Graph, HandWritten
 from graphc.ir.origin import Derivative, Given
 from graphc.ir.statement import Statement, plain_ranges
+from graphc.ir.tree import accesses, postorder, substitute
 from graphc.passes.extension import Extension, between
 from graphc.passes.hand_written import Rules, copied
 from graphc.passes.partials import partials

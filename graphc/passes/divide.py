@@ -7,10 +7,11 @@ from dataclasses import replace
 import sympy as sp
 
 from graphc.analysis.legality import ensured
-from graphc.ir.expr import Access, Compare, Logical, accesses, deeper, postorder, rebuilt
+from graphc.ir.expr import Access, Compare, Logical, rebuilt
 from graphc.ir.graph import Graph
 from graphc.ir.statement import Statement, revised
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, deeper, postorder
 from graphc.passes.part import part, paths
 
 __all__ = ["DEEP", "divide"]

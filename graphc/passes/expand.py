@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import sympy as sp
 
-from graphc.ir.expr import INFINITY, Access, Call, Compare, Where, build, rewrite
+from graphc.ir.expr import INFINITY, Access, Call, Compare, Where, build
 from graphc.ir.functions import expanded
 from graphc.ir.graph import Graph, fresh_names
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import rewrite
 
 __all__ = ["expand_functions", "expand_logsumexp"]
 

@@ -10,11 +10,12 @@ import sympy as sp
 
 from graphc.ir.affine import nonnegative
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, Index, build, contains, indices_of
+from graphc.ir.expr import Access, Index, build
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.statement import Statement, revised
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import contains, indices_of
 
 __all__ = ["factor_contractions"]
 

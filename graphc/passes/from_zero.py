@@ -7,10 +7,11 @@ from dataclasses import replace
 import sympy as sp
 
 from graphc.ir.affine import nonnegative
-from graphc.ir.expr import Reduce, contains, indices_of, rewrite
+from graphc.ir.expr import Reduce
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression
 from graphc.ir.statement import Range, Statement, rename, revised
+from graphc.ir.tree import contains, indices_of, rewrite
 
 __all__ = ["from_zero"]
 

@@ -12,13 +12,14 @@ from graphc.analysis.injectivity import injective
 from graphc.analysis.legality import ensured, in_range
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative, span
-from graphc.ir.expr import FloorDiv, Index, indices_of
+from graphc.ir.expr import FloorDiv, Index
 from graphc.ir.graph import Graph
 from graphc.ir.origin import Origin, Rewrite, Solution
 from graphc.ir.shift import shifted
 from graphc.ir.show import expression
 from graphc.ir.statement import Range, Statement, behind, fresh_index, rename, revised
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import indices_of
 
 __all__ = ["gather"]
 

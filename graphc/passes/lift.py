@@ -11,27 +11,14 @@ from graphc.analysis.legality import ensured, in_range
 from graphc.errors import CompileError
 from graphc.ir.affine import nonnegative
 from graphc.ir.dtypes import dtype_of, promote, settle
-from graphc.ir.expr import (
-    INFINITY,
-    Access,
-    Call,
-    Compare,
-    Logical,
-    Reduce,
-    Where,
-    build,
-    contains,
-    indices_of,
-    postorder,
-    rewrite,
-    substitute,
-)
+from graphc.ir.expr import INFINITY, Access, Call, Compare, Logical, Reduce, Where, build
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.reductions import REDUCTIONS
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement, behind, revised
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import contains, indices_of, postorder, rewrite, substitute
 
 __all__ = ["guard", "lift_reductions"]
 

@@ -9,10 +9,11 @@ import sympy as sp
 
 from graphc.analysis.legality import ensured
 from graphc.ir.dtypes import dtype_of, is_float
-from graphc.ir.expr import Access, Call, Compare, Logical, Where, accesses, indices_of, postorder, substitute
+from graphc.ir.expr import Access, Call, Compare, Logical, Where
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.statement import Statement, rename, revised
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, indices_of, postorder, substitute
 from graphc.passes.part import Path, either, part, paths
 from graphc.passes.partials import partials
 

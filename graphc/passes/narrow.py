@@ -9,10 +9,11 @@ import sympy as sp
 
 from graphc.analysis.conditions import Conjunction, pieces
 from graphc.ir.affine import nonnegative
-from graphc.ir.expr import Where, build, contains
+from graphc.ir.expr import Where, build
 from graphc.ir.graph import Graph
 from graphc.ir.origin import Rewrite
 from graphc.ir.statement import Statement, revised, zeros
+from graphc.ir.tree import contains
 
 __all__ = ["narrow"]
 

@@ -11,11 +11,12 @@ from graphc.analysis.legality import ensured, in_range
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative, span
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, Compare, Logical, Where, accesses, build, indices_of
+from graphc.ir.expr import Access, Compare, Logical, Where, build
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.statement import Statement, behind, plain_ranges
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, indices_of
 
 __all__ = ["copy_edges", "copy_padded"]
 

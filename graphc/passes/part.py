@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import sympy as sp
 
 from graphc.ir.dtypes import dtype_of, settle
-from graphc.ir.expr import Access, Where, accesses, indices_of, postorder
+from graphc.ir.expr import Access, Where
 from graphc.ir.graph import fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, indices_of, postorder
 from graphc.passes.lift import guard
 
 __all__ = ["Path", "either", "part", "paths"]

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import sympy as sp
 
-from graphc.ir.expr import Call, Compare, Index, Logical, Where, build, postorder, substitute
+from graphc.ir.expr import Call, Compare, Index, Logical, Where, build
 from graphc.ir.functions import FUNCTIONS
+from graphc.ir.tree import postorder, substitute
 
 __all__ = ["partials", "tangent", "under_condition"]
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import sympy as sp
 
-from graphc.ir.expr import Access, Index, accesses, postorder, rewrite, substitute
+from graphc.ir.expr import Access, Index
 from graphc.ir.graph import Graph, reads
 from graphc.ir.statement import Range, Statement, revised
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, postorder, rewrite, substitute
 
 __all__ = ["inline_copies", "merge", "prune", "rename_tensors", "whole"]
 

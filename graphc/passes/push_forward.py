@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 import sympy as sp
 
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, accesses
+from graphc.ir.expr import Access
 from graphc.ir.graph import Graph, HandWritten, reads
 from graphc.ir.origin import Given, Tangent
 from graphc.ir.statement import Statement, plain_ranges
+from graphc.ir.tree import accesses
 from graphc.passes.differentiate import differentiate
 from graphc.passes.extension import Extension, between
 from graphc.passes.hand_written import Rules, check_linear, copied

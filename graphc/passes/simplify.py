@@ -9,10 +9,11 @@ import sympy as sp
 
 from graphc.analysis.conditions import pieces
 from graphc.ir.affine import nonnegative
-from graphc.ir.expr import Logical, Where, build, contains, indices_of, rewrite
+from graphc.ir.expr import Logical, Where, build
 from graphc.ir.graph import Graph
 from graphc.ir.origin import Rewrite
 from graphc.ir.statement import Statement, revised, zeros
+from graphc.ir.tree import contains, indices_of, rewrite
 
 __all__ = ["simplify"]
 

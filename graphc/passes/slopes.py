@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from graphc.errors import DifferentiationError
-from graphc.ir.expr import Access, Call, Compare, Index, Where, build, substitute
+from graphc.ir.expr import Access, Call, Compare, Index, Where, build
 from graphc.ir.origin import Part
 from graphc.ir.reductions import REDUCTIONS, Reduction, combined
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Range, Statement
+from graphc.ir.tree import substitute
 from graphc.passes.extension import Extension
 from graphc.passes.partials import partials, under_condition
 

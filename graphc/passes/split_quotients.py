@@ -10,11 +10,12 @@ import sympy as sp
 
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import contradictory, linear, nonnegative, span
-from graphc.ir.expr import FloorDiv, Index, Modulo, contains, indices_of, postorder, rewrite
+from graphc.ir.expr import FloorDiv, Index, Modulo
 from graphc.ir.graph import Graph
 from graphc.ir.origin import Rewrite
 from graphc.ir.show import expression
 from graphc.ir.statement import Range, Statement, fresh_index, rename
+from graphc.ir.tree import contains, indices_of, postorder, rewrite
 
 __all__ = ["split_quotients"]
 

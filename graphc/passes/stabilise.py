@@ -11,11 +11,12 @@ from functools import lru_cache
 
 import sympy as sp
 
-from graphc.ir.expr import Access, Call, Index, build, postorder, rewrite, substitute
+from graphc.ir.expr import Access, Call, Index, build
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.statement import Statement, revised
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import postorder, rewrite, substitute
 
 __all__ = ["RULES", "Rule", "stabilise"]
 

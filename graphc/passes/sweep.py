@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from graphc.analysis.legality import ensured, in_range
-from graphc.ir.expr import Access, Compare, Index, Logical, Where, accesses, contains, indices_of, postorder, rewrite, substitute
+from graphc.ir.expr import Access, Compare, Index, Logical, Where
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Given, Rewrite
 from graphc.ir.statement import Range, Statement, behind, fresh_indices, plain_ranges, revised, zeros
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, contains, indices_of, postorder, rewrite, substitute
 from graphc.passes.extension import below
 from graphc.passes.prune import whole
 

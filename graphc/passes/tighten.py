@@ -9,9 +9,10 @@ import sympy as sp
 
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative, span
-from graphc.ir.expr import FloorDiv, Index, postorder, sizes_of
+from graphc.ir.expr import FloorDiv, Index
 from graphc.ir.graph import Graph
 from graphc.ir.statement import Range, Statement, rename, revised
+from graphc.ir.tree import postorder, sizes_of
 
 __all__ = ["tighten"]
 

@@ -9,12 +9,13 @@ import sympy as sp
 
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.dtypes import dtype_of, is_float, settle
-from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Logical, accesses, contains, indices_of
+from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Logical
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
 from graphc.ir.reductions import REDUCTIONS
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, contains, indices_of
 from graphc.schedule.classify import Order, loop_order
 from graphc.schedule.hoist import hoisted
 from graphc.schedule.selection import never_empty, selection

@@ -9,9 +9,10 @@ import sympy as sp
 from graphc.analysis.injectivity import injective
 from graphc.ir.affine import linear
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, Index, accesses, contains, indices_of, substitute
+from graphc.ir.expr import Access, Index
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, contains, indices_of, substitute
 
 __all__ = ["Contraction", "Order", "contraction_roles", "is_flat", "loop_order", "shared_index"]
 

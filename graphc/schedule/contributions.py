@@ -9,9 +9,10 @@ import sympy as sp
 
 from graphc.analysis.order import Scan
 from graphc.ir.affine import linear, nonnegative
-from graphc.ir.expr import Compare, Index, Logical, Where, build_from, indices_of
+from graphc.ir.expr import Compare, Index, Logical, Where, build_from
 from graphc.ir.statement import Range, Statement, rename
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import indices_of
 
 __all__ = ["FEW", "joined"]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sympy as sp
 
-from graphc.ir.expr import Call, postorder
+from graphc.ir.expr import Call
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.random import RANDOM
 from graphc.ir.statement import Statement
+from graphc.ir.tree import postorder
 
 __all__ = ["cost"]
 

@@ -10,11 +10,12 @@ import sympy as sp
 
 from graphc.errors import InternalError
 from graphc.ir.affine import nonnegative
-from graphc.ir.expr import Access, Index, accesses, indices_of
+from graphc.ir.expr import Access, Index
 from graphc.ir.graph import reads
 from graphc.ir.nest import Moment
 from graphc.ir.statement import Statement, rename
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, indices_of
 
 __all__ = ["Unit", "at_row", "row_facts", "row_names", "units"]
 

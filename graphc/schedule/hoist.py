@@ -10,10 +10,11 @@ import sympy as sp
 
 from graphc.analysis.legality import in_range
 from graphc.ir.dtypes import dtype_of, promote, settle
-from graphc.ir.expr import Access, Call, Index, Where, accesses, build, contains, indices_of
+from graphc.ir.expr import Access, Call, Index, Where, build
 from graphc.ir.nest import Assign, Local, Node, Store
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, contains, indices_of
 
 __all__ = ["hoisted"]
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from graphc.ir.affine import linear, nonnegative, span
-from graphc.ir.expr import Access, Compare, FloorDiv, Logical, contains, postorder, rewrite
+from graphc.ir.expr import Access, Compare, FloorDiv, Logical
 from graphc.ir.nest import Assign, For, If, Local, Node, Store
+from graphc.ir.tree import contains, postorder, rewrite
 
 __all__ = ["answered", "split_interior"]
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 import sympy as sp
 
 from graphc.analysis.legality import in_range
-from graphc.ir.expr import Access, Compare, Index, Logical, accesses, contains, postorder, substitute
+from graphc.ir.expr import Access, Compare, Index, Logical
 from graphc.ir.nest import Assign, For, If, Local, Loop, Moment, Nest, Node, Step, Store
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, contains, postorder, substitute
 from graphc.schedule.bodies import plus
 from graphc.schedule.surroundings import Facts, Surroundings
 

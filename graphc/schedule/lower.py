@@ -11,21 +11,13 @@ import sympy as sp
 from graphc.analysis.recurrence import components
 from graphc.analysis.segments import segments
 from graphc.ir.affine import linear
-from graphc.ir.expr import (
-    Access,
-    Call,
-    FloorDiv,
-    Index,
-    Modulo,
-    accesses,
-    contains,
-    indices_of,
-)
+from graphc.ir.expr import Access, Call, FloorDiv, Index, Modulo
 from graphc.ir.graph import Graph, reads
 from graphc.ir.nest import Assign, Contract, Fill, For, Group, Kernel, Local, LoopPlan, Moment, Nest, Node, Step, Store
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, contains, indices_of
 from graphc.schedule.bodies import Bodies, divided
 from graphc.schedule.classify import Contraction, Order, contraction_roles, is_flat, loop_order, shared_index
 from graphc.schedule.cost import cost

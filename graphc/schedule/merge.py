@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from graphc.ir.expr import Access, accesses, contains, postorder, substitute
+from graphc.ir.expr import Access
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
+from graphc.ir.tree import accesses, contains, postorder, substitute
 
 __all__ = ["distinct_locals", "merged", "read_tensors", "scalarised", "written_tensors"]
 

@@ -9,11 +9,12 @@ import sympy as sp
 
 from graphc.analysis.order import Scan
 from graphc.ir.affine import linear, nonnegative
-from graphc.ir.expr import Access, Modulo, accesses, contains, rewrite
+from graphc.ir.expr import Access, Modulo
 from graphc.ir.graph import Graph
 from graphc.ir.nest import Assign, For, If, Loop, Nest, Node, Step, Store
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses, contains, rewrite
 from graphc.schedule.recurrence import length, steps_of
 
 __all__ = ["Ring", "folded", "rings"]

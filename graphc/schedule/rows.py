@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import sympy as sp
 
-from graphc.ir.expr import Access, Index, accesses, substitute
+from graphc.ir.expr import Access, Index
 from graphc.ir.graph import Graph, reads
 from graphc.ir.nest import Assign, For, Kernel, Local, LoopPlan, Nest, Node, Store, Unravel
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Statement, zeros
+from graphc.ir.tree import accesses, substitute
 from graphc.schedule.bodies import Bodies
 from graphc.schedule.classify import is_flat
 from graphc.schedule.cost import cost

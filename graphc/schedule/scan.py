@@ -14,11 +14,12 @@ import sympy as sp
 
 from graphc.analysis.order import Scan, ordered
 from graphc.ir.affine import nonnegative
-from graphc.ir.expr import Access, Call, Index, accesses, contains, indices_of
+from graphc.ir.expr import Access, Call, Index
 from graphc.ir.graph import reads
 from graphc.ir.nest import Assign, For, If, Kernel, Loop, LoopPlan, Moment, Nest, Node, Step
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement, rename
+from graphc.ir.tree import accesses, contains, indices_of
 from graphc.schedule.bodies import divided
 from graphc.schedule.contributions import joined
 from graphc.schedule.cost import cost

@@ -6,10 +6,11 @@ import sympy as sp
 
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import INFINITY, Call, Compare, Index, Logical, indices_of
+from graphc.ir.expr import INFINITY, Call, Compare, Index, Logical
 from graphc.ir.nest import Assign, If, Local, Node
 from graphc.ir.reductions import REDUCTIONS, combined
 from graphc.ir.statement import Statement
+from graphc.ir.tree import indices_of
 
 __all__ = ["never_empty", "selection"]
 

@@ -10,9 +10,10 @@ import sympy as sp
 from graphc.analysis.conditions import known_on
 from graphc.analysis.legality import in_range
 from graphc.ir.dtypes import dtype_of, is_float, promote, settle
-from graphc.ir.expr import Access, Call, Logical, Where, contains, postorder, substitute
+from graphc.ir.expr import Access, Call, Logical, Where
 from graphc.ir.nest import Assign, For, If, Local, Loop, Nest, Node, Step, Store
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import contains, postorder, substitute
 from graphc.schedule.interior import answered
 from graphc.schedule.surroundings import Facts, Surroundings
 

@@ -9,8 +9,9 @@ from itertools import count
 import sympy as sp
 
 from graphc.analysis.conditions import known_on
-from graphc.ir.expr import Call, postorder, substitute
+from graphc.ir.expr import Call
 from graphc.ir.nest import Assign, For, If, Local, Node, Store
+from graphc.ir.tree import postorder, substitute
 
 __all__ = ["Facts", "Surroundings", "nodes_in"]
 

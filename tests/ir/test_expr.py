@@ -5,25 +5,9 @@ import pytest
 import sympy as sp
 
 from graphc.interpret import size_value
-from graphc.ir.expr import (
-    Access,
-    Call,
-    Compare,
-    FloorDiv,
-    Index,
-    Modulo,
-    Reduce,
-    Size,
-    Where,
-    accesses,
-    build,
-    indices_of,
-    postorder,
-    rewrite,
-    sizes_of,
-    substitute,
-)
+from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Modulo, Reduce, Size, Where, build
 from graphc.ir.functions import FUNCTIONS
+from graphc.ir.tree import accesses, indices_of, postorder, rewrite, sizes_of, substitute
 
 I, J, N = Index("i"), Index("j"), Size("N")
 

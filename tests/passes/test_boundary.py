@@ -1,7 +1,8 @@
 import pytest
 
 import graphc as gc
-from graphc.ir.expr import BoundaryAccess, contains
+from graphc.ir.expr import BoundaryAccess
+from graphc.ir.tree import contains
 from graphc.passes.boundary import lower_boundary
 from tests.notation import applied, graph_of, text
 

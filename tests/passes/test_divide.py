@@ -1,7 +1,7 @@
 """Deeply nested expressions become statements that are not."""
 
 import graphc as gc
-from graphc.ir.expr import deeper
+from graphc.ir.tree import deeper
 from graphc.passes.divide import DEEP, divide
 from tests.notation import applied, graph_of
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 import graphc as gc
-from graphc.ir.expr import Reduce, contains
+from graphc.ir.expr import Reduce
+from graphc.ir.tree import contains
 from graphc.passes.lift import lift_reductions
 from tests.notation import applied, graph_of, text
 

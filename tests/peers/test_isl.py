@@ -20,11 +20,12 @@ from graphc.analysis.injectivity import disjoint, injective
 from graphc.analysis.legality import in_range
 from graphc.interpret import size_value
 from graphc.ir.affine import infeasible, linear, nonnegative
-from graphc.ir.expr import Access, FloorDiv, Modulo, contains
+from graphc.ir.expr import Access, FloorDiv, Modulo
 from graphc.ir.graph import Graph
 from graphc.ir.nest import For, If, Store
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import contains
 from graphc.passes.gather import gather
 from graphc.passes.split_quotients import split_quotients
 from graphc.schedule.classify import loop_order

@@ -10,8 +10,9 @@ import pytest
 import graphc as gc
 from graphc.compile import optimised
 from graphc.frontend.collect import collect
-from graphc.ir.expr import Compare, contains, undistributed
+from graphc.ir.expr import Compare, undistributed
 from graphc.ir.nest import Assign, For, If, Nest, Store
+from graphc.ir.tree import contains
 from graphc.passes.pad_copy import copy_padded
 from graphc.passes.tighten import tighten
 from graphc.schedule.lower import schedule
