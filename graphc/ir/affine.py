@@ -21,7 +21,7 @@ __all__ = [
     "quotient_facts", "relevant", "span", "to_expr",
 ]
 
-_LIMIT = 300
+_LIMIT = 1500
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ import pytest
 import sympy as sp
 
 from graphc.interpret import size_value
-from graphc.ir.affine import contradictory, eliminate, infeasible, linear, nonnegative, relevant, to_expr
+from graphc.ir.affine import contradictory, eliminate, infeasible, linear, nonnegative, project, relevant, to_expr
 from graphc.ir.expr import FloorDiv, Index, Modulo, Size
+from graphc.ir.tree import indices_of
 
 I, J, N, M = Index("i"), Index("j"), Size("N"), Size("M")
 ATOMS = (I, J, N, M)
@@ -94,6 +95,21 @@ def test_atoms_that_lose_no_integers_are_projected_away_first():
     """2*i + j ≤ 0 leaves i = j = 0, whose remainder is not 1: visible where the quotient goes last."""
     i, j = Index("i"), Index("j")
     assert nonnegative(2 * i + j - 1, [i, j, 1 - j, Modulo(2 * i + j, 3) - 1])
+
+
+def test_a_gradient_through_two_reflections_is_proved_in_range():
+    """k = 4*k11 + 2*k12 + k2 ≤ M - 1 bounds 2*j + k + 1 by M + 4: elimination meets many forms before it finds that."""
+    i1, i2, j, k11, k12, k2 = (Index(name) for name in ("i1", "i2", "j", "k11", "k12", "k2"))
+    M, K = Size("M"), Size("K")
+    i, k = 2 * i1 + i2 - j, 4 * k11 + 2 * k12 + k2
+    facts = [
+        i1, FloorDiv(M + 1, 2) - i1, i2, 1 - i2, j, 2 - j, k11, FloorDiv(M + 3, 4) - 1 - k11, k12, 1 - k12, k2, 1 - k2, 1 - i1,
+        2 * j - 2, K + 2 - 2 * j, i, M - 1 - i, M - 1 - k, FloorDiv(M + 1, 2) - 1 - 2 * k11 - k12, i1 + K - 3, i + k - 2,
+        K - 1 - (i + k - 2), 2 * j + k - K,
+    ]
+    mirrored = 2 * K - 2 * j - k - 1
+    left = project(map(linear, [*facts, -mirrored - 1]), lambda atom: bool(indices_of(atom)))
+    assert linear(M + 3 - 2 * K) in left
 
 
 @pytest.mark.parametrize("seed", range(300))
