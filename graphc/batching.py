@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 
 from graphc.errors import NotationError, ShapeError
-from graphc.frontend.collect import Program, collect, export, shape_and_dtype
+from graphc.frontend.collect import Program, collect, dependents, export, shape_and_dtype
 from graphc.frontend.expression import Expr, IndexVariable
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.unindexed import shown
@@ -60,7 +60,8 @@ def vmap(outputs: Any, inputs: Mapping[Tensor, Any]) -> Any:
     chosen = {program.name_of(k): (k, v) for k, v in zip(keys, values, strict=True) if program.name_of(k)}
     graph = replace(program.graph, outputs=tuple(dict.fromkeys(map(program.name_of, tensors))))
     made, forms = undistributed(lambda: batch(graph, chosen, [(name, extent)]))
-    kept = {n: t for n, t in program.handles.items() if made.tensor(n) == graph.tensor(n)}
+    moved = dependents(program.handles.values(), map(program.handles.__getitem__, chosen))
+    kept = {n: t for n, t in program.handles.items() if made.tensor(n) == graph.tensor(n) and t not in moved}
     read = {n: v for n, (_, v) in chosen.items() if isinstance(v, Tensor)}
     wanted = [*(forms[program.name_of(t)] for t in tensors), *chosen]
     found = export(made, kept | read, wanted, "vmap", {new: old for old, new in forms.items()})

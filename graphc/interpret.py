@@ -113,6 +113,7 @@ class Machine:
         spans = {r.index.name: self._span(r) for r in statement.ranges}
         coder, free = _Coder(self, statement), set(statement.free)
         domain = [(coder.code(d), set(indices_of(d)) <= free) for d in statement.domain]
+        assert statement.op != "=" or not statement.reduced, "an assignment has every index on its left"
         subscripts = coder._pointing(statement.target, statement.subscripts)
         return _Loops(
             statement,

@@ -246,3 +246,16 @@ def test_loops_without_points_are_not_in_a_gradient():
     gradient = gc.grad(loss, x)
     assert str(gc.loops(gradient)).count("x.grad[") == 2
     assert gc.compile(gradient, target="interpret")(x=np.zeros((1, 2), "f")).tolist() == [[4, 6]]
+
+
+def test_a_jacobian_with_two_quotients_of_one_index():
+    """i%3//2 and (i+1)//2: what becomes of i//3 follows from the left side through conditions only."""
+    x, q, y = gc.tensor("x", 3, 2), gc.tensor("q", gc.dim("M")), gc.tensor("y")
+    i = gc.index("i")
+    y[i] = x[i % 3 // 2, (i + 1) // 2] * q[i]
+    expected = np.zeros((3, 3, 2))
+    for n in range(3):
+        expected[n, n % 3 // 2, (n + 1) // 2] = n + 1
+    for target in ("interpret", "cpu"):
+        found = gc.compile(gc.jacobian(y, x), target=target)(q=np.arange(1, 4, dtype="f"))
+        np.testing.assert_array_equal(found, expected)

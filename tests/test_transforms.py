@@ -184,6 +184,13 @@ class TestVmap:
         want = [one_by_one([net["L"]], "X", X=given["X"][n], A=given["A"], c=given["c"][n])[0] for n in range(2)]
         assert np.allclose(found, want, rtol=1e-12)
 
+    def test_a_tensor_under_a_condition_that_never_holds(self):
+        x, y, L = gc.tensor("x", 2), *gc.tensors("y L")
+        y[()] = gc.where(True, 3, x[1])
+        L[()] += x[i]
+        L[()] += y[()]
+        assert values(gc.vmap(L, {x: 2}), x=np.array([[1.0, 2.0], [3.0, 4.0]])).tolist() == [6, 10]
+
     def test_derivatives_of_a_batched_program(self):
         """The original input stands for the batched one."""
         net, total = layer(), gc.tensor("total")

@@ -24,7 +24,7 @@ from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 from graphc.ir.tree import accesses, rewrite
 
-__all__ = ["Program", "collect", "current", "export", "given", "parameters", "shape_and_dtype"]
+__all__ = ["Program", "collect", "current", "dependents", "export", "given", "parameters", "shape_and_dtype"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +116,23 @@ def _with_rules(outputs: Sequence[Tensor]) -> list[Tensor]:
 
 def _within_rules(members: Sequence[Tensor]) -> set[Tensor]:
     """The members that depend on what their hand-written gradients get: they stand for other tensors in every use."""
-    waiting = [rule.adjoint for member in members for rule in member.rules]
+    return dependents(members, (rule.adjoint for member in members for rule in member.rules))
+
+
+def dependents(members: Iterable[Tensor], sources: Iterable[Tensor]) -> set[Tensor]:
+    """The sources, and the members whose statements read one of them, also where it does not count: under a condition that never holds."""
     users: dict[Tensor, list[Tensor]] = {}
-    for member in members if waiting else ():
+    for member in members:
         for source in _sources(member):
             users.setdefault(source, []).append(member)
-    inside: set[Tensor] = set()
+    found: set[Tensor] = set()
+    waiting = [*sources]
     while waiting:
         tensor = waiting.pop()
-        if tensor not in inside:
-            inside.add(tensor)
+        if tensor not in found:
+            found.add(tensor)
             waiting += users.get(tensor, ())
-    return inside
+    return found
 
 
 def _check_pending(tensors: Sequence[Tensor]) -> None:

@@ -44,6 +44,9 @@ def split_quotients(graph: Graph) -> Graph:
 def _split(statement: Statement) -> Statement:
     while (quotient := _next(statement)) is not None:
         statement = _without(statement, quotient.numerator, quotient.divisor)
+    if statement.op == "=" and statement.reduced:
+        # An index whose value follows from the left side through conditions alone: a sum of one term each.
+        return replace(statement, op="+=")
     return statement
 
 
