@@ -135,6 +135,9 @@ class _Interpreted:
     def memory(self) -> int | None:
         return machine_memory()
 
+    def quick(self, inputs: Sequence[str], outputs: Sequence[str], sizes: Mapping[Any, int], positional: bool, compiling: bool) -> None:
+        """There is none."""
+
     def run(self, arrays: dict[str, NDArray[Any]], sizes: dict[sp.Basic, int], out: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return interpret(self.graph, arrays, sizes)
 

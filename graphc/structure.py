@@ -18,6 +18,8 @@ def flatten(value: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     if not isinstance(value, Mapping | list | tuple):
         return [value], lambda others: others[0]
     inner = [flatten(part) for part in (value.values() if isinstance(value, Mapping) else value)]
+    if type(value) in (list, tuple) and not any(isinstance(part, Mapping | list | tuple) for part in value):
+        return [*value], type(value)
 
     def rebuild(others: Sequence[Any]) -> Any:
         made, start = [], 0

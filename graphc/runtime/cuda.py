@@ -6,7 +6,7 @@ import ctypes
 import importlib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,9 @@ class CudaRunner:
         """Bytes of the device; None in the simulator."""
         total = importlib.import_module("numba.cuda").current_context().get_memory_info().total
         return int(total) if math.isfinite(total) else None
+
+    def quick(self, inputs: Sequence[str], outputs: Sequence[str], sizes: Mapping[Any, int], positional: bool, compiling: bool) -> None:
+        """There is none."""
 
     def run(self, arrays: dict[str, Array], sizes: Mapping[Any, int], out: dict[str, Array]) -> dict[str, Array]:
         cuda: Any = importlib.import_module("numba.cuda")
