@@ -18,7 +18,7 @@ from graphc.ir.show import expression
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import sizes_of
 
-__all__ = ["bound_array", "new_array"]
+__all__ = ["bound_array", "new_array", "size_values"]
 
 Array = NDArray[Any]
 _NUMPY = {name: np.dtype(name) for name in DTYPES}
@@ -112,7 +112,7 @@ def new_array(tensor: Tensor, generator: np.random.Generator, sizes: Mapping[str
     unknown = [str(s) for e in tensor.shape for s in sizes_of(e) if str(s) not in sizes]
     if unknown:
         raise ArgumentError(f"The shape of {tensor.name} contains the size {unknown[0]}.", fix=f"call init(seed=0, {unknown[0]}=…).")
-    shape = tuple(size_value(e, _values(sizes)) for e in tensor.shape)
+    shape = tuple(size_value(e, size_values(sizes)) for e in tensor.shape)
     if any(extent < 0 for extent in shape):
         raise ArgumentError(f"The shape of {tensor.name}, ({', '.join(map(expression, tensor.shape))}), would be {shape}.",
                             fix="give larger sizes.")
@@ -129,7 +129,8 @@ def new_array(tensor: Tensor, generator: np.random.Generator, sizes: Mapping[str
     return _drawn(init, shape, generator).astype(tensor.dtype)
 
 
-def _values(sizes: Mapping[str, int]) -> dict[sp.Basic, int]:
+def size_values(sizes: Mapping[str, int]) -> dict[sp.Basic, int]:
+    """Sizes given by name. Raises `ArgumentError` for what is no size."""
     for name, value in sizes.items():
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
             raise ArgumentError(f"{name}={value!r} is no size.", fix="give a non-negative integer.")

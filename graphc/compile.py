@@ -128,9 +128,9 @@ class _Interpreted:
         self.source = "\n".join(statement(s) for s in graph.statements)
         self.made = tuple(Made(t.name, t.shape, t.dtype) for t in graph.tensors if not t.is_input)
 
-    def needs(self, sizes: Mapping[sp.Basic, int]) -> dict[str, int]:
+    def needs(self, sizes: Mapping[sp.Basic, int]) -> tuple[dict[str, int], int]:
         made = [t for t in self.graph.tensors if not t.is_input]
-        return {t.name: np.dtype(t.dtype).itemsize * math.prod(size_value(e, sizes) for e in t.shape) for t in made}
+        return {t.name: np.dtype(t.dtype).itemsize * math.prod(size_value(e, sizes) for e in t.shape) for t in made}, 0
 
     def memory(self) -> int | None:
         return machine_memory()

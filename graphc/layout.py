@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
@@ -14,14 +15,20 @@ from graphc.emit.cpu import CpuModule
 from graphc.interpret import size_value
 from graphc.ir.graph import Graph
 from graphc.ir.nest import Contract, Group
+from graphc.memory import TABLES
 from graphc.runtime.cpu import Layout
 
 __all__ = ["layout_of", "needs_of"]
 
 
-def layout_of(graph: Graph, module: CpuModule) -> Callable[[Mapping[sp.Basic, int]], Layout]:
+LINE, WORTH = 64, 4096
+"""Temporaries begin at multiples of so many bytes; those that are smaller than the other number share their memory with none."""
+
+
+def layout_of(graph: Graph, module: CpuModule, temporaries: Sequence[str]) -> Callable[[Mapping[sp.Basic, int]], Layout]:
     """A function from the values of the sizes to the arrays of one call."""
     tensors = graph.by_name()
+    itemsizes = {name: np.dtype(tensors[name].dtype).itemsize for name in module.arrays}
 
     def layout(sizes: Mapping[sp.Basic, int]) -> Layout:
         shapes = {name: tuple(size_value(e, sizes) for e in tensors[name].shape) for name in module.arrays}
@@ -29,26 +36,59 @@ def layout_of(graph: Graph, module: CpuModule) -> Callable[[Mapping[sp.Basic, in
         for step in module.contractions:
             tables += _tables(step, shapes, sizes)
         operations = sum(float(size_value(k.cost, sizes)) for k in module.kernels)
-        return Layout(shapes, tuple(tables), tuple(sizes[s] for s in module.sizes), operations)
+        places, room = _places({name: itemsizes[name] * math.prod(shapes[name]) for name in temporaries}, module.lives)
+        return Layout(shapes, tuple(tables), tuple(sizes[s] for s in module.sizes), operations, places, room)
 
     return layout
 
 
+def _places(bytes_: Mapping[str, int], lives: Mapping[str, tuple[int, int]]) -> tuple[dict[str, int], int]:
+    """Where arrays begin in one block of memory, and its length: those that are never needed at the same time may share bytes.
+
+    The largest first, each at the lowest place that is free during its life: "greedy by size" of Pisarchyk and Lee, "Efficient memory
+    management for deep neural net inference", 2020, section 5.
+
+    >>> _places({"a": 5000, "b": 5000, "c": 5000}, {"a": (0, 1), "b": (1, 2), "c": (2, 2)})
+    ({'a': 0, 'b': 5056, 'c': 0}, 10112)
+    """
+    places: dict[str, int] = {}
+    placed: list[tuple[int, int, int, int]] = []
+    for name in sorted((n for n in bytes_ if bytes_[n] >= WORTH), key=lambda n: -bytes_[n]):
+        size, (first, last) = -(-bytes_[name] // LINE) * LINE, lives[name]
+        place = 0
+        for start, end, born, gone in placed:
+            if start >= place + size:
+                break
+            if born <= last and first <= gone:
+                place = max(place, end)
+        places[name] = place
+        insort(placed, (place, place + size, first, last))
+    room = max((end for _, end, _, _ in placed), default=0)
+    for name in bytes_:
+        if name not in places:
+            places[name], room = room, room + -(-bytes_[name] // LINE) * LINE
+    return places, room
+
+
 def needs_of(
     graph: Graph, module: CpuModule, arrays: Sequence[tuple[str, str, str]], in_place: Container[str]
-) -> Callable[[Mapping[sp.Basic, int]], dict[str, int]]:
-    """A function from the values of the sizes to what a call allocates: bytes by tensor, and the offset tables together."""
+) -> Callable[[Mapping[sp.Basic, int]], tuple[dict[str, int], int]]:
+    """A function from the values of the sizes to what a call allocates: bytes by tensor, the offset tables together, and how many of all
+    these bytes are counted several times because temporaries share them."""
     tensors = graph.by_name()
     made = [(name, np.dtype(dtype).itemsize) for name, dtype, role in arrays if role != "input" and name not in in_place]
+    temporaries = [name for name, _, role in arrays if role == "temporary"]
 
-    def needs(sizes: Mapping[sp.Basic, int]) -> dict[str, int]:
+    def needs(sizes: Mapping[sp.Basic, int]) -> tuple[dict[str, int], int]:
         found = {name: itemsize * math.prod(size_value(e, sizes) for e in tensors[name].shape) for name, itemsize in made}
+        alone = {name: found[name] for name in temporaries}
+        shared = max(0, sum(alone.values()) - _places(alone, module.lives)[1])
         tables = sum(
             operands * math.prod(max(size_value(e, sizes), 0) for e in group.extents)
             for step in module.contractions
             for group, operands in ((step.batch, 3), (step.rows, 2), (step.columns, 2), (step.depth, 2))
         )
-        return found | {"offset tables of contractions": 8 * tables} if tables else found
+        return (found | {TABLES: 8 * tables} if tables else found), shared
 
     return needs
 

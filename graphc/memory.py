@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import sympy as sp
 
 from graphc.errors import ArgumentError
+from graphc.interpret import size_value
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement
+from graphc.tables import text_table
 
-__all__ = ["Made", "Memory", "bytes_of", "check_memory", "shown_bytes"]
+__all__ = ["TABLES", "Made", "Memory", "Report", "bytes_of", "check_memory", "report", "shown_bytes"]
 
 _UNITS = {"": 1, **{f"{prefix}B": 1000**k for k, prefix in enumerate(("", "k", "M", "G", "T"))},
           **{f"{prefix}iB": 1024**k for k, prefix in enumerate(("K", "M", "G", "T"), 1)}}
 _SHOWN = 3
 """Arrays that an error lists."""
+
+TABLES = "offset tables of contractions"
+"""What `needs` calls them."""
 
 
 def bytes_of(limit: object) -> int | None:
@@ -91,19 +97,64 @@ def _shape(extents: tuple[sp.Expr, ...]) -> str:
     return "×".join(expression(e) if e.is_Atom else f"({expression(e)})" for e in extents) or "scalar"
 
 
-def check_memory(graph: Graph, needs: Mapping[str, int], memory: int | None, limit: int | str | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a program takes up in one call, in bytes; printed as a table.
+
+    Attributes:
+        arguments: arrays of the user, those that are updated included.
+        results: new arrays that the user gets.
+        temporaries: memory that the program keeps for the next call, in which arrays that are never needed at the same time take turns.
+        shared: bytes that this saves.
+        tables: offsets for contractions.
+        largest: (tensor, bytes) of what is allocated, the largest first.
+    """
+
+    arguments: int
+    results: int
+    temporaries: int
+    shared: int
+    tables: int
+    largest: tuple[tuple[str, int], ...]
+
+    @property
+    def peak(self) -> int:
+        """All of it, the arguments included."""
+        return self.arguments + self.results + self.temporaries + self.tables
+
+    def __repr__(self) -> str:
+        saved = f"instead of {shown_bytes(self.temporaries + self.shared)}: arrays take turns" if self.shared else ""
+        rows = [("arguments", self.arguments, ""), ("results", self.results, ""), ("temporaries", self.temporaries, saved),
+                ("offset tables", self.tables, "")]
+        lines = [(name, shown_bytes(count), note) for name, count, note in rows]
+        most = ", ".join(f"{name} {shown_bytes(count)}" for name, count in self.largest[:_SHOWN])
+        return text_table(("memory", "bytes", ""), lines, ("peak", shown_bytes(self.peak), f"largest: {most}" if most else ""), right=(1,))
+
+
+def report(graph: Graph, inputs: Collection[str], needs: Mapping[str, int], shared: int, sizes: Mapping[sp.Basic, int]) -> Report:
+    """What `needs` and arguments of these sizes add up to; `shared` of it is counted several times."""
+    infos = graph.by_name()
+    arguments = sum(np.dtype(infos[n].dtype).itemsize * math.prod(size_value(e, sizes) for e in infos[n].shape) for n in inputs)
+    results = sum(count for name, count in needs.items() if name in graph.outputs)
+    tables = sum(count for name, count in needs.items() if name == TABLES)
+    rest = sum(needs.values()) - results - tables - shared
+    return Report(arguments, results, rest, shared, tables, tuple(sorted(needs.items(), key=lambda item: -item[1])))
+
+
+def check_memory(graph: Graph, needs: Mapping[str, int], shared: int, memory: int | None, limit: int | str | None = None) -> None:
     """Refuse a call that would need more memory than there is.
 
     Args:
         graph: the user's program.
         needs: bytes by what is allocated, tensors by name.
+        shared: bytes that are counted several times.
         memory: bytes that there are; None if that is not known.
         limit: what the user allows instead.
 
     Raises:
         ArgumentError: the arrays do not fit; the message names the largest ones and their shapes.
     """
-    total = sum(needs.values())
+    total = sum(needs.values()) - shared
     room = memory if limit is None else bytes_of(limit)
     if room is None or total <= room:
         return
@@ -114,7 +165,9 @@ def check_memory(graph: Graph, needs: Mapping[str, int], memory: int | None, lim
         shape = f"({', '.join(map(expression, infos[name].shape))}) of {infos[name].dtype}" if name in infos else ""
         lines.append(f"    {shown_bytes(needs[name]):>8}  {name}{shape}")
     if len(needs) > len(largest):
-        lines.append(f"    {shown_bytes(total - sum(needs[n] for n in largest)):>8}  {len(needs) - len(largest)} more")
+        lines.append(f"    {shown_bytes(sum(needs.values()) - sum(needs[n] for n in largest)):>8}  {len(needs) - len(largest)} more")
+    if shared:
+        lines.append(f"    {'-' + shown_bytes(shared):>8}  for arrays that take turns in the same memory")
     culprit = next((s for name in largest for s in definitions.get(name, ())), None)
     allowed = limit if isinstance(limit, str) else shown_bytes(room)
     there = f"the machine has {allowed}" if limit is None else f"memory_limit is {allowed}"

@@ -13,14 +13,14 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from graphc.arrays import bound_array, new_array
+from graphc.arrays import bound_array, new_array, size_values
 from graphc.binding import Binder
 from graphc.errors import ArgumentError
 from graphc.interpret import size_value
 from graphc.ir.graph import Graph
 from graphc.ir.nest import KernelTable
 from graphc.ir.tree import sizes_of
-from graphc.memory import Made, Memory, check_memory
+from graphc.memory import Made, Memory, Report, check_memory, report
 from graphc.nonfinite import NonFinite, first_nonfinite
 from graphc.profile import Profile, profiled
 from graphc.signature import Signature
@@ -44,8 +44,8 @@ class Runner(Protocol):
         """Compute the outputs; arrays in `out` may be used to hold the results of that name."""
         ...
 
-    def needs(self, sizes: Mapping[sp.Basic, int]) -> dict[str, int]:
-        """Bytes by what a run allocates."""
+    def needs(self, sizes: Mapping[sp.Basic, int]) -> tuple[dict[str, int], int]:
+        """Bytes by what a run allocates, and how many of them are counted twice because arrays take turns in the same memory."""
         ...
 
     def memory(self) -> int | None:
@@ -247,7 +247,7 @@ class Program:
         return self._bound[key]
 
     def _check_memory(self, runner: Runner, sizes: Mapping[sp.Basic, int]) -> None:
-        check_memory(self._graph, runner.needs(sizes), runner.memory() if self._memory_limit is None else None, self._memory_limit)
+        check_memory(self._graph, *runner.needs(sizes), runner.memory() if self._memory_limit is None else None, self._memory_limit)
 
     def _out(self, out: Any, sizes: dict[sp.Basic, int]) -> dict[str, Array]:
         names = self._signature.outputs
@@ -286,16 +286,44 @@ class Program:
             ArgumentError: a size is missing.
         """
         tensors = [t for t in self._signature.inputs if t.kind == "parameter" or t.name in self._updated]
-        known = {str(size) for tensor in self._graph.tensors for extent in tensor.shape for size in sizes_of(extent)}
-        for name in sizes:
-            if name not in known:
-                raise ArgumentError(f"The program has no size {name}; it has {', '.join(sorted(known)) or 'none'}.",
-                                    fix=_suggestion(name, tuple(known)))
+        self._known_sizes(sizes)
         try:
             generator = np.random.default_rng(seed)
         except (TypeError, ValueError):
             raise ArgumentError(f"seed={seed!r} is no seed.", fix="give a non-negative integer.") from None
         return {tensor.name: new_array(tensor, generator, sizes) for tensor in tensors}
+
+    def _known_sizes(self, sizes: Mapping[str, int]) -> set[str]:
+        """The names of all sizes; those that are given have to be among them."""
+        known = {str(size) for tensor in self._graph.tensors for extent in tensor.shape for size in sizes_of(extent)}
+        for name in sizes:
+            if name not in known:
+                raise ArgumentError(f"The program has no size {name}; it has {', '.join(sorted(known)) or 'none'}.",
+                                    fix=_suggestion(name, tuple(known)))
+        return known
+
+    def report(self, **sizes: int) -> Report:
+        """What a call takes up in memory.
+
+        Args:
+            sizes: values of the symbolic sizes, by name; those of the last call if none are given.
+
+        Raises:
+            ArgumentError: a size is missing.
+
+        >>> import graphc as gc
+        >>> i = gc.index("i")
+        >>> x, y = gc.tensor("x", gc.dim("N")), gc.tensor("y")
+        >>> y[i] = 2*x[i]
+        >>> gc.compile(y).report(N=1000).peak
+        8000
+        """
+        missing = sorted(self._known_sizes(sizes) - sizes.keys())
+        if missing and (sizes or not self._bound):
+            raise ArgumentError(f"The size {', '.join(missing)} is not known.",
+                                fix=f"call report({', '.join(f'{n}=…' for n in missing)}), or the program before.")
+        values = next(reversed(self._bound.values())) if missing else size_values(sizes)
+        return report(self._graph, self._by_name, *self._runner.needs(values), values)
 
     # ------------------------------------------------------------------------------------------------------ checks
     def bind(self, named: Mapping[str, Any]) -> tuple[dict[str, Array], dict[sp.Basic, int]]:

@@ -95,7 +95,8 @@ def cpu_runner(
     checks = tuple(_message(check, places.get(check.loop, "")) for check in module.checks)
     tests = tuple(_tested(g, places.get(g.loop, "")) for g in gathers)
     engines = tuple(sorted({tensors[c.writes].dtype for c in module.contractions}))
-    layout, needs = layout_of(scheduled, module), needs_of(scheduled, module, arrays, in_place)
+    temporaries = [name for name, _, role in arrays if role == "temporary"]
+    layout, needs = layout_of(scheduled, module, temporaries), needs_of(scheduled, module, arrays, in_place)
     functions = tuple((f.name, f.arguments, f.lines) for f in module.functions)
     runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout, needs, checks, threads, engines, tests, functions, timed)
     runner.made = _made(graph, tensors, [n for n in module.arrays if not tensors[n].is_input and n not in in_place])

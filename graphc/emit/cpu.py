@@ -63,6 +63,7 @@ class CpuModule:
         checks: meaning of the codes in the status array.
         kernels: one record per step.
         functions: that ``program`` calls.
+        lives: of every tensor, the numbers of the barriers passed when it is first and last touched; inside of a loop none are counted.
     """
 
     text: str
@@ -72,6 +73,7 @@ class CpuModule:
     checks: tuple[GatherCheck | EmptyRange, ...]
     kernels: tuple[KernelRecord, ...]
     functions: tuple[Called, ...]
+    lives: Mapping[str, tuple[int, int]]
 
 
 @dataclass
@@ -108,6 +110,8 @@ class _Emitter:
         self.used: set[str] = set()
         self.counters: dict[str, int] = {}
         self.records: list[KernelRecord] = []
+        self.passed = 0
+        self.lives: dict[str, tuple[int, int]] = {}
 
     def _size_sources(self, step: Step) -> list[sp.Expr]:
         if isinstance(step, Nest):
@@ -188,10 +192,10 @@ class _Emitter:
     # -------------------------------------------------------------------------------------------------- program
     def program(self) -> list[str]:
         start = ["    tick(me, status, -1)"] if self.timed else []
-        return [*start, *self._lines_of(self.steps)] or ["    pass"]
+        return [*start, *self._lines_of(self.steps, 1)] or ["    pass"]
 
-    def _lines_of(self, steps: Sequence[Step]) -> list[str]:
-        """The calls of steps, with a barrier where one needs what another thread may still be computing."""
+    def _lines_of(self, steps: Sequence[Step], counted: int) -> list[str]:
+        """The calls of steps, with a barrier where one needs what another thread may still compute; each adds `counted` to those passed."""
         lines: list[str] = []
         written: set[str] = set()
         read: set[str] = set()
@@ -201,6 +205,9 @@ class _Emitter:
             if (reads | targets) & written or targets & read:
                 lines.append("    wait(sync, team)")
                 written, read = set(), set()
+                self.passed += counted
+            for name in (*targets, *reads):
+                self.lives[name] = (self.lives.get(name, (self.passed, 0))[0], self.passed)
             if isinstance(step, Loop):
                 # It ends with a barrier, but may have no steps.
                 lines += self._repeated(step)
@@ -225,7 +232,8 @@ class _Emitter:
         first = "" if step.first == 0 else self._writer().integer(step.first)
         upwards = f"{first}, {end}" if first else end
         bounds = f"{end} - 1, {f'{first} - 1' if first else '-1'}, -1" if step.descending else upwards
-        return [f"    for {name} in range({bounds}):", *(f"    {line}" for line in self._lines_of(step.steps)), "        wait(sync, team)"]
+        inner = (f"    {line}" for line in self._lines_of(step.steps, 0))
+        return [f"    for {name} in range({bounds}):", *inner, "        wait(sync, team)"]
 
     def _launch(self, step: Nest) -> list[str]:
         function = self.kernel(step.kernel)
@@ -387,5 +395,8 @@ def emit_cpu(
             "",
         ]
     )
+    for check in emitter.checks:
+        if isinstance(check, GatherCheck) and check.tensor in emitter.lives:
+            emitter.lives[check.tensor] = (emitter.lives[check.tensor][0], emitter.passed)  # a complaint shows its elements
     checks, records, called = tuple(emitter.checks), tuple(emitter.records), tuple(emitter.called.values())
-    return CpuModule(text, arrays, contractions, emitter.sizes, checks, records, called)
+    return CpuModule(text, arrays, contractions, emitter.sizes, checks, records, called, emitter.lives)

@@ -45,12 +45,16 @@ class Layout:
         tables: offset tables of the contractions, in the order of the arguments.
         sizes: values of the size arguments.
         operations: scalar operations of one run.
+        places: where temporaries begin in one block of memory, in bytes.
+        room: bytes of that block.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     tables: tuple[Array, ...]
     sizes: tuple[int, ...]
     operations: float
+    places: Mapping[str, int]
+    room: int
 
 
 @dataclass(slots=True)
@@ -95,7 +99,7 @@ class CpuRunner:
         arrays: tuple[tuple[str, str, str], ...],
         in_place: Mapping[str, str],
         layout: Callable[[Mapping[Any, int]], Layout],
-        needs: Callable[[Mapping[Any, int]], dict[str, int]],
+        needs: Callable[[Mapping[Any, int]], tuple[dict[str, int], int]],
         checks: tuple[Callable[[int, Mapping[str, Array]], GraphcError], ...],
         threads: int | None,
         engines: tuple[str, ...] = (),
@@ -223,7 +227,9 @@ class CpuRunner:
         return np.empty(layout.shapes[name], dtype)
 
     def _buffers(self, layout: Layout) -> Buffers:
-        made = {name: _aligned(layout.shapes[name], dtype) for name, dtype, role in self._arrays if role == "temporary"}
+        block = _aligned((layout.room,), "uint8")
+        temporaries = ((name, dtype) for name, dtype, role in self._arrays if role == "temporary")
+        made = {name: _part(block, layout.places[name], layout.shapes[name], dtype) for name, dtype in temporaries}
         nothing = np.empty(0)
         return Buffers(made, placed([made.get(name, nothing) for name, _, _ in self._arrays], layout.tables))
 
@@ -249,3 +255,9 @@ def _aligned(shape: tuple[int, ...], dtype: str) -> Array:
     raw = np.empty(count + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + count].view(dtype).reshape(shape)
+
+
+def _part(block: Array, start: int, shape: tuple[int, ...], dtype: str) -> Array:
+    """An array in a block of memory."""
+    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    return block[start : start + count].view(dtype).reshape(shape)

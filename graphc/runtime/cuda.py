@@ -44,10 +44,10 @@ class CudaRunner:
         """The arrays of `needs`, as `graphc.memory.Made`."""
         self._module: Any = None
 
-    def needs(self, sizes: Mapping[Any, int]) -> dict[str, int]:
-        """Bytes of the arrays on the device, copies of the arguments included."""
+    def needs(self, sizes: Mapping[Any, int]) -> tuple[dict[str, int], int]:
+        """Bytes of the arrays on the device, copies of the arguments included; none share them."""
         shapes, _ = self._layout(sizes)
-        return {name: math.prod(shapes[name]) * np.dtype(dtype).itemsize for name, dtype, _ in self._arrays}
+        return {name: math.prod(shapes[name]) * np.dtype(dtype).itemsize for name, dtype, _ in self._arrays}, 0
 
     def memory(self) -> int | None:
         """Bytes of the device; None in the simulator."""

@@ -146,22 +146,28 @@ class _Joiner:
         return depth if common else 0
 
     def sorted(self) -> list[Unit]:
-        """Every unit after those that it needs, otherwise in the order of the tensors."""
-
-        def rank(number: int) -> tuple[bool, int]:
-            names = self.made[number].names
-            return any(n in self.in_place for n in names), min(self.order[n] for n in names)
-
-        ranks = {number: (*rank(number), number) for number in self.made}
+        """Every unit after those that it needs, and of those that could be next the one behind which the least is to be done: the gradient
+        of a layer's weights before that of the layer before, so that what only they need is not kept."""
         missing = {number: self._before(number) for number in self.made}
-        ready = [ranks[number] for number, needed in missing.items() if not needed]
+        after = {number: self._after(number) for number in self.made}
+        order = self._sorted(missing, after, {number: 0 for number in self.made})
+        heights: dict[int, int] = {}
+        for number in reversed(order):
+            heights[number] = max((1 + heights[user] for user in after[number]), default=0)
+        heights |= {number: len(order) for number, needed in missing.items() if not needed}  # nothing is kept for them
+        return [self.made[number] for number in self._sorted(missing, after, heights)]
+
+    def _sorted(self, before: Mapping[int, set[int]], after: Mapping[int, set[int]], heights: Mapping[int, int]) -> list[int]:
+        """A topological order, by height and otherwise in the order of the tensors."""
+        ranks = {number: (heights[number], min(self.order[n] for n in unit.names), number) for number, unit in self.made.items()}
+        missing = {number: len(needed) for number, needed in before.items()}
+        ready = [ranks[number] for number, count in missing.items() if not count]
         heapify(ready)
-        done: list[Unit] = []
+        done: list[int] = []
         while ready:
-            number = heappop(ready)[-1]
-            done.append(self.made[number])
-            for user in self._after(number):
-                missing[user].discard(number)
+            done.append(heappop(ready)[-1])
+            for user in after[done[-1]]:
+                missing[user] -= 1
                 if not missing[user]:
                     heappush(ready, ranks[user])
         if len(done) < len(self.made):
