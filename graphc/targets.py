@@ -26,6 +26,7 @@ from graphc.memory import Made
 from graphc.passes.adopt import adopt_copies
 from graphc.passes.by_rows import by_rows
 from graphc.passes.expand import expand_functions, expand_logsumexp
+from graphc.passes.extension import below
 from graphc.passes.pad_copy import copy_edges, copy_padded
 from graphc.passes.prune import merge, prune
 from graphc.passes.tighten import tighten
@@ -168,22 +169,14 @@ def _in_place(graph: Graph, updates: tuple[tuple[str, str], ...]) -> dict[str, s
         statements = definitions[new]
         if len(statements) == 1 and _elementwise(statements[0], old) and new not in chosen:
             chosen[new] = old
+    late = {new: below(graph, [new]) for new in chosen}
     while True:
-        bad = {
-            new
-            for new, old in chosen.items()
-            if any(old in reads(s) for s in graph.statements if s.target not in chosen and _reads_late(s, chosen, graph))
-        }
+        # What is computed from the new value comes too late to read the old one.
+        bad = {new for new, old in chosen.items() for s in graph.statements if s.target in late[new] - {new} and old in reads(s)}
         bad |= {new for new, old in chosen.items() for s in graph.statements if s.target != new and s.target in chosen and old in reads(s)}
-        bad |= {new for new in chosen if any(new in reads(s) for s in graph.statements)}
         if not bad:
             return chosen
         chosen = {new: old for new, old in chosen.items() if new not in bad}
-
-
-def _reads_late(s: Statement, chosen: Mapping[str, str], graph: Graph) -> bool:
-    """Whether a statement depends on an updated tensor and so runs after it."""
-    return any(name in chosen for name in reads(s))
 
 
 def _elementwise(s: Statement, old: str) -> bool:
