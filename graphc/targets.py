@@ -27,6 +27,7 @@ from graphc.passes.adopt import adopt_copies
 from graphc.passes.by_rows import by_rows
 from graphc.passes.expand import expand_functions, expand_logsumexp
 from graphc.passes.extension import below
+from graphc.passes.operands import store_operands
 from graphc.passes.pad_copy import copy_edges, copy_padded
 from graphc.passes.prune import merge, prune
 from graphc.passes.tighten import tighten
@@ -57,7 +58,7 @@ class CpuProgram:
     gathers: tuple[Gather, ...]
 
 
-FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, merge, adopt_copies)
+FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, store_operands, merge, adopt_copies)
 FOR_CUDA = (expand_functions, expand_logsumexp, prune, merge)
 
 

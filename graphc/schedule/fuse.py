@@ -150,7 +150,7 @@ class _Joiner:
         of a layer's weights before that of the layer before, so that what only they need is not kept."""
         missing = {number: self._before(number) for number in self.made}
         after = {number: self._after(number) for number in self.made}
-        order = self._sorted(missing, after, {number: 0 for number in self.made})
+        order = self._sorted(missing, after, dict.fromkeys(self.made, 0))
         heights: dict[int, int] = {}
         for number in reversed(order):
             heights[number] = max((1 + heights[user] for user in after[number]), default=0)
