@@ -73,3 +73,29 @@ def test_logsumexp_of_infinities(target):
     value, slope = gc.compile((y, gc.grad(total, x)), target=target)(x=given)
     np.testing.assert_allclose(value, [-inf, np.log(2), inf, nan], rtol=1e-6)
     np.testing.assert_allclose(slope, [[nan, nan, nan], [0.5, 0, 0.5], [nan, 0, 0], [nan, nan, nan]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16"])
+@pytest.mark.parametrize("value", [
+    lambda a, b: (a - b) * 0.5, lambda a, b: -a / (b + 1), lambda a, b: gc.minimum(a, b) * 1.5 - a, lambda a, b: gc.where(a - b < 0, 1.5, -a),
+    lambda a, b: gc.abs(a - b) - a * b,
+])
+def test_small_integers_in_an_expression_have_a_sign_and_do_not_overflow(dtype, value):
+    """Images are uint8: what lies between them and the result is computed exactly."""
+    x, y = gc.tensor("x", 4, dtype=dtype), gc.tensor("y", dtype="float64")
+    i, j = gc.indices("i j")
+    y[i, j] = value(x[i], x[j])
+    numbers = np.array([0, 3, 100, 127 if dtype != "uint8" else 255], dtype)
+    wide = numbers.astype("int64")
+    expected = np.array([[float(gc.compile(_one(value, int(a), int(b)), target="interpret")()) for b in wide] for a in wide])
+    for target in ("interpret", "cpu"):
+        np.testing.assert_array_equal(gc.compile(y, target=target)(x=numbers), expected)
+
+
+def _one(value, a, b):
+    """The same of two wide integers."""
+    one, z = gc.tensor("one", 2, dtype="int64"), gc.tensor("z", dtype="float64")
+    i = gc.index("i", 2)
+    one[i] = gc.where(i == 0, a, b)
+    z[()] = value(one[0], one[1])
+    return z

@@ -136,7 +136,7 @@ class _Evaluator:
             values, place = values[inside].to(total.dtype), tuple(w[inside] for w in place)
             if len(values):
                 total = total.index_put(place, values, accumulate=True) if place else total + values.sum()
-        return Stored(total, low, self.shapes[name])
+        return Stored(_stored(total, self.tensors[name].dtype), low, self.shapes[name])
 
     def contributions(self, s: Statement) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Positions on the left and what goes there."""
@@ -368,6 +368,11 @@ def _groups(order: list[str], sources: dict[str, set[str]]) -> list[list[str]]:
                 groups.append(group)
                 done.update(dict.fromkeys(group))
     return groups
+
+
+def _stored(values: torch.Tensor, dtype: str) -> torch.Tensor:
+    """Small integers as an array of theirs keeps them: modulo 2 to the number of bits."""
+    return values.to(getattr(torch, dtype)).to(values.dtype) if values.dtype == torch.int64 and dtype != "int64" else values
 
 
 def _kind(dtype: str) -> torch.dtype:

@@ -136,7 +136,9 @@ class Writer:
         """The expression; `wanted` is the type that weak floats take."""
         match node:
             case Access():
-                return Typed(self.read(node), _ATOM, _wide(self.dtype_of(node.tensor)))
+                dtype, text = self.dtype_of(node.tensor), self.read(node)
+                # Numba computes with unsigned integers without a sign.
+                return Typed(f"i64({text})" if dtype == "uint8" else text, _ATOM, _wide(dtype))
             case Local():
                 return Typed(node.name, _ATOM, self.locals[node])
             case Index() | Size() | FloorDiv() | Modulo():

@@ -62,7 +62,8 @@ def test_a_function_is_stored_at_the_place_of_its_tensor_not_of_the_window():
 
 
 @pytest.mark.parametrize("value", [
-    lambda X, A, c, d: (X[b, j] - A[j, i]) ** 2, lambda X, A, c, d: gc.sin(X[b, j] * d[j]) + A[j, i], lambda X, A, c, d: gc.abs(A[j, i] * X[b, j]),
+    lambda X, A, c, d: (X[b, j] - A[j, i]) ** 2, lambda X, A, c, d: gc.sin(X[b, j] * d[j]) + A[j, i],
+    lambda X, A, c, d: gc.abs(A[j, i] * X[b, j]),
 ])
 def test_what_is_no_product_of_two_stays_a_loop(value):
     U, _ = product(value)
