@@ -77,7 +77,8 @@ def test_logsumexp_of_infinities(target):
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16"])
 @pytest.mark.parametrize("value", [
-    lambda a, b: (a - b) * 0.5, lambda a, b: -a / (b + 1), lambda a, b: gc.minimum(a, b) * 1.5 - a, lambda a, b: gc.where(a - b < 0, 1.5, -a),
+    lambda a, b: (a - b) * 0.5, lambda a, b: -a / (b + 1), lambda a, b: gc.minimum(a, b) * 1.5 - a,
+    lambda a, b: gc.where(a - b < 0, 1.5, -a),
     lambda a, b: gc.abs(a - b) - a * b,
 ])
 def test_small_integers_in_an_expression_have_a_sign_and_do_not_overflow(dtype, value):

@@ -71,6 +71,8 @@ class Walker:
         low, high = _joined("max", lower), _joined("min", upper)
         if node.descending:
             return f"for {name} in range({high} - 1, {low} - 1, -1):"
+        if node.step != 1:
+            return f"for {name} in range({low}, {high}, {node.step}):"
         return f"for {name} in range({high}):" if low == "0" else f"for {name} in range({low}, {high}):"
 
     def _unravelled(self, node: Unravel) -> Iterator[str]:

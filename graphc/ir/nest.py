@@ -51,7 +51,7 @@ class Moment(Size):
 
 @dataclass(frozen=True, slots=True)
 class For:
-    """``for index in range(max(lower), min(upper)): body``; a shared loop runs over this member's part, a descending one backwards."""
+    """``for index in range(max(lower), min(upper), step): body``; a shared loop runs over a member's part, a descending one backwards."""
 
     index: Index
     lower: tuple[sp.Expr, ...]
@@ -59,6 +59,7 @@ class For:
     body: tuple[Node, ...]
     shared: bool = False
     descending: bool = False
+    step: int = 1
 
 
 @dataclass(frozen=True, slots=True)

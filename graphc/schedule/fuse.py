@@ -75,6 +75,7 @@ class _Joiner:
         self.made: dict[int, Unit] = {}
         self.unit_of: dict[str, int] = {}
         self.order: dict[str, int] = {}
+        self.rows: dict[str, list[tuple[str, int]]] = {}
 
     def add(self, group: tuple[str, ...], depth: int) -> None:
         number = len(self.unit_of)
@@ -135,15 +136,25 @@ class _Joiner:
         depth = min(a.depth, b.depth)
         depth = next((d for d in range(depth) if sp.expand(shapes[0][d] - shapes[1][d]) != 0), depth)
         members = {*names, *(self.in_place[n] for n in names if n in self.in_place)}
-        touched = [{r for n in u.names for r in (*self.reads[n], n)} for u in (a, b)]
-        common = False
-        for s in (s for n in names for s in self.definitions[n]):
-            for access in accesses(s.value):
-                if isinstance(access, Access) and access.tensor in (members | touched[0] & touched[1]):
-                    along = _common(access.subscripts, s.subscripts)
-                    depth = min(depth, along) if access.tensor in members else depth
-                    common |= access.tensor in touched[0] and access.tensor in touched[1] and along > 0
-        return depth if common else 0
+        found = [self._along(u.names) for u in (a, b)]
+        at_row = [{*u.names, *(name for name, (_, most) in along.items() if most)} for u, along in zip((a, b), found, strict=True)]
+        if at_row[0].isdisjoint(at_row[1]):
+            return 0
+        return min([depth, *(least for along in found for name, (least, _) in along.items() if name in members)])
+
+    def _along(self, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """For each tensor that is read: how many leading subscripts at least and at most are those of the row."""
+        found: dict[str, tuple[int, int]] = {}
+        for name in names:
+            if name not in self.rows:
+                self.rows[name] = [
+                    (access.tensor, _common(access.subscripts, s.subscripts))
+                    for s in self.definitions[name] for access in accesses(s.value) if isinstance(access, Access)
+                ]
+            for tensor, common in self.rows[name]:
+                least, most = found.get(tensor, (common, common))
+                found[tensor] = (min(least, common), max(most, common))
+        return found
 
     def sorted(self) -> list[Unit]:
         """Every unit after those that it needs, and of those that could be next the one behind which the least is to be done: the gradient

@@ -23,6 +23,7 @@ from graphc.schedule.classify import Contraction, Order, contraction_roles, is_f
 from graphc.schedule.cost import cost
 from graphc.schedule.fuse import Unit, units
 from graphc.schedule.interior import split_interior
+from graphc.schedule.jam import jammed
 from graphc.schedule.lookup import looked_up
 from graphc.schedule.ring import Ring, folded
 from graphc.schedule.rows import flat_step, rows_step
@@ -47,7 +48,7 @@ def schedule(
     Args:
         graph: canonical, with functions expanded.
         target: what the machine has.
-        in_place: updates that overwrite their inputs, and these; they are computed as late as possible.
+        in_place: updates that overwrite their inputs, and these.
         accumulate: type of accumulators of float sums, None for the tensor's own.
 
     Returns:
@@ -67,6 +68,8 @@ def schedule(
                 worker.steps += sweeps.forward() if sweep == "forward" else sweeps.backward()
     steps = folded(worker.steps, worker.rings, worker.tensors, plan.rows if plan is not None else ())
     steps = tuple(shared(looked_up(step, worker.tensors), worker.tensors) for step in steps)
+    if target.vector_innermost:
+        steps = tuple(map(jammed, steps))
     return replace(graph, tensors=tuple(worker.tensors.values())), steps
 
 

@@ -1,0 +1,60 @@
+"""Four iterations of the loop around an innermost loop are one: the same sums, whatever is left over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphc as gc
+
+N, M, K = gc.dims("N M K")
+i, j, k = gc.indices("i j k")
+random = np.random.default_rng(0)
+
+
+def distances(n=N, m=M, depth=K):
+    """L1 distances of rows, weighted, and the gradients."""
+    X, Y, T = gc.tensor("X", n, depth), gc.tensor("Y", m, depth), gc.tensor("T", n, m)
+    d, L = gc.tensors("d L")
+    d[i, j] += gc.abs(X[i, k] - Y[j, k])
+    L[()] += d[i, j] * T[i, j]
+    return [L, *gc.grad(L, [X, Y])]
+
+
+def exact(X, Y, T):
+    difference = X[:, None] - Y[None]
+    signs = T[..., None] * np.sign(difference)
+    return [(np.abs(difference).sum(2) * T).sum(), signs.sum(1), -signs.sum(0)]
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 3, 4), (4, 4, 4), (5, 7, 3), (16, 17, 15), (33, 8, 64), (3, 0, 5), (0, 4, 2), (4, 6, 0)])
+@pytest.mark.parametrize("literal", [False, True])
+def test_sums_of_all_sizes(sizes, literal):
+    n, m, depth = sizes
+    if literal and 0 in sizes:
+        pytest.skip("a literal extent is not 0")
+    arrays = {"X": random.normal(size=(n, depth)), "Y": random.normal(size=(m, depth)), "T": random.normal(size=(n, m))}
+    program = gc.compile(distances(*sizes) if literal else distances(), precision="float64")
+    for found, expected in zip(program(arrays), exact(**arrays), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_the_loop_over_the_sum_takes_steps_of_four():
+    source = gc.compile(distances()).source
+    assert ", 4):" in source
+    assert "sign(X[i, k] - Y[j + 3, k]) * c0_3" in source or "sign(X[j + 3, k] - Y[i, k])" in source
+
+
+def test_limits_that_depend_on_an_outer_loop():
+    """A triangle: rows of fewer than four, and of none."""
+    X, Y, d = gc.tensor("X", N, K), gc.tensor("Y", N, K), gc.tensor("d")
+    d[i, k] += gc.where(j < i, gc.abs(X[i, k] - Y[j, k]), 0)
+    arrays = {"X": random.normal(size=(11, 5)), "Y": random.normal(size=(11, 5))}
+    expected = np.array([np.abs(arrays["X"][n] - arrays["Y"][:n]).sum(0) for n in range(11)])
+    np.testing.assert_allclose(gc.compile(d, precision="float64")(arrays), expected, rtol=1e-12)
+
+
+def test_functions_that_cost_much_are_not_repeated():
+    X, Y, d = gc.tensor("X", N, K), gc.tensor("Y", M, K), gc.tensor("d")
+    d[i, k] += gc.exp(X[i, k] - Y[j, k])
+    assert ", 4):" not in gc.compile(d).source
