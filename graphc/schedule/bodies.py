@@ -10,13 +10,14 @@ import sympy as sp
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.dtypes import dtype_of, is_float, settle
 from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Logical
+from graphc.ir.graph import reads
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
 from graphc.ir.reductions import REDUCTIONS
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, contains, indices_of
-from graphc.schedule.classify import Order, loop_order
+from graphc.ir.tree import accesses, contains, indices_of, substitute
+from graphc.schedule.classify import ACCUMULATED, Order, loop_order
 from graphc.schedule.hoist import hoisted
 from graphc.schedule.selection import never_empty, selection
 from graphc.schedule.target import Target
@@ -43,6 +44,8 @@ class Bodies:
     def inside(self, statement: Statement, adding: bool = True) -> tuple[Node, ...]:
         """The loops of one statement in a step of a recurrence, whose target has been set to 0, or in a row."""
         order = loop_order(statement, self.target.vector_innermost)
+        if self.grows_in_place(statement, order):
+            return self.selected_in_place(statement, order)
         if statement.op not in ("=", "+="):
             return self.selected(statement, order)
         if statement.reduced and not order.inner_left:
@@ -154,6 +157,29 @@ class Bodies:
             *self.loops(statement, rest, update, left, hoist=False),
             *after,
             Store(statement.target, statement.subscripts, result),
+        )
+        return self.wrap(statement, left, body)
+
+    def grows_in_place(self, statement: Statement, order: Order) -> bool:
+        """Whether a reduction other than a sum is computed in the elements of a row, in the type that they have."""
+        stored = self.tensors[statement.target].dtype
+        own = settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype), stored)
+        plain = statement.op in ACCUMULATED and order.inner_left and not statement.domain and self.wide is None
+        return plain and own == stored and statement.target not in reads(statement)
+
+    def selected_in_place(self, statement: Statement, order: Order) -> tuple[Node, ...]:
+        """The same in reduced loops around a loop along the left side: the accumulators are the results where they are stored."""
+        stored = self.tensors[statement.target].dtype
+        (start,), (update,), best = selection(statement, stored)
+        assert isinstance(start, Assign)
+        assert isinstance(update, Assign)
+        r = statement.range_of(order.indices[-1])
+        left = [i for i in order.indices[:-1] if i in statement.free]
+        rest = [i for i in order.indices if i not in left]
+        value = substitute(update.value, {best: Access(statement.target, *statement.subscripts)})
+        body = (
+            For(r.index, (r.lower,), (r.upper,), (Store(statement.target, statement.subscripts, start.value),)),
+            *self.loops(statement, rest, (Store(statement.target, statement.subscripts, value),), outer=left),
         )
         return self.wrap(statement, left, body)
 

@@ -14,9 +14,12 @@ from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, indices_of, substitute
 
-__all__ = ["Contraction", "Order", "contraction_roles", "is_flat", "loop_order", "shared_index"]
+__all__ = ["ACCUMULATED", "Contraction", "Order", "contraction_roles", "is_flat", "loop_order", "shared_index"]
 
 _SMALL = 8
+
+ACCUMULATED = frozenset({"max", "min", "prod"})
+"""Reductions other than sums whose results may grow where they are stored, a value for each element of a row at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,8 @@ def loop_order(statement: Statement, vector_innermost: bool = True) -> Order:
         return Order(tuple([i for i in (*left, *reduced) if i not in inner] + inner), True, "what falls on one element is added in order")
     if not reduced:
         return Order(tuple(left), True, "the order of the left side")
-    candidates = [*reduced, *left] if statement.op == "+=" and vector_innermost else reduced
+    rows = statement.op == "+=" or (statement.op in ACCUMULATED and not statement.domain and not any(_small(statement, i) for i in reduced))
+    candidates = [*reduced, *left] if rows and vector_innermost else reduced
     inner_index = min(candidates, key=cost)
     if inner_index in left:
         outer = [i for i in left if i != inner_index]

@@ -6,8 +6,9 @@ simpler only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 
 import sympy as sp
 
@@ -51,15 +52,15 @@ def _nodes(nodes: Sequence[Node]) -> tuple[Node, ...]:
 
 
 def _rows(loop: For) -> tuple[Node, ...]:
-    """``for j: c = …; for k: T[k] += f(j, k, c)`` → four c, and ``T[k] += f(j) + f(j+1) + f(j+2) + f(j+3)``."""
+    """``for j: c = …; for k: T[k] += f(j, k, c)`` → four c, and ``T[k] += f(j) + f(j+1) + f(j+2) + f(j+3)``; a maximum likewise."""
     *before, last = loop.body
     if not _suitable(loop) or not isinstance(last, For) or not all(isinstance(n, Assign) for n in before):
         return ()
     stores = [n for n in last.body if isinstance(n, Store)]
-    if len(stores) < len(last.body) or not all(s.accumulate and _is_cheap(s.value) for s in stores):
+    if len(stores) < len(last.body) or not all(_is_cheap(s.value) and (s.accumulate or _own(s) in accesses(s.value)) for s in stores):
         return ()
     written = {s.tensor for s in stores}
-    parts = [*(a.value for a in before if isinstance(a, Assign)), *(s.value for s in stores)]
+    parts = [*(a.value for a in before if isinstance(a, Assign)), *(substitute(s.value, {_own(s): Local("own")}) for s in stores)]
     if any(loop.index in x.free_symbols for s in stores for x in s.subscripts) or loop.index in _free(last):
         return ()
     if len(written) < len(stores) or any(a.tensor in written for e in parts for a in accesses(e)):
@@ -67,13 +68,22 @@ def _rows(loop: For) -> tuple[Node, ...]:
     if not any(_moves(s.value, loop, before) for s in stores):
         return ()
     copies = [_Copy(loop, before, number) for number in range(TIMES)]
-    sums = [replace(s, value=_sum(c.of(s.value) for c in copies)) for s in stores]
+    sums = [replace(s, value=_joined(s, [c.of(s.value) for c in copies])) for s in stores]
     # A loop each: LLVM compares the addresses of what is stored and read before it takes vectors, and gives up where there are many.
     return (*(a for c in copies for a in c.assigns), *(replace(last, body=(s,)) for s in sums))
 
 
-def _sum(terms: Iterable[sp.Expr]) -> sp.Expr:
-    return build(lambda: sp.Add(*terms, evaluate=False))
+def _own(store: Store) -> sp.Expr:
+    """What the element held before."""
+    own: sp.Expr = Access(store.tensor, *store.subscripts)
+    return own
+
+
+def _joined(store: Store, values: Sequence[sp.Expr]) -> sp.Expr:
+    """The value after several iterations: ``f(j) + f(j+1)``, ``maximum(maximum(T[k], f(j)), f(j+1))``."""
+    if store.accumulate:
+        return build(lambda: sp.Add(*values, evaluate=False))
+    return build(lambda: reduce(lambda before, value: substitute(value, {_own(store): before}), values))
 
 
 class _Copy:

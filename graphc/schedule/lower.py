@@ -133,6 +133,8 @@ class _Scheduler:
         order = loop_order(statement, self.target.vector_innermost)
         if statement.op == "+=" and not statement.free and statement.reduced:
             self._total(statement, order, adding)
+        elif self.bodies.grows_in_place(statement, order):
+            self._nest(statement, order, self.bodies.selected_in_place(statement, order), statement.op, "rows of results in place")
         elif statement.op not in ("=", "+="):
             self._nest(statement, order, self.bodies.selected(statement, order), self._kind(statement), "one accumulator per result")
         elif statement.reduced and not order.inner_left:

@@ -58,3 +58,32 @@ def test_functions_that_cost_much_are_not_repeated():
     X, Y, d = gc.tensor("X", N, K), gc.tensor("Y", M, K), gc.tensor("d")
     d[i, k] += gc.exp(X[i, k] - Y[j, k])
     assert ", 4):" not in gc.compile(d).source
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (3, 5, 2), (17, 16, 9), (4, 33, 8), (0, 3, 2), (3, 0, 2)])
+@pytest.mark.parametrize(("reduction", "expected"), [(gc.max, np.max), (gc.min, np.min), (gc.prod, np.prod)])
+@pytest.mark.parametrize("behind", [False, True])
+def test_other_semirings(sizes, reduction, expected, behind):
+    """Max-plus, min-plus and a product of sums; and with a statement that reads the rows."""
+    n, m, depth = sizes
+    A, B, C, D = gc.tensor("A", N, K), gc.tensor("B", K, M), *gc.tensors("C D")
+    C[i, j] = reduction(A[i, k] + B[k, j], over=k)
+    D[i, j] = 2 * C[i, j] - C[i, 0] if behind else C[i, j]
+    if behind and not m:
+        pytest.skip("there is no C[i,0]")
+    a, b = random.normal(size=(n, depth)), random.normal(size=(depth, m))
+    a[a > 1.5] = np.nan
+    whole = expected(a[:, :, None] + b[None], axis=1)
+    program = gc.compile([C, D], precision="float64")
+    found, after = program(A=a, B=b)
+    np.testing.assert_allclose(found, whole, rtol=1e-12)
+    np.testing.assert_allclose(after, 2 * whole - whole[:, :1] if behind else whole, rtol=1e-12)
+
+
+def test_a_maximum_along_the_first_dimension_goes_row_by_row():
+    X, y = gc.tensor("X", N, M), gc.tensor("y")
+    y[j] = gc.max(X[i, j], over=i)
+    program = gc.compile(y)
+    assert program.kernels[0].plan.strategy == "rows of results in place"
+    x = random.normal(size=(37, 21)).astype("f")
+    np.testing.assert_array_equal(program(X=x), x.max(0))
