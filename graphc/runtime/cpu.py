@@ -21,6 +21,7 @@ from graphc.runtime.limits import Limits, limits
 from graphc.runtime.memory import machine_memory
 from graphc.runtime.pool import Team, default_team
 from graphc.runtime.quick import Call, quick
+from graphc.runtime.results import Results
 
 __all__ = ["Binding", "CpuRunner", "Layout"]
 
@@ -121,6 +122,7 @@ class CpuRunner:
         self._team = Team(threads) if threads is not None else None
         self._alone = Team(1)
         self._bindings: dict[int, Binding] = {}
+        self._results = Results()
 
     def compiled(self) -> Any:
         """The imported module; loaded when it is first needed."""
@@ -220,11 +222,11 @@ class CpuRunner:
     def _output(self, name: str, dtype: str, layout: Layout, arrays: dict[str, Array], out: dict[str, Array]) -> Array:
         if name in self._in_place:
             array = arrays[self._in_place[name]]
-            return array if array.flags.c_contiguous and array.flags.aligned else np.empty(layout.shapes[name], dtype)
+            return array if array.flags.c_contiguous and array.flags.aligned else self._results.new(name, layout.shapes[name], dtype)
         target = out.get(name)
         if target is not None and target.flags.c_contiguous and not any(np.shares_memory(target, a) for a in arrays.values()):
             return target
-        return np.empty(layout.shapes[name], dtype)
+        return self._results.new(name, layout.shapes[name], dtype)
 
     def _buffers(self, layout: Layout) -> Buffers:
         block = _aligned((layout.room,), "uint8")

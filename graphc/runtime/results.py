@@ -1,0 +1,47 @@
+"""Memory for results: large arrays that nobody holds any more are used again.
+
+A new array of many megabytes comes from the operating system, which fills its pages with zeros when they are first touched. For a
+program that is bound by memory that costs as much as its own work.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Results"]
+
+LARGE = 1 << 20
+"""Bytes from which arrays are kept."""
+
+_ALONE = 2
+"""References to an array in a list: the list's, and that of the argument of `sys.getrefcount`."""
+
+
+class Results:
+    """New arrays for the results of one program.
+
+    What a call returns is a view of an array that is kept here. As long as the view, or a view of it, lives, the array has one reference
+    more. Of the arrays of one result that are free, a call keeps the one that it uses.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, list[NDArray[Any]]] = {}
+        self._lock = threading.Lock()
+
+    def new(self, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        """An array, not initialised, for the result of that name."""
+        if int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize < LARGE:
+            return np.empty(shape, dtype)
+        with self._lock:
+            kept = self._kept.setdefault(name, [])
+            # By position: a variable for the array, or another list, would be a reference more.
+            busy = [sys.getrefcount(kept[k]) > _ALONE for k in range(len(kept))]
+            free = [k for k, held in enumerate(busy) if not held and kept[k].shape == shape and kept[k].dtype == dtype]
+            chosen = kept[free[0]] if free else np.empty(shape, dtype)
+            self._kept[name] = [array for array, held in zip(kept, busy, strict=True) if held] + [chosen]
+            return chosen[...]
