@@ -108,7 +108,12 @@ def _treated(task: Task) -> Outcome:
     first, count, kinds, statements, patience = task
     outcome = Outcome()
     for seed in range(first, first + count):
-        program = generate(seed, statements)
+        try:
+            program = generate(seed, statements)
+        except Exception:
+            outcome.counts["generator"] += 1
+            outcome.failures.append((seed, "generator", traceback.format_exc()))
+            continue
         chosen = kinds or rotation(seed)
         found, details = verdict(program, chosen)
         outcome.counts[found] += 1

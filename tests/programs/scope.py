@@ -112,7 +112,7 @@ class Scope:
         """A new input of integers or booleans that are used as numbers."""
         dtype = self.pick("int64", "int32", "int8", "uint8", "bool")
         low, high = {"bool": (0, 2), "uint8": (0, 4)}.get(dtype, (-2, 4))
-        data = self.data.integers(low, high, tuple(e.at(self.sizes) for e in shape))
+        data = self.data.integers(low, high, tuple(max(e.at(self.sizes), 0) for e in shape))
         return self.declared(f"N{len(self.inputs)}", shape, np.asarray(data, dtype), dtype)
 
     def declared(self, name: str, shape: tuple[Extent, ...], data: np.ndarray[Any, Any], dtype: str, limit: int = 0) -> Known:
