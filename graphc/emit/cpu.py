@@ -124,22 +124,31 @@ class _Emitter:
     def kernel(self, kernel: Kernel) -> _Function:
         """The function for a kernel, shared with an equal one."""
         order = self.orders.get(kernel.comment, Order())
-        positions = {name: f"a{k}" for k, name in enumerate(kernel.arrays)}
+        arrays = self._arrays(kernel)
+        positions = self._named(kernel, {name: f"a{k}" for k, name in enumerate(arrays)})
         neutral = self._lines(kernel, positions, order, {})
-        kinds = ",".join(f"{self.tensors[n].dtype}{self._rank(n, kernel.flat)}" for n in kernel.arrays)
+        kinds = ",".join(f"{self.tensors[n].dtype}{self._rank(n, kernel.flat)}" for n in arrays)
         sizes = sizes_of_kernel(kernel.body)
         key = kinds + "\n" + _without_names(neutral.lines, kernel) + str(neutral.size_order)
         if key not in self.functions:
-            names = {n: self.variables[n] for n in kernel.arrays}
+            names = self._named(kernel, {n: self.variables[n] for n in arrays})
             written = self._lines(kernel, names, order, {str(z): self._size_name(z) for z in sizes})
             number = self.counters[kernel.kind] = self.counters.get(kernel.kind, -1) + 1
             self.functions[key] = _Function(
-                f"{kernel.kind}_{number}", written.lines, kernel.arrays, sizes, written.literals, [], kernel.flat, kernel.extent is not None
+                f"{kernel.kind}_{number}", written.lines, arrays, sizes, written.literals, [], kernel.flat, kernel.extent is not None
             )
         function = self.functions[key]
         function.statements.append(kernel.comment)
         function.literals = neutral.literals
         return function
+
+    def _arrays(self, kernel: Kernel) -> tuple[str, ...]:
+        """What a kernel gets: an array that is updated once, so that LLVM need not ask whether it overlaps with itself."""
+        return tuple(n for n in kernel.arrays if self.in_place.get(n) not in kernel.arrays)
+
+    def _named(self, kernel: Kernel, names: Mapping[str, str]) -> dict[str, str]:
+        """The names of all tensors of a kernel from those of what it gets."""
+        return {n: names[n] if n in names else names[self.in_place[n]] for n in kernel.arrays}
 
     def _lines(self, kernel: Kernel, names: Mapping[str, str], order: Order, size_names: Mapping[str, str]) -> _Written:
         sizes = sizes_of_kernel(kernel.body)
@@ -238,11 +247,11 @@ class _Emitter:
     def _launch(self, step: Nest) -> list[str]:
         function = self.kernel(step.kernel)
         arguments = [
-            *(self._flat(n) if function.flat and self.tensors[n].shape else self.variables[n] for n in step.kernel.arrays),
+            *(self._flat(n) if function.flat and self.tensors[n].shape else self.variables[n] for n in self._arrays(step.kernel)),
             *(self._size_name(z) for z in sizes_of_kernel(step.kernel.body)),
             *(f"i64({value})" for value in function.literals.values()),
         ]
-        kinds = [(self.tensors[n].dtype, self._rank(n, function.flat)) for n in step.kernel.arrays]
+        kinds = [(self.tensors[n].dtype, self._rank(n, function.flat)) for n in self._arrays(step.kernel)]
         kinds += [("size", 0)] * (len(arguments) - len(kinds))
         if any("status" in line for line in function.lines):
             arguments.insert(0, "status")
