@@ -6,13 +6,14 @@ RECENT := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do $$p $(RECENT) 2>/dev/null && echo $$p && break; done)
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 TESTS ?=
+OPTIONS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # make ... PEERS=1 adds PyTorch as an oracle, PEERS="1 jax" adds JAX as well
 PEER_STAMPS := $(if $(filter 1 torch,$(PEERS)),$(VENV)/.torch) $(if $(filter jax,$(PEERS)),$(VENV)/.jax)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint golden soak bench clean distclean
+.PHONY: help demo test lint golden soak bench peers clean distclean
 
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -35,10 +36,13 @@ soak: $(VENV)/.dev $(VENV)/.torch  ## random maps against isl, then programs aga
 	@GRAPHC_TEST_MAPS=3000 $(BIN)/python -m pytest -q tests/peers/test_isl.py
 	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
 
-bench: $(VENV)/.examples  ## the numbers of docs/performance.md
+bench: $(VENV)/.examples  ## the numbers of docs/performance.md (those beside other frameworks: make peers)
 	@$(BIN)/python benchmarks/compile_time.py
 	@$(BIN)/python benchmarks/d1.py
 	@$(BIN)/python benchmarks/random_numbers.py
+
+peers: $(VENV)/.examples $(PEER_STAMPS)  ## graphc beside what is installed (PEERS="1 jax": PyTorch and JAX too; OPTIONS="--only W1 --write")
+	@$(BIN)/python benchmarks/peers.py $(OPTIONS)
 
 clean:  ## remove everything that was built, except the virtual environment
 	@rm -rf pictures examples/pictures build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

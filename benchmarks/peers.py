@@ -20,11 +20,12 @@ import sys
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from comparison import report as reports
 from comparison.cases import CASES, Case, selected
 from comparison.registry import PEERS
-from comparison.turns import REFERENCES, Failure, Measured, Row, Setting, asked, compared
+from comparison.turns import REFERENCES, Failure, Measured, Row, Setting, compared, described
 from rich.console import Console
 from tqdm import tqdm
 
@@ -82,12 +83,12 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def described(peers: Iterable[str], setting: Setting) -> tuple[dict[str, dict[str, object]], dict[str, str]]:
-    """Version and cases of each peer that is there, and the reason for each that is not."""
+def installed(peers: Iterable[str], setting: Setting) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """What each peer that is there has, and the reason for each that is not."""
     found, missing = {}, {}
     for peer in peers:
         try:
-            found[peer] = asked(setting, "describe", peer)
+            found[peer] = described(setting, peer)
         except Failure as failure:
             missing[peer] = str(failure)
     return found, missing
@@ -106,11 +107,10 @@ def measure(options: argparse.Namespace) -> reports.Report:
     """Run all cases with a bar that shows how far it is."""
     setting = Setting(options.threads, options.rounds, options.seconds, options.patience, dict(options.python))
     peers = [peer for peer in PEERS if peer == reports.OURS or peer in options.peers]
-    found, missing = described(peers, setting)
+    found, missing = installed(peers, setting)
     if reports.OURS not in found:
         sys.exit(f"graphc does not start: {missing[reports.OURS]}")
-    limits = asked(setting, "limits")
-    rows = []
+    limits, rows = found[reports.OURS]["limits"], []
     with tqdm(options.only, unit="case", disable=None) as bar:
         for case in bar:
             bar.set_postfix_str(case.name)

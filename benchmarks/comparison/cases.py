@@ -52,7 +52,7 @@ class Case:
     def arrays(self, dtype: str = "float32", seed: int = 0) -> Arrays:
         """The arguments; numbers are rounded to float32 and then converted, integers stay int64."""
         made = self.inputs(np.random.default_rng(seed))
-        return {n: a.astype("float32").astype(dtype) if a.dtype.kind == "f" else a for n, a in made.items()}
+        return {n: a.astype("float32", copy=False).astype(dtype, copy=False) if a.dtype.kind == "f" else a for n, a in made.items()}
 
 
 def gradients(name: str, title: str, inputs: Inputs, wanted: str, operations: float = 0, tolerance: float = 1e-3) -> Case:
@@ -69,7 +69,7 @@ def step(name: str, title: str, inputs: Inputs, wanted: str, optimiser: str, ope
 
 def scaled(random: np.random.Generator, *shape: int, fan: float = 1.0) -> NDArray:
     """Normal numbers with variance 1/fan."""
-    return random.standard_normal(shape) / math.sqrt(fan)
+    return random.standard_normal(shape, dtype=np.float32) / np.float32(math.sqrt(fan))
 
 
 def dense(random: np.random.Generator, *widths: int, prefix: str = "w", bias: str | None = "b", start: int = 1) -> Arrays:

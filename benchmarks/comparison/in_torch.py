@@ -74,12 +74,15 @@ def scan(advanced: Callable[..., Any], carry: Any, over: Any) -> Any:
     return carry, None if outputs[0] is None else torch.stack(outputs)
 
 
+@torch.compiler.disable
 def rnn(x: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor) -> Tensor:
     start = x.new_zeros(1, x.shape[1], Wh.shape[0])
     return torch.rnn_tanh(x, start, [Wx.T, Wh.T, b, torch.zeros_like(b)], True, 1, 0.0, True, False, False)[0]
 
 
+@torch.compiler.disable
 def lstm(x: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor) -> Tensor:
+    """A kernel of its own, which torch.compile leaves as it is (as it does with nn.LSTM)."""
     start = x.new_zeros(1, x.shape[1], Wh.shape[0])
     return torch.lstm(x, (start, start), [Wx.T, Wh.T, b, torch.zeros_like(b)], True, 1, 0.0, True, False, False)[0]
 

@@ -13,6 +13,8 @@ import numpy as np
 import graphc as gc
 from comparison.cases import ALEXNET, RADIUS, SPEED, STEPS, VGG, Arrays, Case
 from comparison.timed import Timed, by_name
+from graphc.runtime.limits import limits as measured_limits
+from graphc.runtime.pool import default_team
 
 VERSION = version("graphc")
 
@@ -344,6 +346,12 @@ def written(case: Case, arrays: Arrays) -> Written:
     """The program of a case."""
     program = PROGRAMS.get(case.name) or PROGRAMS[case.workload]
     return program(arrays, case.part)
+
+
+def limits() -> dict[str, float]:
+    """Operations in float32 and bytes per second that graphc's team of threads reaches."""
+    reached = measured_limits(default_team())
+    return {"operations": reached.operations["float32"], "bandwidth": reached.bandwidth}
 
 
 def supports(mode: str, case: Case) -> bool:

@@ -90,11 +90,11 @@ def environment(threads: int, caches: str) -> dict[str, str]:
 class Worker:
     """A process of `comparison.worker`, ended with the block."""
 
-    def __init__(self, setting: Setting, what: str, peer: str = "", case: str = "", **options: str) -> None:
+    def __init__(self, setting: Setting, what: str, peer: str, *case: str, **options: str) -> None:
         self._patience = setting.patience
         self._folder = TemporaryDirectory(ignore_cleanup_errors=True)
-        words = [w for w in (what, peer, case) if w] + [w for n, value in options.items() for w in (f"--{n}", value)]
-        command = [setting.interpreters.get(peer, sys.executable), "-m", "comparison.worker", *words, "--threads", str(setting.threads)]
+        words = [what, peer, *case, f"--threads={setting.threads}", *(f"--{name}={value}" for name, value in options.items())]
+        command = [setting.interpreters.get(peer, sys.executable), "-m", "comparison.worker", *words]
         self._errors = (Path(self._folder.name) / "errors").open("w+", encoding="utf-8")
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
@@ -143,9 +143,9 @@ class Worker:
         return lines[-1][:200] if lines else f"ended with {self._process.returncode}"
 
 
-def asked(setting: Setting, what: str, peer: str = "") -> dict[str, Any]:
-    """The one answer of a process that serves nobody; "limits" are asked of graphc's interpreter."""
-    with Worker(setting, what, peer) as worker:
+def described(setting: Setting, peer: str) -> dict[str, Any]:
+    """Version, cases and limits of a peer."""
+    with Worker(setting, "describe", peer) as worker:
         return worker.ask()
 
 

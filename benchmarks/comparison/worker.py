@@ -1,7 +1,6 @@
 """A process that runs one peer: it is asked by lines of JSON on its standard input and answers by lines on its standard output.
 
     python -m comparison.worker describe PEER          its version and its cases
-    python -m comparison.worker limits                 what the machine can do at most, measured by graphc
     python -m comparison.worker serve PEER CASE ...    prepares the case when it is asked to, then runs a turn per request
 """
 
@@ -29,18 +28,10 @@ LEAST = 1e-3
 
 
 def describe(peer: str) -> dict[str, Any]:
-    """The version of a peer, and the names of the cases that it has."""
+    """The version of a peer, the names of the cases that it has, and the machine's limits if it measures them."""
     found = module(peer)
-    return {"version": found.VERSION, "cases": [name for name, case in CASES.items() if found.supports(peer, case)]}
-
-
-def machine_limits() -> dict[str, Any]:
-    """Operations in float32 and bytes per second that graphc's team of threads reaches."""
-    from graphc.runtime.limits import limits
-    from graphc.runtime.pool import default_team
-
-    reached = limits(default_team())
-    return {"operations": reached.operations["float32"], "bandwidth": reached.bandwidth}
+    limits = found.limits() if hasattr(found, "limits") else {}
+    return {"version": found.VERSION, "cases": [name for name, case in CASES.items() if found.supports(peer, case)], "limits": limits}
 
 
 def error(found: Arrays, wanted: Arrays) -> float:
@@ -81,8 +72,7 @@ class Session:
         if self.options.reference:
             with np.load(self.options.reference) as reference:
                 wrong = error(found, dict(reference))
-        touched = [a for n, a in arrays.items()] + list(found.values())
-        return {"compile": ready, "error": wrong, "bytes": sum(a.nbytes for a in touched)}
+        return {"compile": ready, "error": wrong, "bytes": sum(a.nbytes for a in (*arrays.values(), *found.values()))}
 
     def turn(self, seconds: float) -> dict[str, Any]:
         """Call again and again for some time: the median time of a call."""
@@ -110,7 +100,7 @@ def answers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if options.what == "serve":
         yield from serve(options)
     else:
-        yield machine_limits() if options.what == "limits" else describe(options.peer)
+        yield describe(options.peer)
 
 
 def say(channel: TextIO, options: argparse.Namespace) -> None:
@@ -126,8 +116,8 @@ def say(channel: TextIO, options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("describe", "limits", "serve"))
-    parser.add_argument("peer", nargs="?", choices=PEERS)
+    parser.add_argument("what", choices=("describe", "serve"))
+    parser.add_argument("peer", choices=PEERS)
     parser.add_argument("case", nargs="?")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", default="float32")
