@@ -60,7 +60,10 @@ def milliseconds(found: Measured | None) -> str:
     """A time with three digits; nothing for a case that the peer does not have."""
     if found is None:
         return ""
-    return f"{1e3 * found.seconds:.3g}" if found.seconds is not None else "wrong" if found.reason.startswith("wrong") else "–"
+    if found.seconds is None:
+        return "wrong" if found.reason.startswith("wrong") else "–"
+    time = 1e3 * found.seconds
+    return f"{time:.0f}" if time >= 100 else f"{time:.3g}"
 
 
 def number(value: float | None) -> str:

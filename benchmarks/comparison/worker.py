@@ -25,6 +25,8 @@ from comparison.timed import Timed
 
 LEAST = 1e-3
 """Seconds: calls that are shorter are timed several together."""
+PAUSE = 0.03
+"""Seconds before a turn, for the threads of the peer before to fall asleep."""
 
 
 def describe(peer: str) -> dict[str, Any]:
@@ -77,6 +79,7 @@ class Session:
     def turn(self, seconds: float) -> dict[str, Any]:
         """Call again and again for some time: the median time of a call."""
         assert self.timed is not None
+        time.sleep(PAUSE)
         timer = timeit.Timer(self.timed[0])
         first = timer.timeit(1)
         count = max(1, round(LEAST / min(first, self.estimate or first)))
