@@ -15,7 +15,7 @@ from graphc.emit.cpu import CpuModule, EmptyRange, GatherCheck, emit_cpu
 from graphc.emit.cuda import CudaModule, emit_cuda
 from graphc.errors import ArgumentError, GraphcError, TargetError
 from graphc.interpret import size_value
-from graphc.ir.expr import Access, undistributing
+from graphc.ir.expr import Access, Index, undistributing
 from graphc.ir.graph import Graph, reads
 from graphc.ir.show import Order, expression, statement, statement_body
 from graphc.ir.statement import Statement
@@ -26,7 +26,6 @@ from graphc.memory import Made
 from graphc.passes.adopt import adopt_copies
 from graphc.passes.by_rows import by_rows
 from graphc.passes.expand import expand_functions, expand_logsumexp
-from graphc.passes.extension import below
 from graphc.passes.operands import store_operands
 from graphc.passes.pad_copy import copy_edges, copy_padded
 from graphc.passes.prune import merge, prune
@@ -163,25 +162,30 @@ def cuda_module(graph: Graph, header: str, accumulate: str | None = None) -> tup
 
 
 def _in_place(graph: Graph, updates: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """New values that may overwrite the input they replace: maps that read it only at the element they write, after all others."""
+    """New values that may overwrite the input they replace: maps that read it only at the element they write, after all others.
+
+    Only other updates in place, which come last, read the new value.
+    """
     definitions = graph.definitions()
     chosen: dict[str, str] = {}
     for old, new in updates:
         statements = definitions[new]
-        if len(statements) == 1 and _elementwise(statements[0], old) and new not in chosen:
+        if len(statements) == 1 and _elementwise(statements[0], old, graph.tensor(new).shape) and new not in chosen:
             chosen[new] = old
-    late = {new: below(graph, [new]) for new in chosen}
     while True:
-        # What is computed from the new value comes too late to read the old one.
-        bad = {new for new, old in chosen.items() for s in graph.statements if s.target in late[new] - {new} and old in reads(s)}
+        bad = {new for new in chosen for s in graph.statements if s.target not in chosen and new in reads(s)}
         bad |= {new for new, old in chosen.items() for s in graph.statements if s.target != new and s.target in chosen and old in reads(s)}
         if not bad:
             return chosen
         chosen = {new: old for new, old in chosen.items() if new not in bad}
 
 
-def _elementwise(s: Statement, old: str) -> bool:
-    if s.op != "=" or s.reduced or s.domain or s.scatters or any(not x.is_Symbol for x in s.subscripts):
+def _elementwise(s: Statement, old: str, shape: tuple[sp.Expr, ...]) -> bool:
+    """Whether the statement sets every element once, from elements of `old` at the same place."""
+    if s.op != "=" or s.reduced or s.domain or s.scatters or any(not isinstance(x, Index) for x in s.subscripts):
+        return False
+    ranges = [s.range_of(x) for x in s.subscripts if isinstance(x, Index)]
+    if len(set(s.subscripts)) < len(shape) or any(r.lower != 0 or sp.expand(r.upper - e) != 0 for r, e in zip(ranges, shape, strict=True)):
         return False
     return all(a.subscripts == s.subscripts for a in accesses(s.value) if isinstance(a, Access) and a.tensor == old)
 

@@ -12,7 +12,7 @@ import sympy as sp
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import is_affine, nonnegative
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce, build
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Logical, Reduce, Where, build
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.statement import Range, Statement, plain_ranges, revised
@@ -26,6 +26,8 @@ _TYPICAL = 64
 
 _LITTLE = 4096
 """Multiply-adds below which a product with literal extents stays a loop."""
+
+_ZERO = sp.Integer(0)
 
 _MOST = 6
 """Factors that are grouped."""
@@ -70,8 +72,17 @@ class _Worker:
         name = self._new(statement, "sum", free)
         total = Access(name, *(r.index for r in free))
         made.append(self._part(statement, name, "+=", product, statement.loops, "the sum without the factors before it"))
-        value = build(lambda: sp.Mul(total, *outer))
+        value = self._unless_empty(statement, build(lambda: sp.Mul(total, *outer)))
         return [*made, revised(statement, "operands", tuple(made), value=value, ranges=tuple(free), order=tuple(accesses(value)))]
+
+    @staticmethod
+    def _unless_empty(statement: Statement, value: sp.Expr) -> sp.Expr:
+        """The value, 0 where nothing is summed: the factor behind the sum may be infinite."""
+        extents = [e for i in statement.reduced if not nonnegative((e := statement.range_of(i).extent) - 1)]
+        conditions = [Compare(">", e, _ZERO) for e in extents]
+        if not conditions:
+            return value
+        return Where(conditions[0] if len(conditions) == 1 else Logical("and", *conditions), value, _ZERO)
 
     def _suitable(self, s: Statement) -> bool:
         """Whether it sums floats on a box whose extents are no negative numbers, and reads nothing in a way the engine cannot."""
@@ -93,7 +104,7 @@ class _Worker:
         found: list[tuple[int, int, list[sp.Expr], list[sp.Expr]]] = []
         for one, other in _halves(factors):
             left, right = ({*indices_of(sp.Tuple(*group))} & loops for group in (one, other))
-            if free - left and free - right and all(map(self._storable, (one, other))) and left & right - free:
+            if free - left and free - right and all(self._storable(statement, g) for g in (one, other)) and left & right - free:
                 cost = sum(prod(extents[i] for i in indices) for group, indices in ((one, left), (other, right)) if not _plain(group))
                 found.append((cost, len(found), one, other))
         if not found:
@@ -101,10 +112,18 @@ class _Worker:
         *_, one, other = min(found, key=lambda grouping: grouping[:2])
         return one, other
 
-    def _storable(self, group: Sequence[sp.Expr]) -> bool:
+    def _in_its_place(self, statement: Statement, group: Sequence[sp.Expr]) -> bool:
+        """Whether the group is a function of reads at one place, and most of what is stored for all places is read."""
+        if not _at_one_place(group, self.tensors):
+            return False
+        place = next(iter(accesses(sp.Tuple(*group))))
+        points = prod(self._size(statement.range_of(i).extent) for i in indices_of(place))
+        return prod(map(self._size, self.tensors[place.tensor].shape)) <= 4 * points
+
+    def _storable(self, statement: Statement, group: Sequence[sp.Expr]) -> bool:
         """Whether the product of a group is a read, a function of reads at one place, or one of reads with plain subscripts."""
         reads = [a for f in group for a in accesses(f)]
-        if _plain(group) or _at_one_place(group, self.tensors):
+        if _plain(group) or self._in_its_place(statement, group):
             return all(is_affine(x) for a in reads for x in a.subscripts)
         return all(x.is_Symbol or x.is_Integer for a in reads for x in a.subscripts)
 
@@ -119,7 +138,7 @@ class _Worker:
         if isinstance(only, Access) and len(group) == 1:
             return only
         value = build(lambda: sp.Mul(*group))
-        if _at_one_place(group, self.tensors):
+        if self._in_its_place(statement, group):
             place = next(iter(accesses(value)))
             ranges = plain_ranges(self.tensors[place.tensor].shape)
             own = tuple(r.index for r in ranges)

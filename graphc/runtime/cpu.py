@@ -156,17 +156,14 @@ class CpuRunner:
             buffers = self._buffers(layout)
         status = np.zeros(2 if self.nanoseconds is None else FIRST + len(self.kernels), np.int64)
         results: dict[str, Array] = {}
-        touched: list[Array] = []  # keeps copies alive while the program runs
+        given = {name: _contiguous(arrays[name]) for name, _, role in self._arrays if role == "input"}  # copies stay alive while it runs
         for place, (name, dtype, role) in enumerate(self._arrays):
             if role == "temporary":
                 continue
             if role == "input":
-                array = arrays[name]
-                if not (array.flags.c_contiguous and array.flags.aligned):
-                    array = np.require(array, requirements=["C", "A"])
+                array = given[name]
             else:
-                array = results[name] = self._output(name, dtype, layout, arrays, out)
-            touched.append(array)
+                array = results[name] = self._output(name, dtype, layout, given, out)
             buffers.memory[place] = array.__array_interface__["data"][0]
         team = self.team(layout)
         if not module.start.overloads:
@@ -221,8 +218,7 @@ class CpuRunner:
 
     def _output(self, name: str, dtype: str, layout: Layout, arrays: dict[str, Array], out: dict[str, Array]) -> Array:
         if name in self._in_place:
-            array = arrays[self._in_place[name]]
-            return array if array.flags.c_contiguous and array.flags.aligned else self._results.new(name, layout.shapes[name], dtype)
+            return arrays[self._in_place[name]]
         target = out.get(name)
         if target is not None and target.flags.c_contiguous and not any(np.shares_memory(target, a) for a in arrays.values()):
             return target
@@ -242,6 +238,11 @@ def placed(arrays: Iterable[Array], tables: Iterable[Array]) -> NDArray[np.int64
     for table in tables:
         described += [table.__array_interface__["data"][0], table.shape[1]]
     return np.array(described, np.int64)
+
+
+def _contiguous(array: Array) -> Array:
+    """The array, or a copy that lies in memory as generated code takes it."""
+    return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"])
 
 
 def _type(kind: str, dimensions: int) -> Any:

@@ -18,6 +18,9 @@ __all__ = ["Results"]
 LARGE = 1 << 20
 """Bytes from which arrays are kept."""
 
+MOST = 2
+"""Arrays of one result that are kept: one that the user holds, such as the gradient of the last step, and one for the next."""
+
 _ALONE = 2
 """References to an array in a list: the list's, and that of the argument of `sys.getrefcount`."""
 
@@ -26,7 +29,7 @@ class Results:
     """New arrays for the results of one program.
 
     What a call returns is a view of an array that is kept here. As long as the view, or a view of it, lives, the array has one reference
-    more. Of the arrays of one result that are free, a call keeps the one that it uses.
+    more. At most `MOST` arrays of a result are kept, at most one of them free.
     """
 
     def __init__(self) -> None:
@@ -43,5 +46,5 @@ class Results:
             busy = [sys.getrefcount(kept[k]) > _ALONE for k in range(len(kept))]
             free = [k for k, held in enumerate(busy) if not held and kept[k].shape == shape and kept[k].dtype == dtype]
             chosen = kept[free[0]] if free else np.empty(shape, dtype)
-            self._kept[name] = [array for array, held in zip(kept, busy, strict=True) if held] + [chosen]
+            self._kept[name] = [*(array for array, held in zip(kept, busy, strict=True) if held), chosen][-MOST:]
             return chosen[...]

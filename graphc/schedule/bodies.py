@@ -165,7 +165,8 @@ class Bodies:
         stored = self.tensors[statement.target].dtype
         own = settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype), stored)
         plain = statement.op in ACCUMULATED and order.inner_left and not statement.domain and self.wide is None
-        return plain and own == stored and statement.target not in reads(statement)
+        exact = is_float(stored) or stored == "int64"  # other integers cannot hold the value at which a maximum starts
+        return plain and exact and own == stored and statement.target not in reads(statement)
 
     def selected_in_place(self, statement: Statement, order: Order) -> tuple[Node, ...]:
         """The same in reduced loops around a loop along the left side: the accumulators are the results where they are stored."""

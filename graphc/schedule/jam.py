@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
+from itertools import count
 
 import sympy as sp
 
@@ -65,9 +66,10 @@ def _rows(loop: For) -> tuple[Node, ...]:
         return ()
     if len(written) < len(stores) or any(a.tensor in written for e in parts for a in accesses(e)):
         return ()
-    if not any(_moves(s.value, loop, before) for s in stores):
+    if not any(_moves(s.value, loop, before) for s in stores) or _carried(before):
         return ()
-    copies = [_Copy(loop, before, number) for number in range(TIMES)]
+    taken = {str(s) for e in parts for s in e.free_symbols} | written | {str(last.index)}
+    copies = [_Copy(loop, before, number, taken) for number in range(TIMES)]
     sums = [replace(s, value=_joined(s, [c.of(s.value) for c in copies])) for s in stores]
     # A loop each: LLVM compares the addresses of what is stored and read before it takes vectors, and gives up where there are many.
     return (*(a for c in copies for a in c.assigns), *(replace(last, body=(s,)) for s in sums))
@@ -89,11 +91,12 @@ def _joined(store: Store, values: Sequence[sp.Expr]) -> sp.Expr:
 class _Copy:
     """An iteration of a loop: its index and its variables are others."""
 
-    def __init__(self, loop: For, own: Sequence[Node], number: int) -> None:
+    def __init__(self, loop: For, own: Sequence[Node], number: int, taken: set[str]) -> None:
         self.mapping: dict[sp.Basic, sp.Expr] = {loop.index: loop.index + number} if number else {}
         names = {n.name for n in own if isinstance(n, Assign)}
         if number:
-            self.mapping |= {name: Local(f"{name.name}_{number}") for name in names}
+            fresh = {name: next(n for k in count(1) if (n := f"{name.name}{'_' * (k + 1)}{number}") not in taken) for name in names}
+            self.mapping |= {name: Local(text) for name, text in fresh.items()}
         self.assigns = [self.node(n) for n in own]
 
     def of(self, expression: sp.Expr) -> sp.Expr:
@@ -124,6 +127,12 @@ def _is_cheap(value: sp.Expr) -> bool:
 
 def _free(loop: For) -> set[sp.Basic]:
     return {s for e in (*loop.lower, *loop.upper) for s in e.free_symbols}
+
+
+def _carried(assigns: Sequence[Node]) -> bool:
+    """Whether a variable is used before it is set: it holds something of the iteration before."""
+    names = [n.name for n in assigns if isinstance(n, Assign)]
+    return any(set(names[k:]) & n.value.free_symbols for k, n in enumerate(assigns) if isinstance(n, Assign))
 
 
 def _moves(value: sp.Expr, loop: For, before: Sequence[Node]) -> bool:

@@ -68,7 +68,7 @@ def schedule(
                 worker.steps += sweeps.forward() if sweep == "forward" else sweeps.backward()
     steps = folded(worker.steps, worker.rings, worker.tensors, plan.rows if plan is not None else ())
     steps = tuple(shared(looked_up(step, worker.tensors), worker.tensors) for step in steps)
-    if target.vector_innermost:
+    if target.vector_innermost and accumulate is None:
         steps = tuple(map(jammed, steps))
     return replace(graph, tensors=tuple(worker.tensors.values())), steps
 

@@ -116,6 +116,14 @@ def test_mistakes_are_refused_as_before(often, change, kind):
         program({"a": np.zeros(7, "f")})
 
 
+def test_masked_arrays_are_refused_however_often_they_come(often):
+    program = line()
+    hastened(program, arrays(7))
+    for _ in range(2):
+        with pytest.raises(gc.ArgumentError, match="masked"):
+            program(**{**arrays(7), "a": np.ma.masked_array(np.zeros(7, "f"), [True] * 7)})
+
+
 def test_results_go_into_given_arrays(often):
     program, given = line(), arrays(7)
     first = hastened(program, given)
