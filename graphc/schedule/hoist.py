@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -16,7 +16,7 @@ from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, indices_of
 
-__all__ = ["hoisted"]
+__all__ = ["hoisted", "invariants", "substitute_products"]
 
 
 def hoisted(
@@ -37,7 +37,7 @@ def hoisted(
     )
     found: dict[sp.Expr, Local] = {}
     taken = {str(r.index) for r in statement.ranges}
-    for part in _invariants(statement.value, inner):
+    for part in invariants(statement.value, lambda node: inner in node.free_symbols):
         safe = all(
             not contains(s, Access) and in_range(s, e, facts)
             for a in accesses(part)
@@ -84,21 +84,21 @@ def substitute_products(value: sp.Expr, mapping: dict[sp.Basic, sp.Expr]) -> sp.
     return walk(value)
 
 
-def _invariants(value: sp.Expr, inner: Index) -> list[sp.Expr]:
-    """Largest parts without the inner index that are worth a variable, outside of lazy branches."""
+def invariants(value: sp.Expr, varies: Callable[[sp.Basic], bool]) -> list[sp.Expr]:
+    """Largest parts that do not vary and are worth a variable, outside of lazy branches."""
     found: list[sp.Expr] = []
 
     def walk(node: sp.Basic) -> None:
         if not contains(node, (Access, Call)):
             return
-        if inner not in node.free_symbols:
+        if not varies(node):
             found.append(node)
             return
         if isinstance(node, Where):
             walk(node.condition)
             return
         if isinstance(node, sp.Mul):
-            still = [a for a in node.args if inner not in a.free_symbols]
+            still = [a for a in node.args if not varies(a)]
             if len(still) > 1 and any(contains(a, (Access, Call)) for a in still):
                 found.append(build(lambda: sp.Mul(*still)))
                 for a in node.args:

@@ -1,8 +1,9 @@
-"""What a kernel would compute several times in one iteration is computed once, in a variable."""
+"""What a kernel would compute several times, in one iteration or in all of a loop, is computed once, in a variable."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import sympy as sp
@@ -11,11 +12,12 @@ from graphc.analysis.conditions import known_on
 from graphc.analysis.legality import in_range
 from graphc.ir.dtypes import dtype_of, is_float, promote, settle
 from graphc.ir.expr import Access, Call, Logical, Where
-from graphc.ir.nest import Assign, For, If, Local, Loop, Nest, Node, Step, Store
+from graphc.ir.nest import Assign, For, If, Local, Loop, Nest, Node, Step, Store, Unravel
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import contains, postorder, substitute
+from graphc.schedule.hoist import invariants, substitute_products
 from graphc.schedule.interior import answered
-from graphc.schedule.surroundings import Facts, Surroundings
+from graphc.schedule.surroundings import Facts, Surroundings, nodes_in
 
 __all__ = ["shared"]
 
@@ -26,7 +28,7 @@ _WORTH = 4
 
 
 def shared(step: Step, tensors: dict[str, Tensor]) -> Step:
-    """The step with a variable for every expensive part that occurs twice between two loops.
+    """The step with a variable for every expensive part that occurs twice between two loops, and for what does not change in a loop.
 
     A part that occurs in branches only is computed without asking, if all that it reads is provably in range: floating-point
     arithmetic has no other effect than its value.
@@ -62,6 +64,9 @@ class _Sharing:
             if isinstance(node, Assign | Store):
                 straight.append(node)
                 continue
+            if isinstance(node, For):
+                lets, node = self._before(node, facts)
+                straight += lets
             result += self._line(straight, facts)
             straight = []
             if isinstance(node, For | If):
@@ -69,6 +74,35 @@ class _Sharing:
             elif node is not None:
                 result.append(node)
         return nodes if len(result) == len(nodes) and all(a is b for a, b in zip(result, nodes, strict=True)) else tuple(result)
+
+    def _before(self, loop: For, facts: Facts) -> tuple[list[Assign], For]:
+        """What does not change in a loop, and the loop that uses it.
+
+        The vectoriser of LLVM would otherwise meet it as arithmetic on what no iteration changes, for which its analysis of uniform
+        values takes time exponential in the size.
+        """
+        inside = list(nodes_in((loop,)))
+        names = {str(n.index) for n in inside if isinstance(n, For)} | {str(n.name) for n in inside if isinstance(n, Assign)}
+        assigned = Counter(n.name for n in inside if isinstance(n, Assign))
+        names |= {str(part) for n in inside if isinstance(n, Unravel) for part, _ in n.parts}
+        written = {n.tensor for n in inside if isinstance(n, Store)}
+
+        def varies(node: sp.Basic) -> bool:
+            return any(str(s) in names for s in node.free_symbols) or any(
+                isinstance(a, Access) and a.tensor in written for a in postorder(node)
+            )
+
+        found: dict[sp.Basic, Assign] = {}
+        instead: dict[sp.Basic, sp.Expr] = {}
+        for node in _always(loop):
+            for part in invariants(node.value, varies):
+                if part not in found and is_float(self._dtype(part)) and self._safe(part, facts, ()):
+                    dtype = self._type(part, node)
+                    found[part] = Assign(self.around.new(dtype), part, dtype)
+                    instead[part] = found[part].name
+            if isinstance(node, Assign) and node.value in found and found[node.value].dtype == node.dtype and assigned[node.name] == 1:
+                instead[node.name] = found[node.value].name
+        return list(found.values()), replace(loop, body=_using(loop.body, instead)) if found else loop
 
     def _line(self, nodes: list[_Straight], facts: Facts) -> list[_Straight]:
         """Statements without loops between them."""
@@ -139,6 +173,31 @@ class _Sharing:
         variables = {s: Access(f"local {s.name}") for s in node.free_symbols if isinstance(s, Local)}
         types = {f"local {s.name}": dtype for s, dtype in self.around.locals.items()}
         return dtype_of(substitute(node, variables), lambda name: types[name] if name in types else self.tensors[name].dtype)
+
+
+def _always(loop: For) -> Iterator[_Straight]:
+    """The statements of a loop and of those inside of it that are under no condition."""
+    for node in loop.body:
+        if isinstance(node, For):
+            yield from _always(node)
+        elif isinstance(node, Assign | Store):
+            yield node
+
+
+def _using(nodes: Sequence[Node], names: dict[sp.Basic, sp.Expr]) -> tuple[Node, ...]:
+    """The nodes with variables for parts of their expressions, and without the variables that `names` replaces."""
+    result: list[Node] = []
+    for node in nodes:
+        if isinstance(node, For):
+            result.append(replace(node, body=_using(node.body, names)))
+        elif isinstance(node, If):
+            result.append(If(substitute(node.condition, names), _using(node.body, names)))
+        elif isinstance(node, Assign | Store):
+            if not (isinstance(node, Assign) and node.name in names):
+                result.append(replace(node, value=substitute_products(node.value, names)))
+        else:
+            result.append(node)
+    return tuple(result)
 
 
 def _slow(node: sp.Basic) -> bool:
