@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -33,6 +33,9 @@ from graphc.schedule.share import shared
 from graphc.schedule.target import Target
 
 __all__ = ["PARTIAL", "schedule"]
+
+FEW = 512
+"""Iterations up to which a reduction is one loop of one thread."""
 
 PARTIAL = "partial"
 """Suffix of the tensors that hold partial sums."""
@@ -131,7 +134,8 @@ class _Scheduler:
             self.steps.append(flat_step(self.bodies, [(statement, adding)], {statement.target}))
             return
         order = loop_order(statement, self.target.vector_innermost)
-        if statement.op == "+=" and not statement.free and statement.reduced:
+        few = _few(statement.range_of(i).extent for i in (*statement.free, *statement.reduced))
+        if statement.op == "+=" and not statement.free and statement.reduced and not few:
             self._total(statement, order, adding)
         elif self.bodies.grows_in_place(statement, order):
             self._nest(statement, order, self.bodies.selected_in_place(statement, order), statement.op, "rows of results in place")
@@ -157,7 +161,7 @@ class _Scheduler:
     def _tiny(statement: Statement, roles: Contraction) -> bool:
         """Literal extents so small that plain loops, which the compiler unrolls, are better."""
         extents = [statement.range_of(i).extent for i in (*roles.rows, *roles.columns, *roles.depth)]
-        return all(e.is_Integer for e in extents) and sp.Mul(*extents) <= 512
+        return _few(extents)
 
     # ------------------------------------------------------------------------------------------------------ steps
     def _nest(
@@ -259,6 +263,12 @@ class _Scheduler:
         needed = (name, *dict.fromkeys(a.tensor for s in statement.subscripts for a in accesses(s)))
         kernel = Kernel("finish", plan.loop, (statement.target, *needed), final, None)
         self.steps.append(Nest(kernel, plan, needed, statement.target, blocks))
+
+
+def _few(extents: Iterable[sp.Expr]) -> bool:
+    """Whether a loop over all of this is shorter than what it takes to divide or to pack it."""
+    count = sp.Mul(*extents)
+    return bool(count.is_Integer and count <= FEW)
 
 
 def _constant(subscript: sp.Expr) -> sp.Expr:

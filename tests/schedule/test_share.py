@@ -70,3 +70,26 @@ def test_soft_dynamic_time_warping_written_out():
     assert max(map(len, (line for line in program.source.splitlines() if not line.lstrip().startswith(("#", "for"))))) < 8000
     for got, want in zip(program(**arrays), gc.compile(soft_dtw(), target="interpret")(**arrays), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_what_no_iteration_changes_is_computed_in_front_of_the_loop():
+    steady = Call("exp", Access("z", sp.Integer(0)))
+    lets = shared(nest(Store("y", (I,), X * steady)), {name: Tensor(name, (N,), "float32") for name in "xyz"}).kernel.body
+    assert lets[0] == Assign(Local("s0"), steady, "float32")
+    assert lets[1].body == (Store("y", (I,), X * Local("s0")),)
+    beyond = Call("exp", Access("z", sp.Integer(7)))
+    for part, target in ((steady, "z"), (beyond, "y")):  # the loop changes it; it is not in range
+        body = nest(Store(target, (I,), X * part))
+        assert shared(body, {name: Tensor(name, (N,), "float32") for name in "xyz"}) is body
+
+
+def test_what_no_iteration_changes_is_found_in_kernels_of_several_statements():
+    """LLVM's vectoriser takes time exponential in the size of what it meets here otherwise: this never compiled."""
+    x, y, z, t, loss = gc.tensor("x", 2), gc.tensor("y", 3), gc.tensor("z", 3), *gc.tensors("t loss")
+    i, j = gc.index("i", 3), gc.index("j", 3)
+    t[i] = gc.atan2(gc.tanh(x[1]) ** 3, 1.4 + gc.min(x[0] + 0.01 * y[j], over=j) ** 2)
+    loss[()] += z[i] * gc.sin(t[i])
+    gradients = gc.grad(loss, [x, y, z])
+    source = gc.compile([loss, *gradients]).source
+    rows = source[source.index("def rows_0") :]
+    assert rows.index("tanh(x[1])") < rows.index("for i in range")
