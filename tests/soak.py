@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import gc
 import multiprocessing
 import os
@@ -72,10 +73,10 @@ def verdict(program: RandomProgram, kinds: Sequence[str]) -> tuple[str, str]:
         for kind in kinds:
             _run(case.again(), kind)
 
-    signal.alarm(PATIENCE)
     try:
-        case = checks.prepare(program)
-        undistributed(lambda: run(case))  # SymPy's setting is changed once instead of by every stage: its change empties SymPy's caches
+        with _limited():
+            case = checks.prepare(program)
+            undistributed(lambda: run(case))  # SymPy's setting is changed once instead of by every stage: its change empties SymPy's caches
     except checks.Refused as error:
         return "refused", str(error)
     except checks.Unsuitable as error:
@@ -84,9 +85,19 @@ def verdict(program: RandomProgram, kinds: Sequence[str]) -> tuple[str, str]:
         return f"{kind}: RecursionError", ""
     except Exception as error:
         return f"{kind}: {type(error).__name__}", "".join(traceback.format_exception(error)[-4:])
+    return "ok", ""
+
+
+@contextlib.contextmanager
+def _limited() -> Iterator[None]:
+    """`_Slow` after a while; where nothing of Python runs any more, as in LLVM, the end of the process."""
+    signal.alarm(PATIENCE)
+    faulthandler.dump_traceback_later(PATIENCE + 60, exit=True)
+    try:
+        yield
     finally:
         signal.alarm(0)
-    return "ok", ""
+        faulthandler.cancel_dump_traceback_later()
 
 
 Task = tuple[int, int, tuple[str, ...], int | None, float]
@@ -132,7 +143,8 @@ def _compiled(first: int, count: int, outcome: Outcome, patience: float) -> None
     """Some programs on the target "cpu"; one by one if they fail together."""
     chosen = [generate(seed, 1 + seed % 2) for seed in range(first, first + count, max(count // TOGETHER, 1))]
     try:
-        failed = checks.check_together(chosen) is not None
+        with _limited():
+            failed = checks.check_together(chosen) is not None
     except Exception:
         failed = True
     outcome.ran["cpu"] += len(chosen)
