@@ -166,3 +166,28 @@ def test_continued_fractions() -> None:
         value = 1 / (1 + value)
     y[i] = value
     np.testing.assert_allclose(gc.compile(y, precision="float64")(x=np.array([0.5, 2.0])), (np.sqrt(5) - 1) / 2, rtol=1e-9)
+
+
+def test_maxima_of_maxima() -> None:
+    """The derivative of each is a choice: of choices, they grow as the depth, not as 2 to the depth."""
+    n = 60
+    x, y = gc.tensor("x", n, dtype="float64"), gc.tensor("y")
+    value = x[0]
+    for k in range(1, n):
+        value = gc.maximum(value, x[k]) if k % 3 else gc.minimum(1.5 * value, x[k])
+    y[()] = value
+    gradient = gc.grad(y, [x])
+    assert len(str(gc.loops(*gradient))) < 200_000
+    program = gc.compile(gradient, target="interpret")
+    for seed in range(5):
+        data = np.random.default_rng(seed).integers(1, 9, n) / 4.0  # with ties
+        found, slope = data[0], np.zeros(n)
+        slope[0] = 1
+        for k in range(1, n):
+            before, scale = (found, 1.0) if k % 3 else (1.5 * found, 1.5)
+            keeps = before > data[k] if k % 3 else before < data[k]
+            share = 0.5 if before == data[k] else float(keeps)
+            slope *= scale * share
+            slope[k] = 1 - share
+            found = max(before, data[k]) if k % 3 else min(before, data[k])
+        np.testing.assert_allclose(program(x=data)[0], slope, rtol=1e-12)

@@ -78,11 +78,25 @@ def _sweep(value: sp.Expr, targets: set[sp.Expr], known: Mapping[sp.Basic, sp.Ex
 
 
 def _chained(total: sp.Expr, local: sp.Expr) -> sp.Expr:
+    """``total · local``; a total that is a choice already occurs once, so that choices of choices grow as their depth, not as 2 to it."""
+    if isinstance(total, Where) and (choice := _choice(local)) is not None:
+        condition, number = choice
+        return Where(condition, _scaled(total, number), _ZERO)
     return under_condition(local, lambda p: _scaled(total, p))
 
 
 def _scaled(total: sp.Expr, local: sp.Expr) -> sp.Expr:
     return under_condition(total, lambda t: build(lambda: t * local)) if isinstance(total, Where) else build(lambda: total * local)
+
+
+def _choice(local: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
+    """``where(c, a, where(d, b, 0))`` with numbers a and b as ``where(c or d, number, 0)``: the condition and the number."""
+    if not isinstance(local, Where) or not isinstance(local.other, Where):
+        return None
+    a, b, rest = local.value, local.other.value, local.other.other
+    if not (a.is_Number and b.is_Number and rest == 0):
+        return None
+    return Logical("or", local.condition, local.other.condition), Where(local.condition, a, b)
 
 
 def _added(terms: list[sp.Expr]) -> sp.Expr:

@@ -48,3 +48,12 @@ def test_a_range_that_sizes_may_empty_gets_a_condition():
     assert text(tighten(graph)).startswith("for p if N<=p+1:  Y[p] +=")
     for size in (0, 1, 4):
         applied(tighten, graph, {"N": size})
+
+
+@pytest.mark.parametrize("access", [lambda x: gc.reflect(x)[(p % 3) // 2], lambda x: gc.wrap(x)[(2 * p + 1) % 3 + 1]])
+def test_quotients_in_subscripts_with_a_mode_come_to_an_end(access):
+    """Each gave a condition that gave another one for the next round."""
+    x, w, total = gc.tensor("X", N), gc.tensor("W", 3, N), gc.tensor("L")
+    total[()] += gc.reflect(w)[p - 2, p - 1] * gc.where(p % 2 == 0, 0, access(x)) * x[p] ** 2
+    graph, _ = derived(graph_of(total), "L", ("X", "W"))
+    applied(tighten, graph, {"N": 4})
