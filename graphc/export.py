@@ -99,7 +99,8 @@ class _Saved:
         needed = {
             "team_for": True, "argument": self.signature.inputs, "fit": self.signature.inputs, "refusal": self.signature.inputs,
             "updated": self.updated, "separate": self.updated, "unshared": self.updated, "write_back": self.updated,
-            "within": self.gathers, "judge": self.judged, "offsets": self.module.contractions, "remembered": self.module.contractions,
+            "within": self.gathers, "judge": self.judged, "offsets": self.module.contractions, "planned": self.module.contractions,
+            "remembered": self.module.contractions,
             "borrowed": self.temporaries, "give_back": self.temporaries,
         }
         yield from (("graphc.runtime.saved", name) for name, reason in needed.items() if reason)
@@ -171,13 +172,15 @@ class _Saved:
     def _tables(self) -> list[str]:
         if not self.module.contractions:
             return []
-        described = "Offsets of the elements that contractions meet: batch, rows, columns and depth of each."
+        described = "Offsets of the elements that contractions meet: batch, rows, columns and depth of each, and how it is computed."
         lines = ["@remembered", f"def tables({self._arguments()}):", f'    """{described}"""']
         lines += [f'    load("{dtype}")' for dtype in sorted({self.tensors[c.writes].dtype for c in self.module.contractions})]
         lines.append("    return (")
         for step in self.module.contractions:
             lines += textwrap.wrap(step.plan.loop, 120, initial_indent="        # ", subsequent_indent="        #     ")
-            lines += [f"        offsets({', '.join(rows)})," for rows in self._offsets(step)]
+            lines.append(f'        *planned("{self.tensors[step.writes].dtype}",')
+            lines += [f"            offsets({', '.join(rows)})," for rows in self._offsets(step)]
+            lines.append("        ),")
         return [*lines, "    )"]
 
     def _offsets(self, step: Contract) -> Iterator[list[str]]:

@@ -15,6 +15,7 @@ from graphc.emit.cpu import CpuModule
 from graphc.interpret import size_value
 from graphc.ir.graph import Graph
 from graphc.ir.nest import Contract, Group
+from graphc.kernels.choice import Planned
 from graphc.memory import TABLES
 from graphc.runtime.cpu import Layout
 
@@ -32,12 +33,13 @@ def layout_of(graph: Graph, module: CpuModule, temporaries: Sequence[str]) -> Ca
 
     def layout(sizes: Mapping[sp.Basic, int]) -> Layout:
         shapes = {name: tuple(size_value(e, sizes) for e in tensors[name].shape) for name in module.arrays}
-        tables: list[NDArray[Any]] = []
-        for step in module.contractions:
-            tables += _tables(step, shapes, sizes)
+        planned = tuple(
+            Planned.of((step.operands[1], step.operands[2]), tensors[step.writes].dtype, _tables(step, shapes, sizes))
+            for step in module.contractions
+        )
         operations = sum(float(size_value(k.cost, sizes)) for k in module.kernels)
         places, room = _places({name: itemsizes[name] * math.prod(shapes[name]) for name in temporaries}, module.lives)
-        return Layout(shapes, tuple(tables), tuple(sizes[s] for s in module.sizes), operations, places, room)
+        return Layout(shapes, planned, tuple(sizes[s] for s in module.sizes), operations, places, room)
 
     return layout
 

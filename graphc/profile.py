@@ -132,5 +132,5 @@ def profiled(runner: Any, arrays: Mapping[str, NDArray[Any]], sizes: Mapping[sp.
         arithmetic, memory = operations / peak, volume / limits.bandwidth
         nearer = max(arithmetic, memory)
         rows.append(Row(kernel.name, kernel.loop, float(spent), operations, volume, "arithmetic" if arithmetic >= memory else "memory",
-                        nearer / float(spent) if spent else 0.0, str(kernel.plan)))
+                        nearer / float(spent) if spent else 0.0, kernel.how))
     return Profile(tuple(rows), min(calls), limits.operations["float32"], limits.bandwidth)

@@ -47,8 +47,8 @@ def _fill(me: int, team: int, view: _Strict) -> None:
 
 
 def _contract(
-    me: int, team: int, c: _Strict, a: _Strict, b: _Strict, batch: Array, rows: Array, columns: Array, depth: Array, adding: bool,
-    scale: Any,
+    me: int, team: int, c: _Strict, a: _Strict, b: _Strict, batch: Array, rows: Array, columns: Array, depth: Array, choice: Array,
+    adding: bool, scale: Any,
 ) -> None:
     out, left, right = (x.array.reshape(-1) for x in (c, a, b))
     for n in range(batch.shape[1]):

@@ -58,7 +58,7 @@ class CpuModule:
     Attributes:
         text: of the module.
         arrays: tensors, in the order of their addresses in ``memory``.
-        contractions: whose offset tables follow, four per step, each as its address and its number of columns.
+        contractions: whose offset tables and choice follow, five per step, each as its address and its number of columns.
         sizes: size symbols, in the order of their values in ``sizes``.
         checks: meaning of the codes in the status array.
         kernels: one record per step.
@@ -290,7 +290,7 @@ class _Emitter:
         return [
             *(f"    # {line}" for line in textwrap.wrap(step.plan.loop, 130)),
             *([f"    if {' and '.join(f'{writer.integer(x)} >= 0' for x in step.when)}:"] if step.when else []),
-            f"{indent}contract(me, team, {c}, {a}, {b}, {tables}, {step.accumulate}, {scale})",
+            f"{indent}contract(me, team, {c}, {a}, {b}, {tables}, choice{number}, {step.accumulate}, {scale})",
         ]
 
     def _part(self, name: str, start: sp.Expr) -> str:
@@ -312,9 +312,9 @@ class _Emitter:
             element = "np.bool_" if dtype == "bool" else SHORT.get(dtype, f"np.{dtype}")
             yield f"    {variable} = view_at(memory, {k}, {element}, {extents})"
         for k in range(self.contractions):
-            first = len(self.variables) + 8 * k
-            tables = ", ".join(f"table_at(memory, {first + 2 * j})" for j in range(4))
-            yield f"    batch{k}, rows{k}, columns{k}, depth{k} = {tables}"
+            first = len(self.variables) + 10 * k
+            tables = ", ".join(f"table_at(memory, {first + 2 * j})" for j in range(5))
+            yield f"    batch{k}, rows{k}, columns{k}, depth{k}, choice{k} = {tables}"
 
     def _writer(self) -> Writer:
         return Writer(

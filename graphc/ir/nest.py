@@ -262,6 +262,7 @@ class KernelRecord:
         cost: scalar operations, an expression in sizes.
         tensors: that it reads or writes.
         time: seconds in one call, filled by `f.profile`.
+        choice: how the contraction engine computes it, filled by the first call with each set of sizes.
     """
 
     name: str
@@ -270,6 +271,7 @@ class KernelRecord:
     cost: sp.Expr
     tensors: tuple[str, ...] = ()
     time: float | None = None
+    choice: str = ""
 
     @classmethod
     def of(cls, name: str, step: Nest | Contract | Fill) -> KernelRecord:
@@ -277,8 +279,13 @@ class KernelRecord:
         also = step.also if isinstance(step, Nest) else ()
         return cls(name, step.plan.loop, step.plan, step.cost, tuple(dict.fromkeys((step.writes, *also, *step.reads))))
 
+    @property
+    def how(self) -> str:
+        """The plan, and the choice if there is one."""
+        return f"{self.plan}; {self.choice}" if self.choice else str(self.plan)
+
     def __str__(self) -> str:
-        return f"{self.name}: {self.plan}" + ("" if self.time is None else f"; {1e6 * self.time:.4g} µs")
+        return f"{self.name}: {self.how}" + ("" if self.time is None else f"; {1e6 * self.time:.4g} µs")
 
 
 class KernelTable(tuple[KernelRecord, ...]):

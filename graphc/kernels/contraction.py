@@ -4,14 +4,16 @@ Every such statement is one form, ``C[g, m, n] (+)= scale * sum(A[g, m, k] * B[g
 element is a sum of offsets, one per (flattened) index; the caller writes the offsets into int64 tables.  A convolution
 differs from a matrix product in its tables only.
 
-A panel is a group and up to `VECTORS` vectors of columns; the rows of all panels, one after the other, are what a team of
-threads divides.  A panel is computed by register tiles (see `graphc.kernels.tile`) in one of four ways, whichever an
-estimate of cycles says is cheapest:
+A panel is a group and the columns of one or more register tiles (see `graphc.kernels.tile`) beside each other; the rows of all
+panels, one after the other, are what a team of threads divides.  A panel is computed in one of four ways, `WAYS` of
+`graphc.kernels.choice`, which estimates the best:
 
 - direct: vectors of columns are loaded where they are; a vector ends where the columns of B or C stop being neighbours;
 - packed: a block of B is first copied into a dense panel, so that vectors are full and aligned whatever the layout;
 - transposed: the same for a B that is contiguous along the summed index, such as W in ``X[b,k]*W[j,k]``;
 - inner: vectors lie along the summed index, for factors that are both contiguous there, and few results.
+
+The way, the terms per block, the tiles per panel and whether A and B change places are arguments of the engine.
 
 Long sums are cut into blocks, for the caches and because a sum of partial sums rounds less.
 
@@ -35,6 +37,7 @@ from numba.core.registry import cpu_target
 from numba.core.typing.templates import signature
 from numba.np.numpy_support import carray
 
+from graphc.kernels.choice import DIRECT, INNER, INNER_BLOCK, TRANSPOSED
 from graphc.kernels.tile import (
     CACHE_LINE,
     MASKS,
@@ -55,17 +58,8 @@ from graphc.kernels.tile import (
 )
 from graphc.kernels.view import ViewType
 
-OUTER_BLOCK = 384
-"""Terms of a sum per block: the panel of B, `VECTORS` vectors wide, is then a small part of the second-level cache."""
-
 PACK_ROWS = 16
 """Rows of a panel that are packed together."""
-
-DIRECT, PACKED, TRANSPOSED = 0, 1, 2
-"""How the columns of B reach the tile: from where they are, or copied along the columns or along the summed index."""
-
-INNER_BLOCK = 64
-"""Vectors of terms per block when vectors lie along the summed index: 6 rows and 4 columns take 40 KB."""
 
 INNER_PANEL = 8 * VECTORS
 """Columns per panel when vectors lie along the summed index."""
@@ -168,26 +162,27 @@ def _scatter(C, c_rows, c_columns, starts, first, end, lanes, tile, stride, coun
 
 
 @kernel
-def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, accumulate, scale):
+def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, block, tiles, accumulate, scale):
     """This member's share, with vectors along the columns; vector v holds the columns from ``starts[v]``."""
     height, length, lanes = rows.shape[1], depth.shape[1], lanes_of(C)
-    panels = -(-vectors // VECTORS)
-    blocks = max(1, -(-length // OUTER_BLOCK))
-    block = max(1, -(-length // blocks))
+    tiles = max(1, min(tiles, batch.shape[1] * vectors // (VECTORS * team)))  # members that share a panel would copy it twice
+    tiles = min(tiles, -(-vectors // VECTORS))
+    panels = -(-vectors // (VECTORS * tiles))
+    block = max(1, -(-length // max(1, -(-length // block))))
     width = VECTORS * lanes
     stride = width + lanes  # whole vectors are stored, even for pieces with fewer lanes
-    panel_rows = 0 if way == DIRECT and MASKS else block + lanes
-    memory = scratch(C, panel_rows * stride + ROWS * width + CACHE_LINE)
+    room = 0 if way == DIRECT and MASKS else (block + lanes) * stride
+    memory = scratch(C, tiles * room + ROWS * width + CACHE_LINE)
     tile = align(at(memory, 0))
     panel = at(tile, ROWS * width)
-    tables = np.empty(3 * VECTORS + ROWS + block + 3 * width, np.int64)
-    c_vectors, b_vectors, lane_counts = at(tables, 0), at(tables, VECTORS), at(tables, 2 * VECTORS)
-    tile_rows, panel_depth = at(tables, 3 * VECTORS), at(tables, 3 * VECTORS + ROWS)
-    counts, positions, offsets = at(panel_depth, block), at(panel_depth, block + width), at(panel_depth, block + 2 * width)
+    tables = np.empty(tiles * (3 * VECTORS + 3 * width) + ROWS + block, np.int64)
+    vector_tables, pieces_tables = at(tables, ROWS + block), at(tables, ROWS + block + tiles * 3 * VECTORS)
+    tile_rows, panel_depth = at(tables, 0), at(tables, ROWS)
     for row in range(ROWS):
         tile_rows[row] = row * width
     for k in range(block):
         panel_depth[k] = k * stride
+    ends, kinds = np.empty(tiles + 1, np.int64), np.empty((tiles, 3), np.int64)
 
     position, last = _cut(me, team, batch.shape[1] * panels, height), _cut(me + 1, team, batch.shape[1] * panels, height)
     while position < last:
@@ -196,32 +191,42 @@ def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way,
         position += end_row - first_row
         group, number = divmod(unit, panels)
         first, end = vectors * number // panels, vectors * (number + 1) // panels
-
-        packed, scattered, pieces = _describe(
-            columns, starts, first, end, lanes, way, c_vectors, b_vectors, lane_counts, counts, positions, offsets
-        )
-        result, left = at(C, batch[0, group]), at(A, batch[1, group])
+        here = -(-(end - first) // VECTORS)
+        ends[0] = first
+        for t in range(here):
+            ends[t + 1] = first + (end - first) * (t + 1) // here
+            of_vectors, of_pieces = at(vector_tables, t * 3 * VECTORS), at(pieces_tables, t * 3 * width)
+            packed, scattered, pieces = _describe(
+                columns, starts, ends[t], ends[t + 1], lanes, way, of_vectors, at(of_vectors, VECTORS), at(of_vectors, 2 * VECTORS),
+                of_pieces, at(of_pieces, width), at(of_pieces, 2 * width),
+            )  # fmt: skip
+            kinds[t, 0], kinds[t, 1], kinds[t, 2] = packed, scattered, pieces
+        result, left, right = at(C, batch[0, group]), at(A, batch[1, group]), at(B, batch[2, group])
         for start in range(0, max(1, length), block):
             terms = min(block, length - start)
-            right, a_depth, b_depth = at(B, batch[2, group]), at(depth, start), at(depth, length + start)
-            if packed:
-                if way == TRANSPOSED:
-                    _pack_transposed(panel, stride, right, b_depth, terms, offsets, end - first)
-                else:
-                    _pack(panel, stride, right, b_depth, terms, counts, positions, offsets, pieces)
-                right, b_depth = panel, panel_depth
+            a_depth, b_depth = at(depth, start), at(depth, length + start)
+            for t in range(here):
+                if kinds[t, 0]:
+                    of_pieces, copy = at(pieces_tables, t * 3 * width), at(panel, t * room)
+                    if way == TRANSPOSED:
+                        _pack_transposed(copy, stride, right, b_depth, terms, at(of_pieces, 2 * width), ends[t + 1] - ends[t])
+                    else:
+                        _pack(copy, stride, right, b_depth, terms, of_pieces, at(of_pieces, width), at(of_pieces, 2 * width), kinds[t, 2])
             add = accumulate or start > 0
             row = first_row
             while row < end_row:
                 count = end_row - row
                 count = 6 if count >= 6 else 4 if count >= 4 else 2 if count >= 2 else 1
-                outer_tile(
-                    count, end - first, tile if scattered else result, left, right,
-                    tile_rows if scattered else at(rows, row), at(rows, height + row), c_vectors, b_vectors, lane_counts,
-                    a_depth, b_depth, terms, add and not scattered, scale,
-                )  # fmt: skip
-                if scattered:
-                    _scatter(result, at(rows, row), at(columns, 0), starts, first, end, lanes, tile, width, count, add)
+                for t in range(here):
+                    packed, scattered = kinds[t, 0] != 0, kinds[t, 1] != 0
+                    of_vectors = at(vector_tables, t * 3 * VECTORS)
+                    outer_tile(
+                        count, ends[t + 1] - ends[t], tile if scattered else result, left, at(panel, t * room) if packed else right,
+                        tile_rows if scattered else at(rows, row), at(rows, height + row), of_vectors, at(of_vectors, VECTORS),
+                        at(of_vectors, 2 * VECTORS), a_depth, panel_depth if packed else b_depth, terms, add and not scattered, scale,
+                    )  # fmt: skip
+                    if scattered:
+                        _scatter(result, at(rows, row), at(columns, 0), starts, ends[t], ends[t + 1], lanes, tile, width, count, add)
                 row += count
     keep(memory)
     keep(tables)
@@ -276,38 +281,40 @@ def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumu
     keep(tables)
 
 
-def _engine(me, team, C, A, B, batch, groups, rows, height, columns, width, depth, length, accumulate, scale):
-    """`contract` on bare pointers: choose the way, then compute this member's share."""
+@kernel
+def _exchanged(table, row):
+    """A table in which `row` and the next one have changed places."""
+    result = table.copy()
+    result[row], result[row + 1] = table[row + 1], table[row]
+    return result
+
+
+def _engine(me, team, C, A, B, batch, groups, rows, height, columns, width, depth, length, choice, parts, accumulate, scale):
+    """`contract` on bare pointers: this member's share."""
     if groups == 0 or height == 0 or width == 0 or (length == 0 and accumulate):
         return
     batch, rows = carray(batch, (3, groups)), carray(rows, (2, height))
     columns, depth = carray(columns, (2, width)), carray(depth, (2, length))
+    way, block, tiles = choice[0], choice[1], choice[2]
+    if choice[3]:
+        A, B, rows, columns = B, A, columns, rows
+        height, width = width, height
+        batch, depth = _exchanged(batch, 1), _exchanged(depth, 0)
     lanes = lanes_of(C)
-    starts, steps = np.empty(width + 1, np.int64), np.empty(length + 1, np.int64)
-
-    step_count = _split(depth[0], depth[1], lanes, steps)
-    pieces = _split(columns[1], columns[1], lanes, starts)
-    full = -(-width // lanes)
-    vectors = _split(columns[0], columns[1], lanes, starts)
-
-    # Cycles per term, fitted to measurements: half a cycle per row and vector, more when lines are split, and the copies.
-    tile_cost = 0.54 * height * full
-    direct_cost = 0.625 * height * vectors
-    packed_cost = tile_cost + 4.0 * (pieces + full)
-    transposed_cost = tile_cost + 0.5 * lanes * full * max(1.0, step_count * lanes / max(1, length))
-    tiles = -(-height // 2) * -(-width // VECTORS)
-    inner_cost = tiles * 2 * VECTORS * (step_count + 3 * (1 + step_count // INNER_BLOCK)) / max(1, length)
-    cheapest = min(direct_cost, packed_cost, transposed_cost)
-    if length and inner_cost < cheapest:
+    if way == INNER and length > 0:
+        steps = np.empty(length + 1, np.int64)
+        step_count = _split(depth[0], depth[1], lanes, steps)
         _inner(me, team, C, A, B, batch, rows, columns, depth, steps, step_count, accumulate, scale)
         return
-    way = DIRECT if direct_cost == cheapest else PACKED if packed_cost == cheapest else TRANSPOSED
-    if way != DIRECT:
-        vectors = full
+    starts = np.empty(width + 1, np.int64)
+    if way == DIRECT:
+        vectors = _split(columns[0], columns[1], lanes, starts)
+    else:
+        vectors = -(-width // lanes)
         for v in range(vectors):
             starts[v] = v * lanes
         starts[vectors] = width
-    _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, accumulate, scale)
+    _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, block, tiles, accumulate, scale)
 
 
 _engine.__qualname__ += "_" + VERSION
@@ -319,7 +326,7 @@ _engine.__qualname__ += "_" + VERSION
 def _arguments(element: Any) -> tuple[Any, ...]:
     """The types of the arguments of `_engine`."""
     data, table = types.CPointer(element), types.CPointer(types.int64)
-    return types.int64, types.int64, data, data, data, *(table, types.int64) * 4, types.boolean, element
+    return types.int64, types.int64, data, data, data, *(table, types.int64) * 5, types.boolean, element
 
 
 _cells = {element: ctypes.c_void_p() for element in (types.float32, types.float64)}
@@ -374,7 +381,7 @@ def _check_types(C: Any, A: Any, B: Any, tables: tuple[Any, ...]) -> None:
 
 
 @intrinsic
-def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, accumulate, scale):
+def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, choice, accumulate, scale):
     """``C[g, m, n] = scale * sum(A[g, m, k] * B[g, k, n] for k)``, or ``+=``, with subscripts resolved by tables of offsets.
 
     For use inside ``njit`` functions.  All offsets count elements from the first element of the array:
@@ -383,6 +390,7 @@ def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, acc
     - C, A, B: C-contiguous arrays or views of any rank, all float32 or all float64;
     - batch[3, G]: offsets of g in C, A, B;     - rows[2, M]: offsets of m in C, A;
     - columns[2, N]: offsets of n in C, B;      - depth[2, K]: offsets of k in A, B;
+    - choice[1, 4]: how it is computed, the numbers of a `graphc.kernels.choice.Choice`; results differ in rounding only;
     - accumulate: whether to add to C; otherwise C is overwritten, with zeros when K is 0;
     - scale: a factor of the whole sum.
 
@@ -392,17 +400,19 @@ def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, acc
     Raises TypingError for other types; RuntimeError when the engine is not ready, see `load`.
 
     >>> from numba import njit
+    >>> from graphc.kernels.choice import estimated
     >>> @njit
-    ... def multiply(C, A, B, batch, rows, columns, depth):
-    ...     contract(0, 1, C, A, B, batch, rows, columns, depth, False, 1.0)
+    ... def multiply(C, A, B, batch, rows, columns, depth, choice):
+    ...     contract(0, 1, C, A, B, batch, rows, columns, depth, choice, False, 1.0)
     >>> A, B, C = np.arange(6.0).reshape(2, 3), np.ones((3, 4)), np.empty((2, 4))
     >>> m, n, k = np.arange(2), np.arange(4), np.arange(3)
-    >>> multiply(C, A, B, np.zeros((3, 1), np.int64), np.array([4 * m, 3 * m]), np.array([n, n]), np.array([k, 4 * k]))
+    >>> tables = np.zeros((3, 1), np.int64), np.array([4 * m, 3 * m]), np.array([n, n]), np.array([k, 4 * k])
+    >>> multiply(C, A, B, *tables, estimated(tables, 8).numbers())
     >>> C
     array([[ 3.,  3.,  3.,  3.],
            [12., 12., 12., 12.]])
     """
-    tables = batch, rows, columns, depth
+    tables = batch, rows, columns, depth, choice
     _check_types(C, A, B, tables)
     element = C.dtype
     load(element.name)
@@ -411,13 +421,13 @@ def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, acc
     def generate(context, builder, call, arguments):
         wanted = _arguments(element)
         flat = list(arguments[:2])
-        for array_type, value in zip(call.args[2:9], arguments[2:9], strict=True):
+        for array_type, value in zip(call.args[2:10], arguments[2:10], strict=True):
             make = cgutils.create_struct_proxy if isinstance(array_type, ViewType) else context.make_array
             array = make(array_type)(context, builder, value)
             flat.append(array.data)
             if array_type in tables:
                 flat.append(cgutils.unpack_tuple(builder, array.shape)[1])
-        flat += [context.get_value_as_argument(builder, types.boolean, arguments[9]), arguments[10]]
+        flat += [context.get_value_as_argument(builder, types.boolean, arguments[10]), arguments[11]]
         engine = ir.FunctionType(ir.VoidType(), [context.get_argument_type(each) for each in wanted]).as_pointer()
         cell = builder.module.globals.get(_symbol(element)) or ir.GlobalVariable(builder.module, engine, _symbol(element))
         function = builder.load(cell)

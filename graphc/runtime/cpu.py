@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import starmap
 from typing import Any
 
@@ -12,6 +12,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from graphc.errors import GraphcError
+from graphc.kernels.choice import Planned
 from graphc.kernels.clock import FIRST
 from graphc.kernels.contraction import load as load_engine
 from graphc.kernels.view import ViewType
@@ -43,7 +44,7 @@ class Layout:
 
     Attributes:
         shapes: of every tensor, by name.
-        tables: offset tables of the contractions, in the order of the arguments.
+        contractions: in the order of their tables among the arguments.
         sizes: values of the size arguments.
         operations: scalar operations of one run.
         places: where temporaries begin in one block of memory, in bytes.
@@ -51,11 +52,16 @@ class Layout:
     """
 
     shapes: Mapping[str, tuple[int, ...]]
-    tables: tuple[Array, ...]
+    contractions: tuple[Planned, ...]
     sizes: tuple[int, ...]
     operations: float
     places: Mapping[str, int]
     room: int
+
+    @property
+    def tables(self) -> tuple[Array, ...]:
+        """Of the contractions, in the order of the arguments."""
+        return tuple(table for planned in self.contractions for table in planned.tables)
 
 
 @dataclass(slots=True)
@@ -201,6 +207,8 @@ class CpuRunner:
 
     def _bound(self, sizes: Mapping[Any, int]) -> Binding:
         layout = self._layout(sizes)
+        choices = iter(layout.contractions)
+        self.kernels = tuple(replace(k, choice=str(next(choices))) if k.name == "contract" else k for k in self.kernels)
         return Binding(layout, np.array(layout.sizes, np.int64))
 
     def team(self, layout: Layout) -> Team:

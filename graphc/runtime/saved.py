@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphc.kernels.choice import estimated
 from graphc.runtime.cpu import REMEMBERED, SMALL
 from graphc.runtime.pool import Team, default_team
 
 __all__ = [
-    "argument", "borrowed", "fit", "give_back", "judge", "offsets", "refusal", "remembered", "separate", "team_for", "unshared", "updated",
-    "within", "write_back",
+    "argument", "borrowed", "fit", "give_back", "judge", "offsets", "planned", "refusal", "remembered", "separate", "team_for", "unshared",
+    "updated", "within", "write_back",
 ]
 
 Array = NDArray[Any]
@@ -133,6 +134,11 @@ def offsets(*operands: tuple[int, tuple[tuple[int, int], ...]]) -> NDArray[np.in
             row = (row[:, None] + step * np.arange(count, dtype=np.int64)).reshape(-1)
         rows.append(row)
     return np.array(rows, np.int64)
+
+
+def planned(dtype: str, *tables: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """The offset tables of a contraction, and how it is computed."""
+    return (*tables, estimated(tables, np.dtype(dtype).itemsize).numbers())
 
 
 remembered = lru_cache(REMEMBERED)

@@ -14,6 +14,7 @@ from numba import njit
 from numba.core.errors import TypingError
 
 from graphc.kernels import contraction, tile
+from graphc.kernels.choice import DIRECT, INNER, PACKED, TRANSPOSED, WAYS, Choice, cache_bytes, estimated
 from graphc.kernels.contraction import contract
 
 SIZES = (0, 1, 2, 3, 5, 6, 7, 15, 16, 17, 63, 64, 65)
@@ -23,8 +24,14 @@ Tables = tuple[Any, Any, Any, Any]
 
 
 @njit
-def call(me, team, C, A, B, batch, rows, columns, depth, accumulate, scale):  # type: ignore[no-untyped-def]
-    contract(me, team, C, A, B, batch, rows, columns, depth, accumulate, scale)
+def call_as(me, team, C, A, B, batch, rows, columns, depth, choice, accumulate, scale):  # type: ignore[no-untyped-def]
+    contract(me, team, C, A, B, batch, rows, columns, depth, choice, accumulate, scale)
+
+
+def call(me: int, team: int, C: Any, A: Any, B: Any, *rest: Any) -> None:
+    """The contraction as the estimate wants it."""
+    *tables, accumulate, scale = rest
+    call_as(me, team, C, A, B, *tables, estimated(tables, C.itemsize).numbers(), accumulate, scale)
 
 
 def table(*offsets: Any) -> Any:
@@ -52,11 +59,13 @@ def reference(C: Any, A: Any, B: Any, tables: Tables, accumulate: bool, scale: f
     return result.reshape(C.shape), size.reshape(C.shape)
 
 
-def check(C: Any, A: Any, B: Any, tables: Tables, accumulate: bool = False, scale: float = 1.0, team: int = 1) -> None:
+def check(
+    C: Any, A: Any, B: Any, tables: Tables, accumulate: bool = False, scale: float = 1.0, team: int = 1, choice: Choice | None = None
+) -> None:
     """One contraction, by all members of a team one after the other, against the reference."""
     expected, size = reference(C, A, B, tables, accumulate, scale)
     for me in range(team):
-        call(me, team, C, A, B, *tables, accumulate, scale)
+        call_as(me, team, C, A, B, *tables, (choice or estimated(tables, C.itemsize)).numbers(), accumulate, scale)
     tolerance = TOLERANCE[C.dtype.name] * max(1, tables[3].shape[1]) ** 0.5
     error = np.abs(C - expected) - tolerance * size
     assert not (error > 0).any(), f"{(error > 0).sum()} of {C.size} wrong"
@@ -89,6 +98,36 @@ def test_products_of_odd_sizes(layout: str, dtype: str) -> None:
     for m, n, k in [*chosen, (65, 65, 65), (1, 1, 1), (3, 0, 2), (0, 3, 2), (3, 2, 0), (7, 70, 600), (1, 1, 5000), (20, 3, 3000)]:
         c_shape, a_shape, b_shape, tables = product(2, m, n, k, layout)
         check(random(c_shape, dtype, 3), random(a_shape, dtype, 1), random(b_shape, dtype, 2), tables, bool(m % 2), 1.0 + n % 3, 1 + k % 3)
+
+
+CHOICES = [Choice(way, block, tiles, exchanged) for way in WAYS for block, tiles in ((384, 1), (40, 3)) for exchanged in (False, True)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("choice", CHOICES, ids=repr)
+def test_any_choice_computes_the_same(choice: Choice, dtype: str) -> None:
+    """Products in all layouts and convolutions of odd sizes, empty ones too, by several members."""
+    generator = np.random.default_rng(2)
+    cases = [product(2, *map(int, generator.choice(SIZES, 3)), layout) for layout in ("", "A", "B", "AB", "C", "BC") for _ in range(3)]
+    cases += [product(1, 13, 300, 97, ""), product(1, 70, 11, 0, "")]
+    cases += [convolution(2, 3, 5, 7, 9, 3)[part] for part in ("forward", "weights")]
+    for k, (c_shape, a_shape, b_shape, tables) in enumerate(cases):
+        C, A, B = random(c_shape, dtype, 3), random(a_shape, dtype, 1), random(b_shape, dtype, 2)
+        check(C, A, B, tables, bool(k % 2), 1.0 + k % 3, 1 + k % 3, choice)
+
+
+@pytest.mark.parametrize(
+    "sizes, layout, way",
+    [((20, 50, 300), "", DIRECT), ((64, 1024, 1024), "", PACKED), ((512, 512, 512), "", PACKED), ((512, 512, 512), "B", TRANSPOSED),
+     ((2, 3, 5000), "B", INNER)],
+)
+def test_the_estimate_follows_sizes_and_strides(sizes: tuple[int, int, int], layout: str, way: int) -> None:
+    assert estimated(product(1, *sizes, layout)[3], 4).way == way
+
+
+def test_tiles_lie_beside_each_other_where_the_first_factor_is_large() -> None:
+    rows = cache_bytes() // (4 * 4 * 64)
+    assert [estimated(product(1, m, 900, 64, "")[3], 4).tiles for m in (rows - 1, rows)] == [1, 4]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -244,10 +283,11 @@ def test_refuses_other_types() -> None:
         [good, good, good, tables[0].astype(np.int32), *tables[1:]],
         [good, good, good, np.zeros(3, np.int64), *tables[1:]],
     ]
+    choice = Choice(DIRECT).numbers()
     for arguments in bad:
         with pytest.raises(TypingError, match="contract"):
-            call(0, 1, *arguments, False, 1.0)
-    call(0, 1, good, frozen, frozen, *tables, False, 1.0)
+            call_as(0, 1, *arguments, choice, False, 1.0)
+    call_as(0, 1, good, frozen, frozen, *tables, choice, False, 1.0)
 
 
 @pytest.mark.parametrize("simd", [bits for bits in (128, 256) if bits < tile.SIMD])
@@ -265,15 +305,15 @@ CALLER = """
 from numba import njit
 from graphc.kernels.contraction import contract
 @njit(cache=True)
-def call(C, A, B, batch, rows, columns, depth):
-    contract(0, 1, C, A, B, batch, rows, columns, depth, False, 1.0)
+def call(C, A, B, batch, rows, columns, depth, choice):
+    contract(0, 1, C, A, B, batch, rows, columns, depth, choice, False, 1.0)
 """
 PROGRAM = """
 import sys
 import numpy as np
 from graphc.kernels import contraction
 import generated
-tables = [np.zeros((rows, 1), np.int64) for rows in (3, 2, 2, 2)]
+tables = [np.zeros((rows, 1), np.int64) for rows in (3, 2, 2, 2)] + [np.ones((1, 4), np.int64)]
 C, A, B = np.zeros((1, 1)), np.full((1, 1), 3.0), np.full((1, 1), 7.0)
 if sys.argv[1] == "ready":
     contraction.load("float64")

@@ -1,0 +1,150 @@
+"""How a contraction is computed: the parameters of the engine, and an estimate of which are best.
+
+The engine (`graphc.kernels.contraction`) takes them as numbers at run time; the estimate needs the offset tables only.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.kernels.tile import SIMD, VECTORS
+
+__all__ = ["DIRECT", "INNER", "INNER_BLOCK", "PACKED", "TRANSPOSED", "WAYS", "Choice", "Planned", "cache_bytes", "estimate", "estimated"]
+
+WAYS = DIRECT, PACKED, TRANSPOSED, INNER = 0, 1, 2, 3
+"""How columns of B reach the tile: from where they are, copied along the columns, copied along the summed index (B is contiguous there);
+or vectors lie along the summed index."""
+
+INNER_BLOCK = 64
+"""Vectors of terms per block when vectors lie along the summed index: 6 rows and 4 columns take 40 KB."""
+
+BLOCK = 384
+"""Terms of a sum per block: the panel of B, `VECTORS` vectors wide, is then a small part of the second-level cache."""
+
+BESIDE = 4
+"""Tiles that lie beside each other, if any do."""
+
+USUAL_CACHE = 1 << 20
+
+Table = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The parameters of one contraction.
+
+    Attributes:
+        way: one of `WAYS`.
+        block: terms of a sum that are added before the next ones are read, and copied together.
+        tiles: register tiles, beside each other, that go over the same rows.
+        exchanged: whether the operands, and with them rows and columns, change places.
+    """
+
+    way: int
+    block: int = BLOCK
+    tiles: int = 1
+    exchanged: bool = False
+
+    def numbers(self) -> Table:
+        """What the engine gets."""
+        return np.array([[self.way, self.block, self.tiles, self.exchanged]], np.int64)
+
+    def words(self, first: str, second: str) -> str:
+        """The choice for factors of these names.
+
+        >>> Choice(PACKED, 384).words("A", "B").partition(" × ")[0]
+        'B copied into panels, at most 384 terms'
+        """
+        rows, columns = (second, first) if self.exchanged else (first, second)
+        if self.way == INNER:
+            return f"vectors along the summed indices, rows of {rows} by columns of {columns}"
+        how = {DIRECT: "read in place", PACKED: "copied into panels", TRANSPOSED: "transposed into panels"}[self.way]
+        return f"{columns} {how}, at most {self.block} terms × {self.tiles * VECTORS} vectors at a time"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A contraction of given sizes and how it is computed.
+
+    Attributes:
+        factors: names of the two.
+        dtype: of its elements.
+        tables: batch, rows, columns, depth, and the numbers of the choice.
+        choice: how.
+        timed: whether the choice was timed, not only estimated.
+    """
+
+    factors: tuple[str, str]
+    dtype: str
+    tables: tuple[Table, ...]
+    choice: Choice
+    timed: bool = False
+
+    @classmethod
+    def of(cls, factors: tuple[str, str], dtype: str, offsets: Sequence[Table], choice: Choice | None = None) -> "Planned":
+        """A contraction with a choice that was timed, or as estimated."""
+        chosen = choice or estimated(offsets, np.dtype(dtype).itemsize)
+        return cls(factors, dtype, (*offsets, chosen.numbers()), chosen, choice is not None)
+
+    def __str__(self) -> str:
+        return f"{self.choice.words(*self.factors)} ({'timed' if self.timed else 'estimated'})"
+
+
+def estimated(tables: Sequence[Table], itemsize: int) -> Choice:
+    """What the estimate says is best for a contraction with the tables batch, rows, columns and depth.
+
+    Tiles lie beside each other where the rows of the first factor that a block of terms needs are many: they are read once for all.
+    """
+    cycles = estimate(tables, itemsize)
+    first = itemsize * tables[1].shape[1] * min(BLOCK, tables[3].shape[1])
+    return Choice(min(cycles, key=lambda way: (cycles[way], way)), BLOCK, BESIDE if first >= cache_bytes() // 4 else 1)
+
+
+def estimate(tables: Sequence[Table], itemsize: int) -> dict[int, float]:
+    """Cycles per term of the sum, by way, fitted to measurements: half a cycle per row and vector, and the copies.
+
+    In place, vectors straddle cache lines, and each term is on a page of its own if the terms are far apart; at multiples of 4 KB they
+    fall on the same few lines of the caches as well.
+    """
+    _, rows, columns, depth = tables
+    lanes = SIMD // (8 * itemsize)
+    height, width, length = rows.shape[1], columns.shape[1], depth.shape[1]
+    steps = _pieces(depth, lanes)
+    full = -(-width // lanes)
+    tile = 0.54 * height * full
+    apart = itemsize * int(np.median(np.abs(np.diff(depth[1])))) if length > 1 else 0
+    in_place = 0.625 if apart < 2048 else 0.85 if apart % 4096 == 0 else 0.72
+    cycles = {
+        DIRECT: in_place * height * _pieces(columns, lanes),
+        PACKED: tile + 2.5 * (_pieces(columns[1:], lanes) + full),
+        TRANSPOSED: tile + 0.5 * lanes * full * max(1.0, steps * lanes / max(1, length)),
+    }
+    if length:
+        tiles = -(-height // 2) * -(-width // VECTORS)
+        cycles[INNER] = tiles * 2 * VECTORS * (steps + 3 * (1 + steps // INNER_BLOCK)) / length
+    return cycles
+
+
+@cache
+def cache_bytes() -> int:
+    """Bytes of a processor's second-level cache; a usual number where the system does not tell."""
+    try:
+        return os.sysconf("SC_LEVEL2_CACHE_SIZE") or USUAL_CACHE
+    except (AttributeError, OSError, ValueError):
+        return USUAL_CACHE
+
+
+def _pieces(table: Table, limit: int) -> int:
+    """How many pieces of at most `limit` elements a table falls into, whose offsets are neighbours in every row.
+
+    >>> _pieces(np.array([[0, 1, 2, 8, 9]]), 2)
+    3
+    """
+    count = table.shape[1]
+    breaks = np.flatnonzero((np.diff(table, axis=1) != 1).any(axis=0)) + 1
+    edges = np.concatenate(([0], breaks, [count]))
+    return int((-(-np.diff(edges) // limit)).sum())
