@@ -98,7 +98,8 @@ def argument_order(collected: Collected, inputs: Any) -> tuple[tuple[str, ...], 
 
 
 def check_options(
-    outputs: Sequence[Tensor], target: Any, updates: Any, accumulate: Any, threads: Any, precision: Any, memory_limit: Any = None
+    outputs: Sequence[Tensor], target: Any, updates: Any, accumulate: Any, threads: Any, precision: Any, memory_limit: Any = None,
+    tune: Any = False,
 ) -> None:
     """Refuse what no program can be compiled with.
 
@@ -122,6 +123,11 @@ def check_options(
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
         raise _refusal(CompileError, f"threads={shown(threads)} is no number of threads.", f"…, threads={shown(threads)}", shown(threads),
                        "give a positive integer, or leave it out for one thread per core.")
+    if not isinstance(tune, bool) or (tune and target != "cpu"):
+        complaint = f"tune={shown(tune)} is neither True nor False." if not isinstance(tune, bool) else (
+            f'tune=True times kernels of the target "cpu", not of "{target}".')
+        raise _refusal(CompileError, complaint, f"…, tune={shown(tune)}", shown(tune),
+                       "leave it out." if isinstance(tune, bool) else "give True to time candidates at the first call, or leave it out.")
     if memory_limit is not None and bytes_of(memory_limit) is None:
         limit = shown(memory_limit)
         raise _refusal(CompileError, f"memory_limit={limit} is no amount of memory.", f"…, memory_limit={limit}", limit,

@@ -64,7 +64,7 @@ FOR_CUDA = (expand_functions, expand_logsumexp, prune, merge)
 @undistributing
 def cpu_runner(
     graph: Graph, header: str, results: tuple[str, ...], updates: tuple[tuple[str, str], ...], accumulate: str | None, threads: int | None,
-    timed: bool = False,
+    timed: bool = False, tune: bool = False,
 ) -> CpuRunner:
     """Schedule a canonical graph for the CPU and emit its module.
 
@@ -76,6 +76,7 @@ def cpu_runner(
         accumulate: type of the accumulators of float sums.
         threads: of the team.
         timed: whether the program measures the time of each kernel.
+        tune: whether choices for contractions are timed.
     """
     for step in FOR_CPU:
         graph = step(graph)
@@ -99,7 +100,8 @@ def cpu_runner(
     temporaries = [name for name, _, role in arrays if role == "temporary"]
     layout, needs = layout_of(scheduled, module, temporaries), needs_of(scheduled, module, arrays, in_place)
     functions = tuple((f.name, f.arguments, f.lines) for f in module.functions)
-    runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout, needs, checks, threads, engines, tests, functions, timed)
+    runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout, needs, checks, threads, engines, tests, functions, timed,
+                       tune)
     runner.made = _made(graph, tensors, [n for n in module.arrays if not tensors[n].is_input and n not in in_place])
     runner.program = CpuProgram(scheduled, module, in_place, threads, gathers)
     return runner

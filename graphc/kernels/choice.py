@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from graphc.kernels.tile import SIMD, VECTORS
 
-__all__ = ["DIRECT", "INNER", "INNER_BLOCK", "PACKED", "TRANSPOSED", "WAYS", "Choice", "Planned", "cache_bytes", "estimate", "estimated"]
+__all__ = [
+    "DIRECT", "INNER", "INNER_BLOCK", "PACKED", "TRANSPOSED", "WAYS", "Choice", "Planned", "cache_bytes", "estimate", "estimated",
+    "exchanged",
+]
 
 WAYS = DIRECT, PACKED, TRANSPOSED, INNER = 0, 1, 2, 3
 """How columns of B reach the tile: from where they are, copied along the columns, copied along the summed index (B is contiguous there);
@@ -25,8 +28,14 @@ INNER_BLOCK = 64
 BLOCK = 384
 """Terms of a sum per block: the panel of B, `VECTORS` vectors wide, is then a small part of the second-level cache."""
 
+LONG_BLOCK = 4 * BLOCK
+"""The same where results are no neighbours and cost more to store."""
+
 BESIDE = 4
 """Tiles that lie beside each other, if any do."""
+
+PAGES = 2048
+"""Bytes between terms of a sum from which on each is on another page, or nearly."""
 
 USUAL_CACHE = 1 << 20
 
@@ -97,15 +106,26 @@ class Planned:
 def estimated(tables: Sequence[Table], itemsize: int) -> Choice:
     """What the estimate says is best for a contraction with the tables batch, rows, columns and depth.
 
-    Tiles lie beside each other where the rows of the first factor that a block of terms needs are many: they are read once for all.
+    The factors change places where this is clearly better and the terms of the new first factor are close together. Tiles lie beside
+    each other where the rows of the first factor that a block of terms needs are many: they are read once for all.
     """
-    cycles = estimate(tables, itemsize)
-    first = itemsize * tables[1].shape[1] * min(BLOCK, tables[3].shape[1])
-    return Choice(min(cycles, key=lambda way: (cycles[way], way)), BLOCK, BESIDE if first >= cache_bytes() // 4 else 1)
+    cycles, swapped = estimate(tables, itemsize), estimate(exchanged(tables), itemsize)
+    best, other = min(cycles, key=lambda way: (cycles[way], way)), min(swapped, key=lambda way: (swapped[way], way))
+    near = itemsize * _step(tables[3][1]) < PAGES and tables[1].shape[1] > SIMD // (8 * itemsize)
+    if near and INNER not in (best, other) and swapped[other] < 0.97 * cycles[best]:
+        return Choice(other, LONG_BLOCK, 1, True)
+    return Choice(best, BLOCK, _beside(tables, itemsize))
+
+
+def exchanged(tables: Sequence[Table]) -> tuple[Table, ...]:
+    """The tables when the factors change places."""
+    batch, rows, columns, depth = tables
+    return np.ascontiguousarray(batch[[0, 2, 1]]), columns, rows, np.ascontiguousarray(depth[::-1])
 
 
 def estimate(tables: Sequence[Table], itemsize: int) -> dict[int, float]:
-    """Cycles per term of the sum, by way, fitted to measurements: half a cycle per row and vector, and the copies.
+    """Cycles per term of the sum, by way, fitted to measurements: half a cycle per row and vector, the copies, and results that are no
+    neighbours, which are stored one by one after each block.
 
     In place, vectors straddle cache lines, and each term is on a page of its own if the terms are far apart; at multiples of 4 KB they
     fall on the same few lines of the caches as well.
@@ -115,18 +135,32 @@ def estimate(tables: Sequence[Table], itemsize: int) -> dict[int, float]:
     height, width, length = rows.shape[1], columns.shape[1], depth.shape[1]
     steps = _pieces(depth, lanes)
     full = -(-width // lanes)
-    tile = 0.54 * height * full
-    apart = itemsize * int(np.median(np.abs(np.diff(depth[1])))) if length > 1 else 0
-    in_place = 0.625 if apart < 2048 else 0.85 if apart % 4096 == 0 else 0.72
+    apart = itemsize * _step(depth[1])
+    in_place = 0.625 if apart < PAGES else 0.85 if apart % 4096 == 0 else 0.72
+    scattered = min(1.0, _pieces(columns[:1], lanes) / max(1, full) - 1)
+    store = 6.6 if itemsize * _step(columns[0]) % 2048 == 0 else 2.0
+    tile = 0.54 * height * full + store * scattered * height * width / max(1, min(LONG_BLOCK, length))
+    pieces = _pieces(columns[1:], lanes)
     cycles = {
         DIRECT: in_place * height * _pieces(columns, lanes),
-        PACKED: tile + 2.5 * (_pieces(columns[1:], lanes) + full),
+        PACKED: tile + 2.5 * (pieces + full) + 10 * max(0, pieces - 2 * full),
         TRANSPOSED: tile + 0.5 * lanes * full * max(1.0, steps * lanes / max(1, length)),
     }
     if length:
         tiles = -(-height // 2) * -(-width // VECTORS)
-        cycles[INNER] = tiles * 2 * VECTORS * (steps + 3 * (1 + steps // INNER_BLOCK)) / length
+        cycles[INNER] = 1.4 * tiles * 2 * VECTORS * (steps + 3 * (1 + steps // INNER_BLOCK)) / length
     return cycles
+
+
+def _beside(tables: Sequence[Table], itemsize: int) -> int:
+    """How many tiles lie beside each other."""
+    first = itemsize * tables[1].shape[1] * min(BLOCK, tables[3].shape[1])
+    return BESIDE if first >= cache_bytes() // 4 else 1
+
+
+def _step(offsets: Table) -> int:
+    """The usual distance of neighbours in a table."""
+    return int(np.median(np.abs(np.diff(offsets)))) if offsets.size > 1 else 0
 
 
 @cache

@@ -30,6 +30,9 @@ from graphc.kernels.view import MODE
 _PACKAGE = "graphc_generated"
 """Prefix of the names in ``sys.modules``."""
 
+_NOTE = "choice_"
+"""Prefix of the files of `remember`."""
+
 _loading = threading.RLock()
 
 
@@ -74,6 +77,21 @@ def key(text: str) -> str:
     return hashlib.sha256("\0".join((text, os.environ.get("GRAPHC_SIMD", ""), *_surroundings())).encode()).hexdigest()
 
 
+def remember(subject: str, text: str) -> None:
+    """Keep a text about a subject for other processes: as long as the machine and the versions are the same."""
+    _store(_note(subject), text)
+
+
+def remembered(subject: str) -> str | None:
+    """What was kept about a subject, if anything."""
+    content = _content(_note(subject))
+    return None if content is None else content.decode(errors="replace")
+
+
+def _note(subject: str) -> Path:
+    return directory() / f"{_NOTE}{key(subject)[:16]}.json"
+
+
 def info() -> CacheInfo:
     """Count what the directory holds."""
     here = directory()
@@ -82,7 +100,7 @@ def info() -> CacheInfo:
 
 
 def clear() -> int:
-    """Remove all stored modules with their machine code; returns the number of modules.
+    """Remove all stored modules with their machine code, and what is remembered; returns the number of modules.
 
     Modules that are loaded, in this or another process, go on working.
     """
@@ -91,6 +109,8 @@ def clear() -> int:
     for path in modules:
         for made in (here / "__pycache__").glob(f"{path.stem}.*"):
             made.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+    for path in here.glob(f"{_NOTE}*.json"):
         path.unlink(missing_ok=True)
     return len(modules)
 

@@ -23,6 +23,7 @@ from graphc.runtime.memory import machine_memory
 from graphc.runtime.pool import Team, default_team
 from graphc.runtime.quick import Call, quick
 from graphc.runtime.results import Results
+from graphc.runtime.tuning import tuned
 
 __all__ = ["Binding", "CpuRunner", "Layout"]
 
@@ -97,6 +98,7 @@ class CpuRunner:
         tests: complaints about integer arguments (None for none), made before anything runs.
         functions: of the module, to be compiled beforehand: (name, arguments as in `graphc.emit.cpu.Called`, lines).
         timed: whether the module measures the time of each kernel.
+        tune: whether the choices of contractions are timed, at the first call with given sizes.
     """
 
     def __init__(
@@ -113,11 +115,13 @@ class CpuRunner:
         tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]]], GraphcError | None], ...] = (),
         functions: tuple[tuple[str, tuple[tuple[str, int], ...], int], ...] = (),
         timed: bool = False,
+        tune: bool = False,
     ) -> None:
         self.source, self.kernels = source, kernels
         self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
         self._engines, self._tests, self._functions = engines, tests, functions
         self.needs, self.memory = needs, machine_memory
+        self._tune = tune
         self.made: tuple[Any, ...] = ()
         """The arrays of `needs`, as `graphc.memory.Made`."""
         self.nanoseconds: Array | None = np.zeros(len(kernels), np.int64) if timed else None
@@ -207,6 +211,8 @@ class CpuRunner:
 
     def _bound(self, sizes: Mapping[Any, int]) -> Binding:
         layout = self._layout(sizes)
+        if self._tune:
+            layout = replace(layout, contractions=tuned(layout.contractions, self.team(layout).threads))
         choices = iter(layout.contractions)
         self.kernels = tuple(replace(k, choice=str(next(choices))) if k.name == "contract" else k for k in self.kernels)
         return Binding(layout, np.array(layout.sizes, np.int64))

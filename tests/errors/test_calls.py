@@ -127,6 +127,16 @@ def test_bad_memory_limit(rejects):
         gc.compile(Y, memory_limit="a lot")
 
 
+def test_bad_tune(rejects):
+    with rejects(gc.CompileError):
+        gc.compile(Y, tune=3)
+
+
+def test_tuning_without_kernels(rejects):
+    with rejects(gc.CompileError):
+        gc.compile(Y, target="interpret", tune=True)
+
+
 def test_too_little_memory(rejects):
     v, outer, norms = gc.tensor("v", N), gc.tensor("outer"), gc.tensor("norms")
     outer[i, j] = v[i] * v[j]

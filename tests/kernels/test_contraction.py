@@ -125,6 +125,12 @@ def test_the_estimate_follows_sizes_and_strides(sizes: tuple[int, int, int], lay
     assert estimated(product(1, *sizes, layout)[3], 4).way == way
 
 
+def test_the_estimate_exchanges_factors() -> None:
+    """A large second factor is not copied for few rows if the results that are scattered then are few for their sums."""
+    straight, exchanged = (estimated(product(1, 64, n, k, "B")[3], 4) for n, k in ((3000, 100), (1000, 1000)))
+    assert (straight.exchanged, exchanged.exchanged) == (False, True)
+
+
 def test_tiles_lie_beside_each_other_where_the_first_factor_is_large() -> None:
     rows = cache_bytes() // (4 * 4 * 64)
     assert [estimated(product(1, m, 900, 64, "")[3], 4).tiles for m in (rows - 1, rows)] == [1, 4]
