@@ -23,9 +23,11 @@ from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses
 from graphc.layout import layout_of, needs_of
 from graphc.memory import Made
+from graphc.passes.accumulate import accumulate
 from graphc.passes.adopt import adopt_copies
 from graphc.passes.by_rows import by_rows
 from graphc.passes.expand import expand_functions, expand_logsumexp
+from graphc.passes.interleave import interleave
 from graphc.passes.operands import store_operands
 from graphc.passes.pad_copy import copy_edges, copy_padded
 from graphc.passes.prune import merge, prune
@@ -57,7 +59,8 @@ class CpuProgram:
     gathers: tuple[Gather, ...]
 
 
-FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, store_operands, merge, adopt_copies)
+FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, store_operands, merge, adopt_copies,
+           interleave, accumulate)
 FOR_CUDA = (expand_functions, expand_logsumexp, prune, merge)
 
 

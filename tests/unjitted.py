@@ -84,6 +84,7 @@ _FUNCTIONS: dict[str, Any] = {
     "normal32": lambda bits: normal32(polar(bits)), "normal64": lambda bits: normal64(polar(bits)),
     "njit": _njit, "launch": None, "wait": lambda *_: None, "share": lambda me, team, extent: (0, extent),
     "fill": _fill, "contract": _contract, "checked": _checked, "flat": lambda view: _Strict(view.array.reshape(-1)),
+    "fixed": lambda number: number,
     "part": lambda view, start: _Strict(view.array.reshape(-1)[start:]),
     "view_at": lambda memory, k, *_: _Strict(memory[k]), "table_at": lambda memory, k: memory[k],
 }

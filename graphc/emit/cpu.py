@@ -168,6 +168,7 @@ class _Emitter:
             writer,
             lambda name, low, high: f"for {name} in range({low}, {high}):",
             lambda report: f"status[0] = {self._code(EmptyRange(report.loop))}",
+            fix="fixed",
         )
         lines = list(walker.lines(kernel.body, 1))
         self.used |= writer.used
@@ -363,9 +364,9 @@ def emit_cpu(
     contractions = tuple(s for s in single(steps) if isinstance(s, Contract))
     arrays = tuple(emitter.variables)
     definitions = "\n\n\n".join(emitter.definition(f) for f in emitter.functions.values())
-    views = [*sorted(emitter.used & {"flat", "part"}), *(["table_at"] if contractions else []), "view_at"]
+    views = [*sorted(emitter.used & {"fixed", "flat", "part"}), *(["table_at"] if contractions else []), "view_at"]
     random = sorted(emitter.used & {"draw", *RANDOM})
-    elementary = sorted(emitter.used - {"checked", "contract", "fill", "flat", "part", *random})
+    elementary = sorted(emitter.used - {"checked", "contract", "fill", "fixed", "flat", "part", *random})
     imports = ["import numpy as np", "from numba import njit", ""]
     if "contract" in emitter.used:
         imports.append("from graphc.kernels.contraction import contract")

@@ -352,6 +352,7 @@ _RESERVED = frozenset(
         "view",
         "flat",
         "part",
+        "fixed",
         "share",
         "wait",
         "launch",

@@ -26,12 +26,14 @@ class Walker:
         writer: of expressions.
         open_shared: header of the shared loop: (variable, lower bound, upper bound, lower bound is 0) → text.
         report: the line that makes the call fail.
+        fix: the function through which the variable of a sequential loop around vector loops goes, if there is one.
         literals: extents that became arguments: name → value.
     """
 
     writer: Writer
     open_shared: Callable[[str, str, str], str]
     report: Callable[[Report], str]
+    fix: str = ""
     literals: dict[str, int] = field(default_factory=dict)
 
     def lines(self, body: Sequence[Node], depth: int) -> Iterator[str]:
@@ -40,6 +42,9 @@ class Walker:
             match node:
                 case For():
                     yield indent + self._header(node)
+                    if self.fix and node.sequential and _around_innermost(node.body):
+                        self.writer.used.add(self.fix)
+                        yield f"{indent}    {(name := safe(str(node.index)))} = {self.fix}({name})"
                     yield from self.lines(node.body, depth + 1)
                 case Assign():
                     self.writer.locals[node.name] = node.dtype
@@ -64,9 +69,10 @@ class Walker:
         lower = [self.writer.integer(e) for e in node.lower]
         upper = [self._bound(node, e) for e in node.upper]
         if node.shared:
-            start = "first" if node.lower[0] == 0 else f"{lower[0]} + first"
-            end = "last" if node.lower[0] == 0 else f"{lower[0]} + last"
-            lower, upper = [start, *lower[1:]], [end, *upper[1:]]
+            first, last = ("first", "last") if node.grain == 1 else (f"{node.grain} * first", f"{node.grain} * last")
+            start = first if node.lower[0] == 0 else f"{lower[0]} + {first}"
+            end = last if node.lower[0] == 0 else f"{lower[0]} + {last}"
+            lower, upper = [start, *lower[1:]], [end, *upper[node.grain == 1 :]]
             return self.open_shared(name, _joined("max", lower), _joined("min", upper))
         low, high = _joined("max", lower), _joined("min", upper)
         if node.descending:
@@ -96,6 +102,15 @@ class Walker:
         return self.writer.integer(bound)
 
 
+def _around_innermost(body: Sequence[Node]) -> bool:
+    """Whether one of the loops of a body, those under conditions included, contains no other."""
+    return any(_around_innermost(n.body) if isinstance(n, If) else isinstance(n, For) and not _loops(n.body) for n in body)
+
+
+def _loops(body: Sequence[Node]) -> bool:
+    return any(isinstance(n, For) or (isinstance(n, If) and _loops(n.body)) for n in body)
+
+
 def _joined(function: str, parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{function}({', '.join(parts)})"
 
@@ -105,7 +120,7 @@ def _expressions(body: Sequence[Node]) -> Iterator[sp.Basic]:
         match node:
             case For():
                 yield from node.lower[node.shared and node.lower[0] == 0 :]
-                yield from node.upper[node.shared :]
+                yield from node.upper[node.shared and node.grain == 1 :]
                 yield from _expressions(node.body)
             case Assign():
                 yield node.value

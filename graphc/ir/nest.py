@@ -51,7 +51,8 @@ class Moment(Size):
 
 @dataclass(frozen=True, slots=True)
 class For:
-    """``for index in range(max(lower), min(upper), step): body``; a shared loop runs over a member's part, a descending one backwards."""
+    """``for index in range(max(lower), min(upper), step): body``; a shared loop runs over a member's part, in portions of `grain`
+    iterations, a descending one backwards, and each iteration of a sequential one needs what those before it have stored."""
 
     index: Index
     lower: tuple[sp.Expr, ...]
@@ -60,6 +61,8 @@ class For:
     shared: bool = False
     descending: bool = False
     step: int = 1
+    sequential: bool = False
+    grain: int = 1
 
 
 @dataclass(frozen=True, slots=True)

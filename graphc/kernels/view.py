@@ -106,6 +106,22 @@ def part(typing_context, viewed, start):
     return signature(result, viewed, start), generate
 
 
+@intrinsic
+def fixed(typing_context, number):
+    """The number, of which LLVM does not know where it comes from.
+
+    Of a step of a recurrence, ``u[t, i] = u[t-1, i] + 1``, LLVM's loop vectoriser tests beforehand whether what it stores overlaps
+    with what it reads, and takes that test out of the loop around, where all steps together do overlap. With ``t = fixed(t)`` it
+    tests in every step.
+    """
+
+    def generate(context, builder, call, arguments):
+        integer = arguments[0].type
+        return builder.asm(ir.FunctionType(integer, [integer]), "", "=r,0", arguments, False)
+
+    return signature(number, number), generate
+
+
 def _one_dimensional(viewed: Any) -> ViewType:
     if not isinstance(viewed, ViewType):
         raise TypingError(f"only views have parts, not {viewed}")

@@ -244,14 +244,15 @@ def _bound(condition: sp.Expr, index: Index, lower: list[sp.Expr], upper: list[s
         upper.append(sp.expand(FloorDiv(rest, -factor) + 1))
 
 
-def divided(body: tuple[Node, ...], shared: Index) -> tuple[Node, ...]:
-    """The loops over an index marked as divided among threads."""
+def divided(body: tuple[Node, ...], shared: Index, grain: int = 1) -> tuple[Node, ...]:
+    """The loops over an index marked as divided among threads, in portions of `grain` iterations."""
     marked: list[Node] = []
     for node in body:
         if isinstance(node, For):
-            marked.append(replace(node, body=divided(node.body, shared), shared=node.index == shared))
+            own = node.index == shared
+            marked.append(replace(node, body=divided(node.body, shared, grain), shared=own, grain=grain if own else 1))
         elif isinstance(node, If):
-            marked.append(replace(node, body=divided(node.body, shared)))
+            marked.append(replace(node, body=divided(node.body, shared, grain)))
         else:
             marked.append(node)
     return tuple(marked)

@@ -21,6 +21,7 @@ from graphc.ir.tree import accesses, contains, indices_of
 from graphc.schedule.bodies import Bodies, divided
 from graphc.schedule.classify import Contraction, Order, contraction_roles, is_flat, loop_order, shared_index
 from graphc.schedule.cost import cost
+from graphc.schedule.decide import decided
 from graphc.schedule.fuse import Unit, units
 from graphc.schedule.interior import split_interior
 from graphc.schedule.jam import jammed
@@ -70,7 +71,7 @@ def schedule(
             if sweep is not None:
                 worker.steps += sweeps.forward() if sweep == "forward" else sweeps.backward()
     steps = folded(worker.steps, worker.rings, worker.tensors, plan.rows if plan is not None else ())
-    steps = tuple(shared(looked_up(step, worker.tensors), worker.tensors) for step in steps)
+    steps = tuple(shared(looked_up(decided(step), worker.tensors), worker.tensors) for step in steps)
     if target.vector_innermost and accumulate is None:
         steps = tuple(map(jammed, steps))
     return replace(graph, tensors=tuple(worker.tensors.values())), steps

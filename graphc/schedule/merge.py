@@ -172,15 +172,25 @@ def _joinable(first: For, second: For, same: Mapping[str, str]) -> bool:
         return False
     for tensor in {t for t, _ in a.writes} & {t for t, _ in b.reads | b.writes} | {t for t, _ in b.writes} & {t for t, _ in a.reads}:
         elements = {s for t, s in (*a.reads, *a.writes, *b.reads, *b.writes) if t == tensor}
-        if len(elements) > 1 or first.index not in next(iter(elements)):
+        if first.index not in next(iter(elements)) or (len(elements) > 1 and not (_outer(first) and _own_part(elements, first.index))):
             return False
     return True
+
+
+def _own_part(elements: Iterable[tuple[sp.Expr, ...]], index: sp.Expr) -> bool:
+    """Whether each iteration has elements of its own: all have the index in one dimension."""
+    return any(all(s == index for s in subscripts) for subscripts in zip(*elements, strict=True))
+
+
+def _outer(node: For) -> bool:
+    """Whether the loop contains others."""
+    return any(isinstance(n, For) for n in _all(node.body))
 
 
 def _smooth(node: For) -> bool:
     """Whether the loop contains others, or no branches and no gathers, which keep a loop from being a vector loop."""
     inside = list(_all(node.body))
-    if any(isinstance(n, For) for n in inside):
+    if _outer(node):
         return True
     if any(isinstance(n, If | Report) for n in inside):
         return False

@@ -14,7 +14,7 @@ import sympy as sp
 
 from graphc.analysis.order import Scan, ordered
 from graphc.ir.affine import nonnegative
-from graphc.ir.expr import Access, Call, Index
+from graphc.ir.expr import Access, Call, FloorDiv, Index
 from graphc.ir.graph import reads
 from graphc.ir.nest import Assign, For, If, Kernel, Loop, LoopPlan, Moment, Nest, Node, Step
 from graphc.ir.show import statement as show
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from graphc.schedule.lower import _Scheduler
 
 __all__ = ["Builder", "recurrence"]
+
+LINE = 16
+"""Recurrences side by side of which a thread takes all or none: what two threads write does not share a line of the cache, and fills
+vectors."""
 
 _ZERO = sp.Integer(0)
 
@@ -55,9 +59,9 @@ def recurrence(worker: _Scheduler, group: Sequence[str], statements: Sequence[St
         if own:
             worker.define(name, own)
     builder = Builder(worker, {s.target for s in outside})
-    scan = replace(scan, body=(*inside, *scan.body))
     if any(builder.is_product(s) for s in scan.body if isinstance(s, Statement)):
-        return builder.together(scan)
+        return builder.together(replace(scan, body=_late(inside, scan.body)))
+    scan = replace(scan, body=(*inside, *scan.body))
     worker.rings |= rings(scan, worker.graph, worker.tensors, {s.target for s in outside})
     return [builder.alone(group, [*inside, *moving], inside)]
 
@@ -66,6 +70,16 @@ def _joins(statement: Statement, scan: Scan) -> bool:
     """Whether a statement that reads nothing of the recurrence is better computed in its steps, where its rows are in cache."""
     plain = isinstance(statement.subscripts[dict(scan.dimensions)[statement.target]], Index)
     return plain and statement.op in ("=", "+=") and not (statement.reduced or statement.scatters or contains(statement.value, Call))
+
+
+def _late(inside: Sequence[Statement], body: Sequence[Statement | Scan]) -> tuple[Statement | Scan, ...]:
+    """The items of a step, each of the first ones right before what reads its target: behind a product that adds to the same
+    tensor, and in one kernel with what comes next."""
+    result = list(body)
+    for statement in reversed(inside):
+        needed = [statement.target in {r for s in (steps_of(i) if isinstance(i, Scan) else (i,)) for r in reads(s)} for i in result]
+        result.insert(needed.index(True) if True in needed else len(result), statement)
+    return tuple(result)
 
 
 @dataclass
@@ -130,18 +144,19 @@ class Builder:
         (scan,) = ordered([s for s in statements if not any(s is i for i in inside)], group)
         assert isinstance(scan, Scan)
         scan = replace(scan, body=joined((*inside, *scan.body), dict(scan.dimensions), self.worker.tensors))
-        body = self._steps(scan, common, extent)
+        grain = LINE if self.worker.target.vector_innermost and any(s.subscripts[-1] == common for s in steps_of(scan)) else 1
+        body = self._steps(scan, common, extent, grain)
         how = "step by step" + (f", each thread its own {common}" if common is not None else "")
         plan = LoopPlan(loop, "scan", (), str(common or ""), how, "every read is of an earlier step")
-        return _nest(statements, body, extent, plan, total)
+        return _nest(statements, body, None if extent is None else FloorDiv(extent + grain - 1, grain), plan, total)
 
-    def _steps(self, scan: Scan, common: Index | None, extent: sp.Expr | None) -> tuple[Node, ...]:
+    def _steps(self, scan: Scan, common: Index | None, extent: sp.Expr | None, grain: int) -> tuple[Node, ...]:
         """The loops of a recurrence of which `common` is divided among threads: all steps of one after the other, unless neighbours
         in memory are different recurrences."""
         if common is None or extent is None:
             return split_interior(self.nodes([scan]), {})
         if any(s.subscripts[-1] == common for s in steps_of(scan)):
-            return split_interior(divided(self.nodes([scan]), common), {})
+            return split_interior(divided(self.nodes([scan]), common, grain), {})
         one = Moment(str(common))
         divided_along = frozenset((s.target, d) for s in steps_of(scan) for d, x in enumerate(s.subscripts) if x == common)
         inner = Builder(self.worker, self.started, (one, sp.expand(extent - 1 - one)), (one,), divided_along)
@@ -155,7 +170,8 @@ class Builder:
             if isinstance(item, Scan):
                 found += [node for zero in self._fixed(item) for node in self.worker.bodies.inside(zero, False)]
                 moment, extent, body, inner = self._entered(item)
-                found.append(For(Index(moment.name), (_ZERO,), (extent,), inner.nodes(body), descending=item.descending))
+                steps = inner.nodes(body)
+                found.append(For(Index(moment.name), (_ZERO,), (extent,), steps, descending=item.descending, sequential=True))
             else:
                 found += [node for s, adding in self._begun(item) for node in self.worker.bodies.inside(s, adding)]
         return tuple(found)
