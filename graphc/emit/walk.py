@@ -9,8 +9,8 @@ import sympy as sp
 
 from graphc.emit.expression import Writer, safe
 from graphc.ir.expr import Access, Size
-from graphc.ir.nest import Assign, Contract, For, If, Local, Loop, Moment, Nest, Node, Report, Step, Store, Unravel, single
-from graphc.ir.tree import postorder
+from graphc.ir.nest import Assign, Contract, For, If, Local, Loop, Moment, Nest, Node, Report, Step, Store, Unravel, nodes_in, single
+from graphc.ir.tree import accesses, postorder
 
 __all__ = ["Walker", "generated_names", "locals_of", "sizes_of_kernel"]
 
@@ -42,7 +42,7 @@ class Walker:
             match node:
                 case For():
                     yield indent + self._header(node)
-                    if self.fix and node.sequential and _around_innermost(node.body):
+                    if self.fix and _moves_within(node.body):
                         self.writer.used.add(self.fix)
                         yield f"{indent}    {(name := safe(str(node.index)))} = {self.fix}({name})"
                     yield from self.lines(node.body, depth + 1)
@@ -102,13 +102,26 @@ class Walker:
         return self.writer.integer(bound)
 
 
-def _around_innermost(body: Sequence[Node]) -> bool:
-    """Whether one of the loops of a body, those under conditions included, contains no other."""
-    return any(_around_innermost(n.body) if isinstance(n, If) else isinstance(n, For) and not _loops(n.body) for n in body)
+def _moves_within(body: Sequence[Node]) -> bool:
+    """Whether the innermost loops of a body, those under conditions included, store to one element of a tensor and touch another one."""
+    return _several(tuple(_innermost(body)))
 
 
-def _loops(body: Sequence[Node]) -> bool:
-    return any(isinstance(n, For) or (isinstance(n, If) and _loops(n.body)) for n in body)
+def _innermost(body: Sequence[Node]) -> Iterator[Node]:
+    """What happens in loops without loops inside that stand in no other loop of a body."""
+    for node in body:
+        if isinstance(node, If):
+            yield from _innermost(node.body)
+        elif isinstance(node, For) and not any(isinstance(n, For) for n in nodes_in(node.body)):
+            yield from nodes_in(node.body)
+
+
+def _several(nodes: Sequence[Node]) -> bool:
+    """Whether a tensor that nodes store to occurs in them with different subscripts."""
+    written = {n.tensor for n in nodes if isinstance(n, Store)}
+    touched = {(n.tensor, n.subscripts) for n in nodes if isinstance(n, Store)}
+    touched |= {(a.tensor, a.subscripts) for e in _expressions(nodes) for a in accesses(e) if isinstance(a, Access) and a.tensor in written}
+    return len(touched) > len(written)
 
 
 def _joined(function: str, parts: list[str]) -> str:

@@ -30,6 +30,7 @@ __all__ = [
     "Step",
     "Store",
     "Unravel",
+    "nodes_in",
     "single",
 ]
 
@@ -52,7 +53,7 @@ class Moment(Size):
 @dataclass(frozen=True, slots=True)
 class For:
     """``for index in range(max(lower), min(upper), step): body``; a shared loop runs over a member's part, in portions of `grain`
-    iterations, a descending one backwards, and each iteration of a sequential one needs what those before it have stored."""
+    iterations, a descending one backwards."""
 
     index: Index
     lower: tuple[sp.Expr, ...]
@@ -61,7 +62,6 @@ class For:
     shared: bool = False
     descending: bool = False
     step: int = 1
-    sequential: bool = False
     grain: int = 1
 
 
@@ -108,6 +108,14 @@ class Report:
 
 
 Node = For | Assign | Store | If | Report | Unravel
+
+
+def nodes_in(body: Sequence[Node]) -> Iterator[Node]:
+    """All nodes, those of loops and conditions included."""
+    for node in body:
+        yield node
+        if isinstance(node, For | If):
+            yield from nodes_in(node.body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import sympy as sp
 
-from graphc.ir.nest import For, If, Loop, Nest, Node, Report, Step, Store
+from graphc.ir.nest import For, If, Loop, Nest, Node, Report, Step, Store, nodes_in
 from graphc.schedule.interior import answered
-from graphc.schedule.surroundings import Facts, Surroundings, nodes_in
+from graphc.schedule.surroundings import Facts, Surroundings
 
 __all__ = ["decided"]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Access
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
 from graphc.ir.tree import accesses, contains, postorder, substitute
@@ -126,8 +127,12 @@ def _independent(a: _Effects, b: _Effects) -> bool:
     return not (written[0] & touched[1] or written[1] & touched[0] or a.sets & (b.uses | b.sets) or b.sets & a.uses)
 
 
-def merged(nodes: Sequence[Node], same: Mapping[str, str]) -> tuple[Node, ...]:
-    """Join loops with equal bounds wherever the result is the same; `same` names tensors that share an array."""
+def merged(nodes: Sequence[Node], same: Mapping[str, str], long: bool = False) -> tuple[Node, ...]:
+    """Join loops with equal bounds wherever the result is the same; `same` names tensors that share an array.
+
+    Innermost loops that read other elements of a tensor than they write are joined only if the body may be `long`: the vectoriser tests
+    whether any two of its arrays overlap.
+    """
     result: list[Node] = []
     for node in nodes:
         if isinstance(node, Assign) and node.name not in node.value.free_symbols:
@@ -137,29 +142,29 @@ def merged(nodes: Sequence[Node], same: Mapping[str, str]) -> tuple[Node, ...]:
                 early -= 1
             result.insert(early, node)
             continue
-        position = _partner(node, result, same) if isinstance(node, For) else None
+        position = _partner(node, result, same, long) if isinstance(node, For) else None
         if position is None:
             result.append(node)
             continue
         first = result[position]
         assert isinstance(first, For) and isinstance(node, For)
         result[position] = replace(first, body=(*first.body, *mapped(node.body, {node.index: first.index})))
-    return tuple(replace(n, body=merged(n.body, same)) if isinstance(n, For) else n for n in result)
+    return tuple(replace(n, body=merged(n.body, same, long)) if isinstance(n, For) else n for n in result)
 
 
-def _partner(node: For, before: Sequence[Node], same: Mapping[str, str]) -> int | None:
+def _partner(node: For, before: Sequence[Node], same: Mapping[str, str], long: bool) -> int | None:
     """The loop that this one can be joined to, if nothing between them is in the way."""
     effects = _effects(node, same)
     for position in range(len(before) - 1, -1, -1):
         candidate = before[position]
-        if isinstance(candidate, For) and _joinable(candidate, node, same):
+        if isinstance(candidate, For) and _joinable(candidate, node, same, long):
             return position
         if not _independent(_effects(candidate, same), effects):
             return None
     return None
 
 
-def _joinable(first: For, second: For, same: Mapping[str, str]) -> bool:
+def _joinable(first: For, second: For, same: Mapping[str, str], long: bool) -> bool:
     if (first.shared, first.descending) != (second.shared, second.descending):
         return False
     if first.lower != second.lower or first.upper != second.upper or not (_smooth(first) and _smooth(second)):
@@ -172,14 +177,27 @@ def _joinable(first: For, second: For, same: Mapping[str, str]) -> bool:
         return False
     for tensor in {t for t, _ in a.writes} & {t for t, _ in b.reads | b.writes} | {t for t, _ in b.writes} & {t for t, _ in a.reads}:
         elements = {s for t, s in (*a.reads, *a.writes, *b.reads, *b.writes) if t == tensor}
-        if first.index not in next(iter(elements)) or (len(elements) > 1 and not (_outer(first) and _own_part(elements, first.index))):
+        if len(elements) > 1 and not (long or _outer(first)):
+            return False
+        if not all(_apart(x, y, first) for x in elements for y in elements):
             return False
     return True
 
 
-def _own_part(elements: Iterable[tuple[sp.Expr, ...]], index: sp.Expr) -> bool:
-    """Whether each iteration has elements of its own: all have the index in one dimension."""
-    return any(all(s == index for s in subscripts) for subscripts in zip(*elements, strict=True))
+def _apart(x: Sequence[sp.Expr], y: Sequence[sp.Expr], node: For) -> bool:
+    """Whether two iterations of a loop never meet at one element, which one calls x and the other y."""
+    if len(node.lower) > 1 or len(node.upper) > 1:
+        return x == y and node.index in x
+    extent = node.upper[0] - node.lower[0]
+    for p, q in zip(x, y, strict=True):
+        distance = sp.expand(p - q)
+        if node.index in distance.free_symbols:
+            continue
+        if (distance == 0 and sp.expand(p - node.index).free_symbols.isdisjoint({node.index})) or any(
+            nonnegative(sp.expand(sign * distance - extent)) for sign in (1, -1)
+        ):
+            return True
+    return False
 
 
 def _outer(node: For) -> bool:

@@ -20,6 +20,7 @@ from graphc.ir.nest import Assign, For, If, Kernel, Loop, LoopPlan, Moment, Nest
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement, rename
 from graphc.ir.tree import accesses, contains, indices_of
+from graphc.schedule.aligned import aligned
 from graphc.schedule.bodies import divided
 from graphc.schedule.contributions import joined
 from graphc.schedule.cost import cost
@@ -170,8 +171,7 @@ class Builder:
             if isinstance(item, Scan):
                 found += [node for zero in self._fixed(item) for node in self.worker.bodies.inside(zero, False)]
                 moment, extent, body, inner = self._entered(item)
-                steps = inner.nodes(body)
-                found.append(For(Index(moment.name), (_ZERO,), (extent,), steps, descending=item.descending, sequential=True))
+                found.append(For(Index(moment.name), (_ZERO,), (extent,), inner.nodes(body), descending=item.descending))
             else:
                 found += [node for s, adding in self._begun(item) for node in self.worker.bodies.inside(s, adding)]
         return tuple(found)
@@ -253,7 +253,8 @@ class Builder:
         touched = {n for s in others for n in (s.writes, *getattr(s, "also", ()), *s.reads)}
         private = own - later - touched - set(self.worker.graph.outputs)
         taken = {str(z) for t in tensors.values() for e in t.shape for z in e.free_symbols} | {v.name for v in self.variables}
-        body = scalarised(merged(step.kernel.body, {}), lambda n: tensors[n].dtype, private, taken | _names(step.kernel.body))
+        body = merged(aligned(step.kernel.body), {}, long=True)
+        body = scalarised(body, lambda n: tensors[n].dtype, private, taken | _names(step.kernel.body))
         body = split_interior(body, {str(moment): (_ZERO, extent)})
         written = written_tensors(body)
         if not written:

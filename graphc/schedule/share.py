@@ -12,12 +12,12 @@ from graphc.analysis.conditions import known_on
 from graphc.analysis.legality import in_range
 from graphc.ir.dtypes import dtype_of, is_float, promote, settle
 from graphc.ir.expr import Access, Call, Logical, Where
-from graphc.ir.nest import Assign, For, If, Local, Loop, Nest, Node, Step, Store, Unravel
+from graphc.ir.nest import Assign, For, If, Local, Loop, Nest, Node, Step, Store, Unravel, nodes_in
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import contains, postorder, substitute
 from graphc.schedule.hoist import invariants, substitute_products
 from graphc.schedule.interior import answered
-from graphc.schedule.surroundings import Facts, Surroundings, nodes_in
+from graphc.schedule.surroundings import Facts, Surroundings
 
 __all__ = ["shared"]
 

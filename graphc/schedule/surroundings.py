@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -10,21 +10,13 @@ import sympy as sp
 
 from graphc.analysis.conditions import known_on
 from graphc.ir.expr import Call
-from graphc.ir.nest import Assign, For, If, Local, Node, Store
+from graphc.ir.nest import Assign, For, If, Local, Node, Store, nodes_in
 from graphc.ir.tree import postorder, substitute
 
-__all__ = ["Facts", "Surroundings", "nodes_in"]
+__all__ = ["Facts", "Surroundings"]
 
 Facts = tuple[sp.Expr, ...]
 """Expressions that are ≥ 0."""
-
-
-def nodes_in(body: Sequence[Node]) -> Iterator[Node]:
-    """All nodes, those of loops and conditions included."""
-    for node in body:
-        yield node
-        if isinstance(node, For | If):
-            yield from nodes_in(node.body)
 
 
 def _least(bound: sp.Expr) -> sp.Expr:
