@@ -35,9 +35,9 @@ def test_tables_of_a_batch(batch, threads, dear):
     r = np.random.default_rng(batch)
     x, y, _, loss = table(dear)
     arrays = {"x": r.standard_normal((batch, 5), "float32"), "y": r.standard_normal((batch, 4), "float32")}
-    f = agree([loss, *gc.grad(loss, [x, y])], threads=threads, **arrays)
+    f = agree([loss, *(gc.grad(loss, [x, y]) if dear else [])], threads=threads, **arrays)
     assert "cost_interleaved[i, j, b] = " in f.source
-    assert "x_grad_interleaved" in f.source
+    assert ("x_grad_interleaved" in f.source) == dear
 
 
 def test_a_table_that_is_a_result_is_copied_where_the_work_is_worth_it():
@@ -57,15 +57,13 @@ def series(function, wanted):
     return [loss, gc.grad(loss, x), *([h] if wanted else [])]
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_series(wanted):
+def test_series():
     x = np.random.default_rng(3).standard_normal((18, 7), "float32")
-    assert "h_interleaved[t, b] = " in agree(series(lambda z: gc.tanh(z) * gc.sigmoid(z), wanted), x=x).source
+    assert "h_interleaved[t, b] = " in agree(series(lambda z: gc.tanh(z) * gc.sigmoid(z), wanted=True), x=x).source
 
 
 def test_a_cheap_recurrence_stays():
-    x = np.random.default_rng(3).standard_normal((18, 7), "float32")
-    assert "interleaved" not in agree(series(lambda z: z / 2, False), x=x).source
+    assert "interleaved" not in gc.compile(series(lambda z: z / 2, wanted=False)).source
 
 
 def test_few_series_stay():
