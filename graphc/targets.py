@@ -102,9 +102,7 @@ def cpu_runner(
     engines = tuple(sorted({tensors[c.writes].dtype for c in module.contractions}))
     temporaries = [name for name, _, role in arrays if role == "temporary"]
     layout, needs = layout_of(scheduled, module, temporaries), needs_of(scheduled, module, arrays, in_place)
-    functions = tuple((f.name, f.arguments, f.lines) for f in module.functions)
-    runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout, needs, checks, threads, engines, tests, functions, timed,
-                       tune)
+    runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout, needs, checks, threads, engines, tests, timed, tune)
     runner.made = _made(graph, tensors, [n for n in module.arrays if not tensors[n].is_input and n not in in_place])
     runner.program = CpuProgram(scheduled, module, in_place, threads, gathers)
     return runner

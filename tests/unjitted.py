@@ -82,7 +82,7 @@ _FUNCTIONS: dict[str, Any] = {
     "rsqrt": lambda x: 1 / np.sqrt(x), "softplus": lambda x: np.logaddexp(0, x),
     "draw": draw, "uniform32": uniform32, "uniform64": uniform64,
     "normal32": lambda bits: normal32(polar(bits)), "normal64": lambda bits: normal64(polar(bits)),
-    "njit": _njit, "launch": None, "wait": lambda *_: None, "share": lambda me, team, extent: (0, extent),
+    "njit": _njit, "Part": None, "launch": None, "wait": lambda *_: None, "share": lambda me, team, extent: (0, extent),
     "fill": _fill, "contract": _contract, "checked": _checked, "flat": lambda view: _Strict(view.array.reshape(-1)),
     "fixed": lambda number: number,
     "part": lambda view, start: _Strict(view.array.reshape(-1)[start:]),

@@ -17,7 +17,7 @@ from graphc.ir.random import RANDOM
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
 
-__all__ = ["Called", "CpuModule", "EmptyRange", "GatherCheck", "emit_cpu"]
+__all__ = ["CpuModule", "EmptyRange", "GatherCheck", "emit_cpu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +38,6 @@ class EmptyRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
-    """A function of the module and what it is first called with, for those who compile it beforehand.
-
-    Attributes:
-        arguments: (element type, dimensions) of a view; ("status", 0) for the status array, ("size", 0) for a number.
-        lines: of its body.
-    """
-
-    name: str
-    arguments: tuple[tuple[str, int], ...]
-    lines: int
-
-
-@dataclass(frozen=True, slots=True)
 class CpuModule:
     """The text and how to call it.
 
@@ -62,7 +48,6 @@ class CpuModule:
         sizes: size symbols, in the order of their values in ``sizes``.
         checks: meaning of the codes in the status array.
         kernels: one record per step.
-        functions: that ``program`` calls.
         lives: of every tensor, the numbers of the barriers passed when it is first and last touched; inside of a loop none are counted.
     """
 
@@ -72,7 +57,6 @@ class CpuModule:
     sizes: tuple[Size, ...]
     checks: tuple[GatherCheck | EmptyRange, ...]
     kernels: tuple[KernelRecord, ...]
-    functions: tuple[Called, ...]
     lives: Mapping[str, tuple[int, int]]
 
 
@@ -105,7 +89,6 @@ class _Emitter:
         self.size_names = variable_names([str(z) for z in sizes], taken | {f".{n}": v for n, v in self.variables.items()})
         self.sizes = tuple(sizes)
         self.functions: dict[str, _Function] = {}
-        self.called: dict[str, Called] = {}
         self.checks: list[GatherCheck | EmptyRange] = []
         self.used: set[str] = set()
         self.counters: dict[str, int] = {}
@@ -252,15 +235,10 @@ class _Emitter:
             *(self._size_name(z) for z in sizes_of_kernel(step.kernel.body)),
             *(f"i64({value})" for value in function.literals.values()),
         ]
-        kinds = [(self.tensors[n].dtype, self._rank(n, function.flat)) for n in self._arrays(step.kernel)]
-        kinds += [("size", 0)] * (len(arguments) - len(kinds))
         if any("status" in line for line in function.lines):
             arguments.insert(0, "status")
-            kinds.insert(0, ("status", 0))
         if function.shared:
             arguments[:0] = ["first", "last"]
-            kinds[:0] = [("size", 0)] * 2
-        self.called.setdefault(function.name, Called(function.name, tuple(kinds), len(function.lines)))
         self.records.append(KernelRecord.of(function.name, step))
         call = f"{function.name}({', '.join(arguments)})"
         if step.kernel.extent is None:
@@ -333,7 +311,7 @@ class _Written:
 
 # Not "arcp": it lets LLVM estimate 1/sqrt(x), which is NaN at zero and at infinity.
 _FLAGS = """FLAGS = dict(nogil=True, fastmath={"contract", "reassoc", "nsz", "afn"}, error_model="numpy", no_cfunc_wrapper=True)
-INNER = FLAGS | dict(no_cpython_wrapper=True)
+INNER = FLAGS | dict(no_cpython_wrapper=True, pipeline_class=Part)
 f32, f64, i64 = np.float32, np.float64, np.int64
 INFINITY, NAN = f32(np.inf), f32(np.nan)"""
 
@@ -381,6 +359,7 @@ def emit_cpu(
         imports.append(f"from graphc.kernels.blocks import {', '.join(blocks)}")
     imports += [
         "from graphc.kernels.team import launch, share, wait",
+        "from graphc.kernels.unit import Part",
         f"from graphc.kernels.view import {', '.join(views)}",
     ]
     text = "\n".join(
@@ -408,5 +387,5 @@ def emit_cpu(
     for check in emitter.checks:
         if isinstance(check, GatherCheck) and check.tensor in emitter.lives:
             emitter.lives[check.tensor] = (emitter.lives[check.tensor][0], emitter.passed)  # a complaint shows its elements
-    checks, records, called = tuple(emitter.checks), tuple(emitter.records), tuple(emitter.called.values())
-    return CpuModule(text, arrays, contractions, emitter.sizes, checks, records, called, emitter.lives)
+    checks, records = tuple(emitter.checks), tuple(emitter.records)
+    return CpuModule(text, arrays, contractions, emitter.sizes, checks, records, emitter.lives)

@@ -6,10 +6,11 @@ import numpy as np
 from numba import njit
 
 from graphc.kernels.team import share
+from graphc.kernels.unit import Part
 
 __all__ = ["checked", "fill"]
 
-INNER: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+INNER: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": Part}
 
 
 @njit(**INNER)

@@ -30,10 +30,8 @@ import numpy as np
 from llvmlite import ir
 from numba import cfunc, types
 from numba.core import cgutils
-from numba.core.caching import FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import TypingError
-from numba.core.registry import cpu_target
 from numba.core.typing.templates import signature
 from numba.np.numpy_support import carray
 
@@ -340,13 +338,6 @@ def _symbol(element: Any) -> str:
 
 for _element, _cell in _cells.items():
     llvmlite.binding.add_symbol(_symbol(_element), ctypes.addressof(_cell))
-
-
-def on_disk(dtype: str) -> bool:
-    """Whether the engine for arrays of `dtype` is compiled already, in this or another process."""
-    element = getattr(types, dtype)
-    wanted = signature(types.void, *_arguments(element))
-    return element in _engines or FunctionCache(_engine).load_overload(wanted, cpu_target.target_context) is not None
 
 
 def load(dtype: str) -> None:

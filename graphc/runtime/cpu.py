@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,7 @@ from graphc.errors import GraphcError
 from graphc.kernels.choice import Planned
 from graphc.kernels.clock import FIRST
 from graphc.kernels.contraction import load as load_engine
-from graphc.kernels.view import ViewType
-from graphc.runtime.cache import kept, load
-from graphc.runtime.helpers import Task, compile_together
+from graphc.runtime.cache import load
 from graphc.runtime.limits import Limits, limits
 from graphc.runtime.memory import machine_memory
 from graphc.runtime.pool import Team, default_team
@@ -96,7 +95,6 @@ class CpuRunner:
         threads: of the team; None for the default.
         engines: element types for which the contraction engine is needed.
         tests: complaints about integer arguments (None for none), made before anything runs.
-        functions: of the module, to be compiled beforehand: (name, arguments as in `graphc.emit.cpu.Called`, lines).
         timed: whether the module measures the time of each kernel.
         tune: whether the choices of contractions are timed, at the first call with given sizes.
     """
@@ -113,13 +111,12 @@ class CpuRunner:
         threads: int | None,
         engines: tuple[str, ...] = (),
         tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]]], GraphcError | None], ...] = (),
-        functions: tuple[tuple[str, tuple[tuple[str, int], ...], int], ...] = (),
         timed: bool = False,
         tune: bool = False,
     ) -> None:
         self.source, self.kernels = source, kernels
         self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
-        self._engines, self._tests, self._functions = engines, tests, functions
+        self._engines, self._tests = engines, tests
         self.needs, self.memory = needs, machine_memory
         self._tune = tune
         self.made: tuple[Any, ...] = ()
@@ -142,12 +139,10 @@ class CpuRunner:
 
     def _compile(self, module: Any) -> None:
         """Have machine code for everything that ``start`` calls."""
-        if not kept(module, "start"):
-            lines = max(1.0, sum(f[2] for f in self._functions) / max(1, len(self._functions)))
-            tasks = [Task(name, tuple(starmap(_type, call)), n / lines) for name, call, n in self._functions]
-            compile_together(module, self.source, tasks, self._engines)
         for dtype in self._engines:
             load_engine(dtype)
+        with _uncollected():
+            module.start.compile((types.int64[::1],) * 4)
 
     def run(self, arrays: dict[str, Array], sizes: Mapping[Any, int], out: dict[str, Array]) -> dict[str, Array]:
         module = self.compiled()
@@ -259,11 +254,16 @@ def _contiguous(array: Array) -> Array:
     return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"])
 
 
-def _type(kind: str, dimensions: int) -> Any:
-    """The type of an argument of a kernel, described as in `graphc.emit.cpu.Called`."""
-    if kind in ("status", "size"):
-        return types.int64[::1] if kind == "status" else types.int64
-    return ViewType(types.boolean if kind == "bool" else getattr(types, kind), dimensions, True)
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Python's collector of cycles waits: of the objects that a compiler makes by the million, it would find none to be garbage."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _aligned(shape: tuple[int, ...], dtype: str) -> Array:
