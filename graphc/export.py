@@ -239,7 +239,9 @@ class _Saved:
         for gather in self.gathers:
             extent = self._size(self.tensors[gather.target].shape[gather.dimension])
             subscripts = f"{quoted(gather.tensor)}, {self.names[gather.tensor]}"
-            yield f"within({subscripts}, {quoted(gather.target)}, {gather.dimension}, {extent}, {quoted(gather.loop)})"
+            test = f"within({subscripts}, {quoted(gather.target)}, {gather.dimension}, {extent}, {quoted(gather.loop)})"
+            runs = [" and ".join(f"{self._size(e)} > 0" for e in extents) for extents in gather.others]
+            yield from [test] if "" in runs else [f"if {' or '.join(runs)}:", f"    {test}"]
 
     def _separated(self) -> Iterator[str]:
         """What is updated in place shares no memory with anything else."""

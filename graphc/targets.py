@@ -31,6 +31,7 @@ from graphc.passes.interleave import interleave
 from graphc.passes.operands import store_operands
 from graphc.passes.pad_copy import copy_edges, copy_padded
 from graphc.passes.prune import merge, prune
+from graphc.passes.row_sums import row_sums
 from graphc.passes.tighten import tighten
 from graphc.runtime.cpu import CpuRunner
 from graphc.runtime.cuda import CudaRunner
@@ -59,8 +60,8 @@ class CpuProgram:
     gathers: tuple[Gather, ...]
 
 
-FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, store_operands, merge, adopt_copies,
-           interleave, accumulate)
+FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, store_operands, merge, row_sums,
+           adopt_copies, interleave, accumulate)
 FOR_CUDA = (expand_functions, expand_logsumexp, prune, merge)
 
 
@@ -196,12 +197,19 @@ def _elementwise(s: Statement, old: str, shape: tuple[sp.Expr, ...]) -> bool:
 # ---------------------------------------------------------------------------------------------------------------- messages
 
 
-def _tested(gather: Gather, place: str) -> Callable[[Mapping[str, NDArray[Any]], Mapping[str, tuple[int, ...]]], GraphcError | None]:
+_Test = Callable[[Mapping[str, NDArray[Any]], Mapping[str, tuple[int, ...]], Mapping[sp.Basic, int]], GraphcError | None]
+
+
+def _tested(gather: Gather, place: str) -> _Test:
     """The complaint about values of an integer input that lie outside of what they are subscripts of."""
 
-    def test(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> GraphcError | None:
+    def test(
+        arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], sizes: Mapping[sp.Basic, int]
+    ) -> GraphcError | None:
         array, shape = arrays[gather.tensor], shapes[gather.target]
         if not array.size or (array.min() >= 0 and array.max() < shape[gather.dimension]):
+            return None
+        if not any(all(size_value(e, sizes) > 0 for e in extents) for extents in gather.others):
             return None
         check = GatherCheck(gather.tensor, gather.target, gather.dimension, gather.loop)
         return _complaint(check, 0, array, shape[gather.dimension], place)

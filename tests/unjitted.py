@@ -80,6 +80,7 @@ _FUNCTIONS: dict[str, Any] = {
     **{name: getattr(np, name) for name in _NUMPY},
     "absolute": np.abs, "atan2": np.arctan2, "difference": np.subtract, "erf": erf, "round_": np.rint, "sigmoid": _sigmoid,
     "rsqrt": lambda x: 1 / np.sqrt(x), "softplus": lambda x: np.logaddexp(0, x),
+    "choose": lambda condition, chosen, otherwise: chosen if condition else otherwise,
     "draw": draw, "uniform32": uniform32, "uniform64": uniform64,
     "normal32": lambda bits: normal32(polar(bits)), "normal64": lambda bits: normal64(polar(bits)),
     "njit": _njit, "Part": None, "launch": None, "wait": lambda *_: None, "share": lambda me, team, extent: (0, extent),

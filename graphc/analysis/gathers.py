@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
@@ -18,12 +18,17 @@ __all__ = ["Gather", "certain_gathers"]
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """Every value of `tensor` must lie inside of dimension `dimension` of `target`; `loop` is a statement that needs it."""
+    """Every value of `tensor` must lie inside of dimension `dimension` of `target`, unless loops around are empty.
+
+    `loop` is a statement that needs it. `others` has, for each statement that does, the extents of those of its loops that do not go over
+    the tensor: one of them has none that is 0.
+    """
 
     tensor: str
     target: str
     dimension: int
     loop: str
+    others: tuple[tuple[sp.Expr, ...], ...]
 
 
 def certain_gathers(graph: Graph, show: Callable[[Statement], str]) -> tuple[Gather, ...]:
@@ -47,7 +52,10 @@ def certain_gathers(graph: Graph, show: Callable[[Statement], str]) -> tuple[Gat
                     and _whole(subscript, statement, infos[subscript.tensor])
                 ):
                     key = (subscript.tensor, access.tensor, dimension)
-                    found.setdefault(key, Gather(*key, show(statement)))
+                    around = [sp.expand(r.extent) for r in statement.loops if r.index not in subscript.subscripts]
+                    others = tuple(e for e in dict.fromkeys(around) if not e.is_positive)
+                    before = found.setdefault(key, Gather(*key, show(statement), ()))
+                    found[key] = replace(before, others=tuple(dict.fromkeys((*before.others, others))))
     return tuple(found.values())
 
 

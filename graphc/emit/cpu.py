@@ -344,7 +344,7 @@ def emit_cpu(
     definitions = "\n\n\n".join(emitter.definition(f) for f in emitter.functions.values())
     views = [*sorted(emitter.used & {"fixed", "flat", "part"}), *(["table_at"] if contractions else []), "view_at"]
     random = sorted(emitter.used & {"draw", *RANDOM})
-    elementary = sorted(emitter.used - {"checked", "contract", "fill", "fixed", "flat", "part", *random})
+    elementary = sorted(emitter.used - {"checked", "choose", "contract", "fill", "fixed", "flat", "part", *random})
     imports = ["import numpy as np", "from numba import njit", ""]
     if "contract" in emitter.used:
         imports.append("from graphc.kernels.contraction import contract")
@@ -352,7 +352,7 @@ def emit_cpu(
         imports.append(f"from graphc.kernels.elementary import {', '.join(elementary)}")
     if random:
         imports.append(f"from graphc.kernels.random import {', '.join(random)}")
-    blocks = sorted(emitter.used & {"checked", "fill"})
+    blocks = sorted(emitter.used & {"checked", "choose", "fill"})
     if timed:
         imports.append("from graphc.kernels.clock import tick")
     if blocks:

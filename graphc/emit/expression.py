@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.errors import InternalError
 from graphc.ir.dtypes import is_float, is_integer, promote
-from graphc.ir.expr import INFINITY, NAN, Access, Call, Compare, FloorDiv, Index, Logical, Modulo, Size, Where
+from graphc.ir.expr import INFINITY, NAN, Access, Call, Choice, Compare, FloorDiv, Index, Logical, Modulo, Size, Where
 from graphc.ir.nest import Local
 from graphc.ir.random import RANDOM
 from graphc.ir.show import Order, split_fraction
@@ -188,6 +188,9 @@ class Writer:
         branches = [self.typed(b, wanted) for b in (node.value, node.other)]
         joint = _float(wanted) if is_float(wanted) and not all(p.dtype == "bool" for p in branches) else self._joint(branches, wanted)
         value, other = (self.cast(b, joint).text for b in branches)
+        if isinstance(node, Choice) and is_float(joint):
+            self.used.add("choose")
+            return Typed(f"choose({condition}, {value}, {other})", _ATOM, joint)
         return Typed(f"({value} if {condition} else {other})", _ATOM, joint)
 
     def _compare(self, node: Compare, wanted: str) -> Typed:
@@ -403,6 +406,7 @@ _RESERVED = frozenset(
         "sign",
         "maximum",
         "minimum",
+        "choose",
         "draw",
         "uniform32",
         "uniform64",

@@ -241,6 +241,10 @@ class Where(_Value):
         return self.args[2]
 
 
+class Choice(Where):
+    """A `Where` in the loops of a kernel both of whose branches may be computed."""
+
+
 class Reduce(_Value):
     """``op(body, over=indices)`` nested in an expression; ``domain`` holds affine expressions that must be ≥ 0."""
 

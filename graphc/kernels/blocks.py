@@ -1,14 +1,16 @@
-"""Small building blocks of generated programs: filling arrays and checking subscripts that come from integer tensors."""
+"""Small building blocks of generated programs: filling arrays, choices without branches, and checked subscripts from integer tensors."""
 
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
 
 from graphc.kernels.team import share
 from graphc.kernels.unit import Part
 
-__all__ = ["checked", "fill"]
+__all__ = ["checked", "choose", "fill"]
 
 INNER: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": Part}
 
@@ -32,3 +34,15 @@ def checked(value, viewed, dimension, status, code):
         status[1] = value
         return np.int64(0)
     return np.int64(value)
+
+
+@intrinsic
+def choose(typingctx: Any, condition: Any, chosen: Any, otherwise: Any) -> Any:
+    """`chosen if condition else otherwise`, both of which are computed, for numbers of one type."""
+    if condition != types.boolean or chosen != otherwise:
+        raise TypingError(f"choose takes a condition and two numbers of one type, not ({condition}, {chosen}, {otherwise})")
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.select(*values)
+
+    return chosen(condition, chosen, otherwise), generate

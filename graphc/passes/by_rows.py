@@ -9,11 +9,12 @@ import sympy as sp
 
 from graphc.analysis.timeline import Timeline, timeline
 from graphc.ir.expr import Access, Index
-from graphc.ir.graph import Graph, fresh_name
-from graphc.ir.origin import Part, Rewrite
+from graphc.ir.graph import Graph
+from graphc.ir.origin import Rewrite
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import indices_of, rewrite
+from graphc.ir.tree import rewrite
+from graphc.passes.row_sums import summed_by_rows
 
 __all__ = ["by_rows"]
 
@@ -64,17 +65,7 @@ def _spread(statement: Statement, row: sp.Expr, line: Timeline) -> Statement:
 
 def _summed_by_rows(statement: Statement, line: Timeline, tensors: dict[str, Tensor]) -> list[Statement]:
     """A sum of everything as a sum of each row, and the sum of these: the rows of one step are at hand together."""
-    index, target = line.index(statement), tensors[statement.target]
-    if index is None or target.shape or statement.op != "+=" or statement.scatters or statement.target in line.dimensions:
+    index, target = line.index(statement), statement.target
+    if index is None or tensors[target].shape or statement.op != "+=" or statement.scatters or target in line.dimensions:
         return [statement]
-    name = fresh_name(f"{statement.target}.rows", tensors)
-    tensors[name] = Tensor(name, (line.steps,), target.dtype, "defined", target.group)
-    own = [d for d in statement.domain if set(indices_of(d)) <= {index}]
-    over = Range(index, sp.Integer(0), line.steps)
-    rows = replace(statement, target=name, subscripts=(index,), origin=Part("the sum of each row", statement))
-    if statement.range_of(index) != over:
-        rows = replace(rows, ranges=tuple(over if r.index == index else r for r in rows.ranges),
-                       domain=(*rows.domain, *statement.range_of(index).constraints()))
-    total = replace(statement, value=Access(name, index), ranges=(over,), domain=tuple(own), order=(),
-                    origin=Part("the sum of all rows", statement))
-    return [rows, total]
+    return summed_by_rows(statement, index, line.steps, tensors)

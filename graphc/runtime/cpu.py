@@ -110,7 +110,7 @@ class CpuRunner:
         checks: tuple[Callable[[int, Mapping[str, Array]], GraphcError], ...],
         threads: int | None,
         engines: tuple[str, ...] = (),
-        tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]]], GraphcError | None], ...] = (),
+        tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]], Mapping[Any, int]], GraphcError | None], ...] = (),
         timed: bool = False,
         tune: bool = False,
     ) -> None:
@@ -153,7 +153,7 @@ class CpuRunner:
             binding = self._bindings[id(sizes)] = self._bound(sizes)
         layout = binding.layout
         for test in self._tests:
-            if complaint := test(arrays, layout.shapes):
+            if complaint := test(arrays, layout.shapes, sizes):
                 raise complaint
         try:
             buffers = binding.free.pop()

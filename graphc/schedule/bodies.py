@@ -104,10 +104,16 @@ class Bodies:
         body = (
             Assign(total, _ZERO, dtype),
             *self.summing(statement, rest, total, dtype, left),
-            Store(statement.target, statement.subscripts, total, adding),
+            Store(statement.target, statement.subscripts, total, adding or statement.scatters),
         )
-        guarded = replace(statement, domain=(*statement.domain, *self.beyond(statement, left)))
+        guarded = replace(statement, domain=(*statement.domain, *self.beyond(statement, left), *self._any(statement)))
         return self.wrap(guarded, left, body)
+
+    @staticmethod
+    def _any(statement: Statement) -> tuple[sp.Expr, ...]:
+        """What must be ≥ 0 for a sum to have terms: only a term may say that an integer that it is added at points outside."""
+        extents = [sp.expand(statement.range_of(i).extent) for i in statement.reduced] if statement.scatters else []
+        return tuple(e - 1 for e in extents if not (e - 1).is_nonnegative)
 
     def beyond(self, statement: Statement, left: Sequence[Index]) -> tuple[sp.Expr, ...]:
         """What must be ≥ 0 for a write after the sum, beyond what the conditions on the left indices alone imply.

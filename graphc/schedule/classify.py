@@ -150,6 +150,8 @@ def loop_order(statement: Statement, vector_innermost: bool = True) -> Order:
     if statement.scatters:
         plain = [s for s in statement.subscripts if isinstance(s, Index) and sum(s in x.free_symbols for x in statement.subscripts) == 1]
         inner = plain[-1:] if plain else []
+        if statement.op == "+=" and reduced and not inner and not statement.domain:
+            return Order((*left, *reduced), False, "summed in a register, then added where the integers point")
         return Order(tuple([i for i in (*left, *reduced) if i not in inner] + inner), True, "what falls on one element is added in order")
     if not reduced:
         return Order(tuple(left), True, "the order of the left side")

@@ -19,6 +19,7 @@ from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, indices_of
 from graphc.schedule.bodies import Bodies, divided
+from graphc.schedule.branchless import branchless
 from graphc.schedule.classify import Contraction, Order, contraction_roles, is_flat, loop_order, shared_index
 from graphc.schedule.cost import cost
 from graphc.schedule.decide import decided
@@ -72,6 +73,8 @@ def schedule(
                 worker.steps += sweeps.forward() if sweep == "forward" else sweeps.backward()
     steps = folded(worker.steps, worker.rings, worker.tensors, plan.rows if plan is not None else ())
     steps = tuple(shared(looked_up(decided(step), worker.tensors), worker.tensors) for step in steps)
+    if target.vector_innermost:
+        steps = tuple(branchless(step, worker.tensors) for step in steps)
     if target.vector_innermost and accumulate is None:
         steps = tuple(map(jammed, steps))
     return replace(graph, tensors=tuple(worker.tensors.values())), steps
@@ -143,11 +146,15 @@ class _Scheduler:
         elif statement.op not in ("=", "+="):
             self._nest(statement, order, self.bodies.selected(statement, order), self._kind(statement), "one accumulator per result")
         elif statement.reduced and not order.inner_left:
-            self._nest(statement, order, self.bodies.summed(statement, order, adding), "sum", "summed in a register")
+            self._nest(statement, order, self.bodies.summed(statement, order, adding), self._sum(statement), "summed in a register")
         elif statement.reduced and not statement.scatters:
             self._nest(statement, order, self.bodies.in_place(statement, order, adding), "sum", "rows added in place")
         else:
             self._nest(statement, order, self.bodies.mapped(statement, order, adding), self._kind(statement), "element by element")
+
+    @staticmethod
+    def _sum(statement: Statement) -> str:
+        return "scatter" if statement.scatters else "sum"
 
     @staticmethod
     def _kind(statement: Statement) -> str:

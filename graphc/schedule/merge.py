@@ -10,7 +10,7 @@ import sympy as sp
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Access
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
-from graphc.ir.tree import accesses, contains, postorder, substitute
+from graphc.ir.tree import accesses, postorder, substitute
 
 __all__ = ["distinct_locals", "merged", "read_tensors", "scalarised", "written_tensors"]
 
@@ -206,13 +206,15 @@ def _outer(node: For) -> bool:
 
 
 def _smooth(node: For) -> bool:
-    """Whether the loop contains others, or no branches and no gathers, which keep a loop from being a vector loop."""
+    """Whether the loop contains others, or no branches and no gathers that change in it, which keep a loop from being a vector loop."""
     inside = list(_all(node.body))
     if _outer(node):
         return True
     if any(isinstance(n, If | Report) for n in inside):
         return False
-    return not any(contains(s, Access) for n in inside for a in _reads(n) for s in a.subscripts)
+    changing = {node.index, *(n.name for n in inside if isinstance(n, Assign))}
+    gathered = (p for n in inside for a in _reads(n) for s in a.subscripts for p in postorder(s) if isinstance(p, Access))
+    return not any(changing & p.free_symbols for p in gathered)
 
 
 # ----------------------------------------------------------------------------------------------------------------- scalars

@@ -8,20 +8,17 @@ from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
-from graphc.analysis.conditions import known_on
-from graphc.analysis.legality import in_range
 from graphc.ir.dtypes import dtype_of, is_float, promote, settle
 from graphc.ir.expr import Access, Call, Logical, Where
 from graphc.ir.nest import Assign, For, If, Local, Loop, Nest, Node, Step, Store, Unravel, nodes_in
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import contains, postorder, substitute
+from graphc.ir.tree import postorder, substitute
 from graphc.schedule.hoist import invariants, substitute_products
 from graphc.schedule.interior import answered
-from graphc.schedule.surroundings import Facts, Surroundings
+from graphc.schedule.surroundings import Facts, Surroundings, readable
 
 __all__ = ["shared"]
 
-_Path = tuple[tuple[sp.Basic, bool], ...]
 _Straight = Assign | Store
 _WORTH = 4
 """Operations from which an expression without a function is worth a variable."""
@@ -96,7 +93,7 @@ class _Sharing:
         instead: dict[sp.Basic, sp.Expr] = {}
         for node in _always(loop):
             for part in invariants(node.value, varies):
-                if part not in found and is_float(self._dtype(part)) and self._safe(part, facts, ()):
+                if part not in found and is_float(self._dtype(part)) and readable(part, self.tensors, facts):
                     dtype = self._type(part, node)
                     found[part] = Assign(self.around.new(dtype), part, dtype)
                     instead[part] = found[part].name
@@ -112,7 +109,7 @@ class _Sharing:
         for position, node in enumerate(nodes):
             self._count(node.value, position, True, parts)
         often = [p for p in parts.values() if p.times > 1 and self._worth(p) and self._steady(p, nodes)]
-        found = [p for p in often if p.certain or self._safe(p.node, facts, ())]
+        found = [p for p in often if p.certain or readable(p.node, self.tensors, facts)]
         if not found:
             return nodes
         mapping: dict[sp.Basic, Local] = {}
@@ -153,16 +150,6 @@ class _Sharing:
             if isinstance(node, Assign) and node.name in part.node.free_symbols and position >= first:
                 return False
         return True
-
-    def _safe(self, node: sp.Basic, facts: Facts, path: _Path) -> bool:
-        if isinstance(node, Where):
-            inside = all(self._safe(b, facts, (*path, (node.condition, truth))) for b, truth in ((node.value, True), (node.other, False)))
-            return inside and self._safe(node.condition, facts, path)
-        if isinstance(node, Access):
-            known = known_on(path, facts)
-            shape = self.tensors[node.tensor].shape
-            return all(not contains(s, Access) and in_range(s, e, known) for s, e in zip(node.subscripts, shape, strict=True))
-        return all(self._safe(a, facts, path) for a in node.args)
 
     def _type(self, node: sp.Expr, used: _Straight) -> str:
         """The type in which the part is computed where it first occurs."""

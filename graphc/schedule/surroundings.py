@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
 import sympy as sp
 
 from graphc.analysis.conditions import known_on
-from graphc.ir.expr import Call
+from graphc.analysis.legality import in_range
+from graphc.ir.expr import Access, Call, Choice, Where
 from graphc.ir.nest import Assign, For, If, Local, Node, Store, nodes_in
-from graphc.ir.tree import postorder, substitute
+from graphc.ir.tensor import Tensor
+from graphc.ir.tree import contains, postorder, substitute
 
-__all__ = ["Facts", "Surroundings"]
+__all__ = ["Facts", "Path", "Surroundings", "readable"]
 
 Facts = tuple[sp.Expr, ...]
 """Expressions that are ≥ 0."""
+
+Path = tuple[tuple[sp.Basic, bool], ...]
+"""Conditions, and what they were found to be."""
+
+
+def readable(node: sp.Basic, tensors: Mapping[str, Tensor], facts: Facts, path: Path = ()) -> bool:
+    """Whether all that an expression reads is provably in range, where its conditions choose what is computed."""
+    if isinstance(node, Where) and not isinstance(node, Choice):
+        branches = ((node.value, True), (node.other, False))
+        inside = all(readable(b, tensors, facts, (*path, (node.condition, truth))) for b, truth in branches)
+        return inside and readable(node.condition, tensors, facts, path)
+    if isinstance(node, Access):
+        known = known_on(path, facts)
+        return all(not contains(s, Access) and in_range(s, e, known)
+                   for s, e in zip(node.subscripts, tensors[node.tensor].shape, strict=True))
+    return all(readable(a, tensors, facts, path) for a in node.args)
 
 
 def _least(bound: sp.Expr) -> sp.Expr:
