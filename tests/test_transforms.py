@@ -288,6 +288,19 @@ class TestJacobian:
         columns = [(values(y, x=data + step * e) - values(y, x=data - step * e)) / (2 * step) for e in np.eye(7)]
         assert np.allclose(found, np.stack(columns, 1), atol=1e-8)
 
+    def test_of_a_tensor_that_is_longer_than_what_it_comes_from(self):
+        """Integers may point at the rest of it."""
+        n = gc.dims("N")
+        x, at, i = gc.tensor("x", 1), gc.tensor("at", n, dtype="int64"), gc.index("i")
+        long, y = gc.tensor("long", 3), gc.tensor("y")
+        long[0] = x[0] ** 2
+        y[i] = 3 * long[at[i]]
+        found = gc.compile(gc.jacobian(y, x), target="interpret")(x=np.float32([2]), at=np.array([2, 0, 1, 0]))
+        np.testing.assert_array_equal(found.ravel(), [0, 12, 0, 12])
+        z = gc.tensor("z")
+        z[i] = long[1] + at[i]
+        assert not gc.compile(gc.jacobian(z, x), target="interpret")(x=np.float32([2]), at=np.array([2, 0])).any()
+
     def test_of_a_hessian(self):
         """Third derivatives of x⁴ + x²·y²."""
         x, L = gc.tensor("x", 2), gc.tensor("L")

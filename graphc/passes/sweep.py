@@ -68,10 +68,20 @@ class _Sweep:
 
     # ------------------------------------------------------------------------------------------------- structure
     def _found_links(self) -> dict[str, Links]:
-        """The greatest links that all statements agree with."""
+        """The greatest links that all statements agree with.
+
+        What is read through integers has none in a dimension that is not as long as the seed's: they may point beyond that.
+        """
         dimensions = range(len(self.extents))
+        reads = [a for s in self.graph.statements for a in self._reads(s)]
+        gathered = {(a.tensor, p) for a in reads for p, subscript in enumerate(a.subscripts) if contains(subscript, Access)}
         links = {
-            name: frozenset((d, p) for d in dimensions for p in range(len(self.graph.tensor(name).shape)))
+            name: frozenset(
+                (d, p)
+                for d in dimensions
+                for p, extent in enumerate(self.graph.tensor(name).shape)
+                if (name, p) not in gathered or sp.expand(extent - self.extents[d]) == 0
+            )
             for name in self.dependent - {self.seed}
         }
         links |= {name: frozenset() for name in self.graph.outputs} | {self.seed: frozenset((d, d) for d in dimensions)}
