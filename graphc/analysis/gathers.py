@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Access, Index, Where
 from graphc.ir.graph import Graph
 from graphc.ir.statement import Statement
@@ -53,7 +54,7 @@ def certain_gathers(graph: Graph, show: Callable[[Statement], str]) -> tuple[Gat
                 ):
                     key = (subscript.tensor, access.tensor, dimension)
                     around = [sp.expand(r.extent) for r in statement.loops if r.index not in subscript.subscripts]
-                    others = tuple(e for e in dict.fromkeys(around) if not e.is_positive)
+                    others = tuple(e for e in dict.fromkeys(around) if not nonnegative(sp.expand(e - 1)))
                     before = found.setdefault(key, Gather(*key, show(statement), ()))
                     found[key] = replace(before, others=tuple(dict.fromkeys((*before.others, others))))
     return tuple(found.values())

@@ -18,7 +18,7 @@ from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Given, Rewrite
 from graphc.ir.statement import Range, Statement, behind, fresh_indices, plain_ranges, revised, zeros
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, contains, indices_of, postorder, rewrite, substitute
+from graphc.ir.tree import accesses, contains, postorder, rewrite, substitute
 from graphc.passes.extension import below
 from graphc.passes.prune import whole
 
@@ -177,7 +177,8 @@ class _Sweep:
             value = substitute(statement.value, chosen | others)
             piece = self._rebuilt(statement, value, places, fresh, chosen)
             through = any(contains(place, Access) for place in places)
-            pieces.append(replace(piece, op="+=") if len(groups) > 1 or through else piece)
+            if not any(condition.is_Number and condition < 0 for condition in piece.domain):
+                pieces.append(replace(piece, op="+=") if len(groups) > 1 or through else piece)
         return pieces
 
     def _where(self, access: Access, fresh: Sequence[Index]) -> tuple[sp.Expr, ...]:
@@ -207,7 +208,7 @@ class _Sweep:
         outside = dict.fromkeys(
             bound
             for d in own
-            if indices_of(places[d]) and not contains(places[d], Access) and places[d] not in fresh
+            if not contains(places[d], Access) and places[d] not in fresh
             and not in_range(places[d], self.extents[d], facts)
             for bound in (places[d], behind(places[d], self.extents[d]))
         )

@@ -113,7 +113,7 @@ class Bodies:
     def _any(statement: Statement) -> tuple[sp.Expr, ...]:
         """What must be ≥ 0 for a sum to have terms: only a term may say that an integer that it is added at points outside."""
         extents = [sp.expand(statement.range_of(i).extent) for i in statement.reduced] if statement.scatters else []
-        return tuple(e - 1 for e in extents if not (e - 1).is_nonnegative)
+        return tuple(e - 1 for e in extents if not nonnegative(sp.expand(e - 1)))
 
     def beyond(self, statement: Statement, left: Sequence[Index]) -> tuple[sp.Expr, ...]:
         """What must be ≥ 0 for a write after the sum, beyond what the conditions on the left indices alone imply.
