@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from graphc.emit.expression import SHORT, Writer, safe, variable_names
-from graphc.emit.walk import Walker, generated_names, locals_of, sizes_of_kernel
+from graphc.emit.walk import TABLES, Walker, generated_names, locals_of, sizes_of_kernel
 from graphc.ir.expr import Access, Size
 from graphc.ir.nest import Contract, Fill, Kernel, KernelRecord, Loop, Moment, Nest, Step, single
 from graphc.ir.random import RANDOM
@@ -263,13 +263,13 @@ class _Emitter:
         self.contractions += 1
         c, a, b = (self._part(n, start) for n, start in zip(step.operands, step.starts, strict=True))
         scale = self._writer().value(step.scale, self.tensors[step.writes].dtype)
-        tables = f"batch{number}, rows{number}, columns{number}, depth{number}"
+        tables = ", ".join(f"{table}{number}" for table in TABLES)
         self.records.append(KernelRecord.of("contract", step))
         indent = "        " if step.when else "    "
         return [
             *(f"    # {line}" for line in textwrap.wrap(step.plan.loop, 130)),
             *([f"    if {' and '.join(f'{writer.integer(x)} >= 0' for x in step.when)}:"] if step.when else []),
-            f"{indent}contract(me, team, {c}, {a}, {b}, {tables}, choice{number}, {step.accumulate}, {scale})",
+            f"{indent}contract(me, team, {c}, {a}, {b}, {tables}, {step.accumulate}, {scale})",
         ]
 
     def _part(self, name: str, start: sp.Expr) -> str:
@@ -293,7 +293,7 @@ class _Emitter:
         for k in range(self.contractions):
             first = len(self.variables) + 10 * k
             tables = ", ".join(f"table_at(memory, {first + 2 * j})" for j in range(5))
-            yield f"    batch{k}, rows{k}, columns{k}, depth{k}, choice{k} = {tables}"
+            yield f"    {', '.join(f'{table}{k}' for table in TABLES)} = {tables}"
 
     def _writer(self) -> Writer:
         return Writer(

@@ -12,7 +12,7 @@ from graphc.ir.expr import Access, Size
 from graphc.ir.nest import Assign, Contract, For, If, Local, Loop, Moment, Nest, Node, Report, Step, Store, Unravel, nodes_in, single
 from graphc.ir.tree import accesses, postorder
 
-__all__ = ["Walker", "generated_names", "locals_of", "sizes_of_kernel"]
+__all__ = ["TABLES", "Walker", "generated_names", "locals_of", "sizes_of_kernel"]
 
 _LITERAL = 8
 """Larger literal extents become arguments, so that kernels that differ only in them are one."""
@@ -168,6 +168,10 @@ def locals_of(body: Sequence[Node]) -> tuple[Local, ...]:
     return tuple(dict.fromkeys(part for e in _expressions(body) for part in postorder(e) if isinstance(part, Local)))
 
 
+TABLES = "batch", "rows", "columns", "depth", "choice"
+"""Variables of a contraction, before its number."""
+
+
 def generated_names(steps: Sequence[Step]) -> dict[str, str]:
     """Names that tensors and sizes cannot have: of functions, of tables, and of indices and scalar variables in a kernel that uses both."""
     names: set[str] = set()
@@ -179,7 +183,7 @@ def generated_names(steps: Sequence[Step]) -> dict[str, str]:
             names |= used.intersection(_names_in(step.kernel.body))
             numbered[f"{step.kernel.kind}_"] = number
         elif isinstance(step, Contract):
-            numbered |= dict.fromkeys(("batch", "rows", "columns", "depth"), number)
+            numbered |= dict.fromkeys(TABLES, number)
     return {name: name for name in (*names, *(f"{stem}{k}" for stem, last in numbered.items() for k in range(last + 1)))}
 
 

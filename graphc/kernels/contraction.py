@@ -23,6 +23,7 @@ address, so their own code neither contains it nor depends on the vector width, 
 
 import ctypes
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding
@@ -353,19 +354,22 @@ def load(dtype: str) -> None:
             _cells[element].value = _engines[element].address
 
 
-def call(me: int, team: int, C: Any, A: Any, B: Any, *rest: Any) -> None:
-    """`contract`, with the same arguments, from Python: the share of one member, for those who time it.
+def prepared(me: int, team: int, C: Any, A: Any, B: Any, *tables: Any) -> Callable[[Any, bool, float], None]:
+    """`contract` from Python, for those who time it: the share of one member, as a function of `choice`, `accumulate` and `scale`.
 
-    Arrays and tables are C-contiguous and of the right types: nothing is checked.
+    Arrays and tables are C-contiguous and of the right types: nothing is checked. They must live as long as the function.
     """
-    *tables, accumulate, scale = rest
     element = getattr(types, C.dtype.name)
     load(C.dtype.name)
     number = ctypes.c_float if C.dtype.itemsize == 4 else ctypes.c_double
     kinds = [ctypes.c_int64] * 2 + [ctypes.c_void_p] * 3 + [ctypes.c_void_p, ctypes.c_int64] * 5 + [ctypes.c_bool, number]
-    flat = [part for table in tables for part in (table.ctypes.data, table.shape[1])]
     function = ctypes.CFUNCTYPE(None, *kinds)(_engines[element].address)
-    function(me, team, C.ctypes.data, A.ctypes.data, B.ctypes.data, *flat, accumulate, scale)
+    fixed = [me, team, *(X.ctypes.data for X in (C, A, B)), *(part for table in tables for part in (table.ctypes.data, table.shape[1]))]
+
+    def run(choice: Any, accumulate: bool, scale: float) -> None:
+        function(*fixed, choice.ctypes.data, choice.shape[1], accumulate, scale)
+
+    return run
 
 
 def _contiguous(kind: Any) -> bool:

@@ -49,8 +49,10 @@ MASKS = SIMD == 512
 CACHE_LINE = 64
 """Bytes; the greatest alignment a vector can profit from."""
 
-VERSION = f"simd{SIMD}_{zlib.crc32(Path(__file__).read_bytes()):08x}"
-"""Names the code the intrinsics of this module generate."""
+_TEXTS = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("tile.py", "choice.py"))
+
+VERSION = f"simd{SIMD}_{zlib.crc32(_TEXTS):08x}"
+"""Names the code that the intrinsics of this module generate, and the constants of `graphc.kernels.choice` that are frozen into it."""
 
 intrinsic: Any = extending.intrinsic
 """Numba's decorator, without its annotation, which describes the generator and not the call."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -254,16 +255,33 @@ def _contiguous(array: Array) -> Array:
     return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"])
 
 
+_waiting: list[None] = []
+"""One element for every compilation during which the collector waits."""
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Python's collector of cycles waits: of the objects that a compiler makes by the million, it would find none to be garbage."""
     running = gc.isenabled()
-    gc.disable()
+    if running:
+        _waiting.append(None)
+        gc.disable()
     try:
         yield
     finally:
         if running:
-            gc.enable()
+            _collect()
+
+
+def _collect() -> None:
+    """The collector need not wait any longer."""
+    if _waiting:
+        _waiting.pop()
+        gc.enable()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_collect)  # the thread that compiled is not in the child
 
 
 def _aligned(shape: tuple[int, ...], dtype: str) -> Array:

@@ -10,7 +10,7 @@ import sympy as sp
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Access
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
-from graphc.ir.tree import accesses, postorder, substitute
+from graphc.ir.tree import accesses, contains, postorder, substitute
 
 __all__ = ["distinct_locals", "merged", "read_tensors", "scalarised", "written_tensors"]
 
@@ -189,13 +189,15 @@ def _apart(x: Sequence[sp.Expr], y: Sequence[sp.Expr], node: For) -> bool:
     if len(node.lower) > 1 or len(node.upper) > 1:
         return x == y and node.index in x
     extent = node.upper[0] - node.lower[0]
+    inside = list(_all(node.body))
+    moving = {n.index for n in inside if isinstance(n, For)} | {n.name for n in inside if isinstance(n, Assign)}
     for p, q in zip(x, y, strict=True):
-        distance = sp.expand(p - q)
-        if node.index in distance.free_symbols:
+        if (p.free_symbols | q.free_symbols) & moving or contains(p, Access) or contains(q, Access):
             continue
-        if (distance == 0 and sp.expand(p - node.index).free_symbols.isdisjoint({node.index})) or any(
-            nonnegative(sp.expand(sign * distance - extent)) for sign in (1, -1)
-        ):
+        distance = sp.expand(p - q)
+        if any(node.index in sp.expand(e - node.index).free_symbols for e in (p, q)):
+            continue  # the subscript does not move by one from iteration to iteration
+        if distance == 0 or any(nonnegative(sp.expand(sign * distance - extent)) for sign in (1, -1)):
             return True
     return False
 

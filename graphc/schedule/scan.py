@@ -253,7 +253,8 @@ class Builder:
         touched = {n for s in others for n in (s.writes, *getattr(s, "also", ()), *s.reads)}
         private = own - later - touched - set(self.worker.graph.outputs)
         taken = {str(z) for t in tensors.values() for e in t.shape for z in e.free_symbols} | {v.name for v in self.variables}
-        body = merged(aligned(step.kernel.body), {}, long=True)
+        facts = (moment, sp.expand(extent - 1 - moment))
+        body = merged(aligned(step.kernel.body, tensors, facts), {}, long=True)
         body = scalarised(body, lambda n: tensors[n].dtype, private, taken | _names(step.kernel.body))
         body = split_interior(body, {str(moment): (_ZERO, extent)})
         written = written_tensors(body)

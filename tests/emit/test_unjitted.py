@@ -56,3 +56,18 @@ def test_sums_of_small_integers_are_wide():
     square[i] = 0.5 * total[i] ** 2
     got = run(gc.compile([total, square]), {"n": np.full((3, 3), 12, "int8")})
     np.testing.assert_array_equal(got, [[432] * 3, [0.5 * 432**2] * 3])
+
+
+@pytest.mark.parametrize("name", ["batch0", "rows0", "columns0", "depth0", "choice0", "choose", "fixed"])
+def test_names_of_generated_variables_and_functions_are_free(name):
+    """A table of a product, taken for the tensor, was read far beyond its end."""
+    m, n, k, r = (*gc.dims("M N K"), gc.index("r"))
+    x, w, c, y, z = gc.tensor("x", m, k), gc.tensor("w", k, n), gc.tensor(name, m, n, dtype="int64"), *gc.tensors("y z")
+    y[i, j] += x[i, r] * w[r, j]
+    z[i, j] = gc.where(y[i, j] > 0, y[i, j] * c[i, j], 0)
+    random = np.random.default_rng(0)
+    arrays = {"x": random.random((5, 7), "f"), "w": random.random((7, 6), "f"), name: random.integers(0, 9, (5, 6))}
+    program = gc.compile(z)
+    wanted = arrays["x"] @ arrays["w"] * arrays[name]
+    np.testing.assert_allclose(run(program, arrays)[0], wanted, rtol=1e-5)
+    np.testing.assert_allclose(program(arrays), wanted, rtol=1e-5)

@@ -12,7 +12,7 @@ import pytest
 from numba import njit
 
 from graphc.kernels.team import launch, share, wait
-from graphc.runtime import pool
+from graphc.runtime import cpu, pool
 from graphc.runtime.pool import Team, default_team
 
 
@@ -175,3 +175,14 @@ def test_the_environment_sizes_the_default_team(monkeypatch: pytest.MonkeyPatch)
         default_team.cache_clear()
     with pytest.raises(ValueError, match="at least one"):
         Team(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_pythons_collector_runs_in_a_child_that_is_forked_during_a_compilation():
+    with cpu._uncollected():
+        assert not gc.isenabled()
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if gc.isenabled() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert gc.isenabled()

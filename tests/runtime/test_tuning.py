@@ -9,7 +9,7 @@ import pytest
 
 import graphc as gc
 from graphc.kernels.choice import PACKED, Choice, Planned
-from graphc.kernels.contraction import call
+from graphc.kernels.contraction import prepared
 from graphc.runtime import cache, tuning
 from graphc.runtime.tuning import BLOCKS, candidates, tuned, variants
 
@@ -39,7 +39,7 @@ def test_every_candidate_computes_the_same(layout: str, dtype: str) -> None:
         for choice in {*tried, *(each for one in tried for each in variants(one, k))}:
             C = np.full((2, m, n), np.nan, dtype)
             for me in range(2):
-                call(me, 2, C, *stored, *planned.tables[:4], choice.numbers(), False, 1.0)
+                prepared(me, 2, C, *stored, *planned.tables[:4])(choice.numbers(), False, 1.0)
             np.testing.assert_allclose(C, A.astype("f8") @ B, rtol=0, atol=(1e-5 if dtype == "float32" else 1e-13) * k**0.5)
 
 
@@ -59,7 +59,7 @@ class Clock:
             self.runs += 1
 
         monkeypatch.setattr(tuning, "time", SimpleNamespace(thread_time=lambda: self.now, perf_counter=lambda: self.now))
-        monkeypatch.setattr(tuning, "_runner", lambda planned, threads: run)
+        monkeypatch.setattr(tuning, "_runner", lambda planned, threads, seconds: run)
 
 
 @pytest.mark.parametrize("other, wins", [(0.5, True), (0.96, True), (0.98, False), (2.0, False)])
@@ -83,6 +83,38 @@ def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not chosen.timed, "no time for a second candidate"
 
 
+def test_of_many_contractions_some_are_finished_in_each_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [product(200 + k, 300, 300) for k in range(60)]
+    Clock(monkeypatch, lambda choice: 1e-3)
+    for _ in range(60):
+        timed = [planned.timed for planned in tuned(many, 1)]
+        if all(timed):
+            break
+        assert timed == sorted(timed) and any(timed), "the largest, which are the last, come first"
+    assert all(timed)
+
+
+def test_the_share_that_is_timed_has_something_to_do() -> None:
+    """Three rows of one panel among eight threads leave the first members without any."""
+    planned = product(3, 64, 20_000, "B")
+    arrays = np.zeros((3, 64), "f"), np.ones((3, 20_000), "f"), np.ones((64, 20_000), "f")
+    for choice in candidates(planned):
+        for team in (2, 8):
+            C = arrays[0].copy()
+            prepared(team - 1, team, C, *arrays[1:], *planned.tables[:4])(choice.numbers(), False, 1.0)
+            assert C.any()
+
+
+def test_a_cache_that_fails_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: str) -> None:
+        raise PermissionError
+
+    Clock(monkeypatch, lambda choice: 1e-4)
+    monkeypatch.setattr(tuning, "remember", fails)
+    monkeypatch.setattr(tuning, "remembered", fails)
+    assert tuned([product(200, 200, 200)], 1)[0].timed
+
+
 def test_what_is_small_keeps_its_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, lambda choice: 1e-3)
     (chosen,) = tuned([product(50, 50, 50)], 1)
@@ -91,7 +123,7 @@ def test_what_is_small_keeps_its_estimate(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_large_contractions_are_timed_in_part() -> None:
     for planned in product(4000, 3000, 5000), product(64, 64, 900_000), product(500, 500, 500, groups=64):
-        part = tuning._part(planned.tables)
+        part = tuning._part(planned.tables, tuning.MOST)
         assert tuning._work(part) <= tuning.MOST
         for cut, whole in zip(part[1:], planned.tables[1:4], strict=True):
             assert np.array_equal(cut, whole[:, : cut.shape[1]]) and cut.shape[1] >= min(whole.shape[1], 256)
@@ -109,6 +141,9 @@ def test_winners_are_remembered_by_all_that_decides(monkeypatch: pytest.MonkeyPa
     for note in cache.directory().glob("choice_*.json"):
         note.write_text('{"way": 9, "block": 0, "tiles": 1, "exchanged": false}')
     assert timed(product(200, 200, 200)), "a damaged file is as good as none"
+    for note in cache.directory().glob("choice_*.json"):
+        note.write_text('{"way": 1, "block": 1' + 23 * "0" + ', "tiles": 1, "exchanged": false}')
+    assert timed(product(200, 200, 200))
     cache.clear()
     assert timed(product(200, 200, 200))
 
