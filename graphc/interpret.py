@@ -20,6 +20,7 @@ import numpy as np
 import sympy as sp
 from sympy.core.symbol import Str
 
+from graphc.analysis.recurrence import cyclic
 from graphc.arithmetic import COMPLEX, NUMBERS, Arithmetic, Empty, real
 from graphc.errors import ArgumentError, InternalError
 from graphc.ir.affine import Linear, linear
@@ -98,11 +99,11 @@ class Machine:
     arrays: dict[str, np.ndarray[Any, Any]]
     arithmetic: Arithmetic
     active: set[tuple[str, tuple[int, ...]]] = field(default_factory=set)
-    scatters: dict[int, dict[tuple[int, ...], Any]] = field(default_factory=dict)
+    scatters: dict[tuple[int, tuple[int, ...]], dict[tuple[int, ...], Any]] = field(default_factory=dict)
     coders: dict[Statement, _Coder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.tensors = self.graph.by_name()
+        self.tensors, self.recurrent = self.graph.by_name(), cyclic(self.graph)
         self.shapes = {t.name: tuple(size_value(e, self.sizes) for e in t.shape) for t in self.graph.tensors}
         self.done: dict[str, dict[tuple[int, ...], Any]] = {
             t.name: dict(np.ndenumerate(self.arrays[t.name].astype(object))) if t.name in self.arrays else {} for t in self.graph.tensors
@@ -158,7 +159,7 @@ class Machine:
         add, initial = self.arithmetic.add, False
         for loops in self.definitions[name]:
             if loops.statement.scatters:
-                total = add(total, self._scattered(loops).get(where, 0))
+                total = add(total, self._scattered(loops, where).get(where, 0))
                 continue
             for environment in self._matching(loops, where):
                 initial = True
@@ -200,19 +201,26 @@ class Machine:
             self.coders[statement] = _Coder(self, statement)
         return self.coders[statement].code(part)(environment)
 
-    def _scattered(self, loops: _Loops) -> dict[tuple[int, ...], Any]:
-        key = id(loops)
+    def _scattered(self, loops: _Loops, where: tuple[int, ...]) -> dict[tuple[int, ...], Any]:
+        """What the statement adds to the elements of its target; in a recurrence, to those in the same step."""
+        fixed: Environment = {}
+        if loops.statement.target in self.recurrent:
+            for subscript, position in zip(loops.statement.subscripts, where, strict=True):
+                if isinstance(subscript, Index):
+                    if fixed.setdefault(subscript.name, position) != position or position not in loops.free[subscript.name]:
+                        return {}
+        key = id(loops), tuple(fixed.values())
         if key not in self.scatters:
             sums: dict[tuple[int, ...], Any] = {}
-            for environment in _points({**loops.free, **loops.reduced}, {}):
+            for environment in _points({i: span for i, span in {**loops.free, **loops.reduced}.items() if i not in fixed}, fixed):
                 if all(test(environment) >= 0 for test in loops.domain):
                     try:
                         value = loops.value(environment)
                     except _Dropped:
                         continue
-                    where = tuple(int(real(s(environment))) for s in loops.subscripts)
-                    self._bounds(loops.statement.target, where)
-                    sums[where] = self.arithmetic.add(sums.get(where, 0), value)
+                    place = tuple(int(real(s(environment))) for s in loops.subscripts)
+                    self._bounds(loops.statement.target, place)
+                    sums[place] = self.arithmetic.add(sums.get(place, 0), value)
             self.scatters[key] = sums
         return self.scatters[key]
 

@@ -60,4 +60,4 @@ def test_integers_are_looked_up_in_the_steps_that_use_them():
     arrays["at"][20:] = 1
     found = gc.compile(s)(**arrays)
     assert (found[20:, :, 1] != 0).all()
-    assert not found[:20].any()
+    np.testing.assert_allclose(found, gc.compile(s, target="interpret")(**arrays), rtol=1e-5)
