@@ -49,9 +49,9 @@ MASKS = SIMD == 512
 CACHE_LINE = 64
 """Bytes; the greatest alignment a vector can profit from."""
 
-_TEXTS = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("tile.py", "choice.py"))
+_OWN, _CONSTANTS = Path(__file__), Path(__file__).with_name("choice.py")  # a saved program has both in one file
 
-VERSION = f"simd{SIMD}_{zlib.crc32(_TEXTS):08x}"
+VERSION = f"simd{SIMD}_{zlib.crc32(_OWN.read_bytes() + (_CONSTANTS.read_bytes() if _CONSTANTS.exists() else b'')):08x}"
 """Names the code that the intrinsics of this module generate, and the constants of `graphc.kernels.choice` that are frozen into it."""
 
 intrinsic: Any = extending.intrinsic
