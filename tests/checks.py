@@ -521,11 +521,15 @@ def close(got: np.ndarray[Any, Any], rounded: np.ndarray[Any, Any], exact: np.nd
     """Up to 2⁻¹⁵ of the largest element, or 30 times what rounding inputs and temporaries to float32 does.
 
     The first term covers a few hundred roundings of 2⁻²⁴ that are added up in another order; the second one covers ill-conditioned
-    programs, whose error the interpreted float32 program shows without any of the target's rewriting.
+    programs, whose error the interpreted float32 program shows without any of the target's rewriting. NaN and infinities are the same.
     """
-    scale = max(1.0, float(np.abs(exact).max(initial=0)))
-    allowed = 2.0**-15 * scale + 30 * float(np.abs(rounded - exact).max(initial=0))
-    return got.shape == exact.shape and bool((np.abs(got.astype("float64") - exact) <= allowed).all())
+    if got.shape != exact.shape:
+        return False
+    finite = np.isfinite(exact) & np.isfinite(rounded)
+    scale = max(1.0, float(np.abs(exact[finite]).max(initial=0)))
+    allowed = 2.0**-15 * scale + 30 * float(np.abs(rounded - exact)[finite].max(initial=0))
+    near = bool((np.abs(got.astype("float64") - exact)[finite] <= allowed).all())
+    return near and np.array_equal(got[~finite], rounded[~finite], equal_nan=bool(np.issubdtype(got.dtype, np.floating)))
 
 
 def check_cpu(case: Case) -> None:
