@@ -25,7 +25,7 @@ __all__ = ["check_program", "ensured", "in_range"]
 
 
 _Seen = set[tuple[sp.Expr, ...]]
-"""Violations that a check tests already: derived statements repeat the accesses of the program they come from."""
+"""Violations that a check tests already: derived statements repeat the accesses of the program they come from, under more conditions."""
 
 
 def _violation(expression_: sp.Expr, facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...] | None:
@@ -46,8 +46,15 @@ def _possible(expression_: sp.Expr, facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr
     opposite = form.times(-1).shifted(-1)
     if infeasible([*relevant(form, known), opposite]):
         return None
-    left = [f for f in project([*known, opposite], lambda atom: bool(indices_of(atom))) if f.terms or f.constant < 0]
-    return tuple(to_expr(f) for f in left if not _trivial(f))
+    left, complete = project([*known, opposite], _moving)
+    if not complete:  # what is known about these indices alone is less, but is used in full
+        own = set(indices_of(expression_))
+        left += project([*(f for f in known if own.issuperset(indices_of(to_expr(f)))), opposite], _moving)[0]
+    return tuple(to_expr(f) for f in dict.fromkeys(left) if (f.terms or f.constant < 0) and not _trivial(f))
+
+
+def _moving(atom: sp.Basic) -> bool:
+    return bool(indices_of(atom))
 
 
 def _trivial(form: Linear) -> bool:
@@ -143,7 +150,7 @@ def _limit(
 ) -> Iterator[Check]:
     """The check that the expression is ≥ 0, unless it is proved or another access needs the same."""
     violation = _violation(expression_, touch.facts)
-    if violation is None or violation in seen:
+    if violation is None or any(all(c in violation or nonnegative(c, violation) for c in other) for other in seen):
         return
     seen.add(violation)
     access, tensor = touch.access, tensors[touch.access.tensor]

@@ -174,7 +174,7 @@ def _strongest(system: list[Linear]) -> list[Linear]:
 
 def infeasible(system: list[Linear]) -> bool:
     """Whether no integer point satisfies every ``form ≥ 0`` (False also when the proof is given up)."""
-    return any(not form.terms and form.constant < 0 for form in project(system, lambda atom: True))
+    return any(not form.terms and form.constant < 0 for form in project(system, lambda atom: True)[0])
 
 
 def contradictory(expressions: Iterable[sp.Expr]) -> bool:
@@ -182,24 +182,26 @@ def contradictory(expressions: Iterable[sp.Expr]) -> bool:
     return infeasible([form for e in expressions if (form := linear(e)) is not None])
 
 
-def project(system: Iterable[Linear], away: Callable[[sp.Basic], bool]) -> list[Linear]:
+def project(system: Iterable[Linear], away: Callable[[sp.Basic], bool]) -> tuple[list[Linear], bool]:
     """What a system of ``form ≥ 0``, quotients and sizes included, says about the atoms that are not projected away.
 
-    Where that is too much work, the forms with the most atoms that are projected away are dropped, which is weaker.
+    Where that is too much work, the forms with the most atoms that are projected away are dropped, which is weaker; the second result
+    says whether nothing was.
     """
+    complete = True
     known = [*system]
     known = _strongest([_tightened(form) for form in (*known, *quotient_facts(known))])
     while True:
         contradiction = next((form for form in known if not form.terms and form.constant < 0), None)
         if contradiction is not None:
-            return [contradiction]
+            return [contradiction], True
         bounds: dict[sp.Basic, tuple[list[int], list[int]]] = {}
         for form in known:
             for atom, coefficient in form.terms:
                 if away(atom):
                     bounds.setdefault(atom, ([], []))[coefficient > 0].append(abs(coefficient))
         if not bounds:
-            return known
+            return known, complete
         if (solved := _solved(known, away)) is not None:
             known = _strongest(_replaced(known, *solved))
             continue
@@ -207,6 +209,7 @@ def project(system: Iterable[Linear], away: Callable[[sp.Basic], bool]) -> list[
         if work > _LIMIT:
             mixed = [sum(away(atom) for atom, _ in form.terms) for form in known]
             known = [form for form, atoms in zip(known, mixed, strict=True) if atoms < max(mixed)]
+            complete = False
         else:
             known = _strongest(eliminate(known, cheapest))
 

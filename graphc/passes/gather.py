@@ -25,6 +25,9 @@ __all__ = ["gather"]
 
 _LETTERS = (("x",), ("y", "x"), ("z", "y", "x"))
 
+_INTRICATE = 128
+"""Coefficients from here on come of solutions put into solutions: their loops visit next to no points, and few proofs about them end."""
+
 
 def gather(graph: Graph) -> Graph:
     """Solve left subscripts such as ``X.grad[p+r] += …`` for an index, so that each element is summed by one iteration.
@@ -32,8 +35,9 @@ def gather(graph: Graph) -> Graph:
     A left side that is injective already stays (its loops are race-free). Otherwise, subscript by subscript, the loops change their
     variables so that the left side becomes triangular (a Hermite normal form): the index with a unit coefficient and the largest
     extent is solved for, ``p = x - r`` with ``0 ≤ x - r < P``. Where there is none, ``2*p + 3*r = x`` has the solutions
-    ``p = 3*k - x``, ``r = x - 2*k``; and ``4*p + 2*r`` is ``2*x``. Only quotients on the left stay a scatter, whose loops are run one
-    after the other. A tensor that depends on itself is solved for in any case: its order is found among plain left sides.
+    ``p = 3*k - x``, ``r = x - 2*k``; and ``4*p + 2*r`` is ``2*x``. Quotients on the left, and subscripts whose solution has large
+    coefficients, stay a scatter, whose loops are run one after the other. A tensor that depends on itself is solved for in any case: its
+    order is found among plain left sides.
     """
     infos, known, recurrent = graph.by_name(), ensured(graph.checks), cyclic(graph)
     aligned = (shifted(s, infos[s.target]) if s.op == "+=" and s.target in recurrent else s for s in graph.statements)
@@ -55,6 +59,7 @@ def _gathered(statement: Statement, target: Tensor, recurrent: bool) -> Statemen
     left = [r for r in statement.ranges if r.index in statement.free]
     if any(_quotients(s) for s in statement.subscripts) or (not recurrent and injective(statement.subscripts, left, statement.domain)):
         return statement
+    given = statement
     open_dimensions = [d for d, s in enumerate(statement.subscripts) if not s.is_Symbol and indices_of(s)]
     letters = list(_LETTERS[min(len(open_dimensions), 3) - 1])
     solved = {s for s in statement.subscripts if isinstance(s, Index)}
@@ -62,7 +67,12 @@ def _gathered(statement: Statement, target: Tensor, recurrent: bool) -> Statemen
         letter = letters.pop(0) if letters else "x"
         statement = _solved(statement, dimension, target.shape[dimension], letter, solved)
         solved |= set(indices_of(statement.subscripts[dimension]))
-    return statement
+    return given if not recurrent and _intricate(statement) and not _intricate(given) else statement
+
+
+def _intricate(statement: Statement) -> bool:
+    forms = (linear(part) for part in (*statement.subscripts, *statement.domain))
+    return any(abs(c) >= _INTRICATE for form in forms if form is not None for a, c in form.terms if isinstance(a, Index))
 
 
 def _quotients(subscript: sp.Expr) -> bool:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import graphc as gc
-from graphc.analysis.legality import ensured
+from graphc.analysis.legality import _certain, _violation, ensured
 from graphc.interpret import interpret
 from graphc.ir.affine import nonnegative
-from graphc.ir.expr import Size
+from graphc.ir.expr import FloorDiv, Index, Size
 from tests.notation import graph_of
 
 N, M = gc.dims("N M")
@@ -79,3 +79,19 @@ def test_derived_statements_repeat_no_check():
     loss[()] += x[p + r] ** 2 * gc.sin(x[p + r])
     graph = graph_of(loss, gc.grad(loss, x))
     assert len(graph.checks) == len({c.violation for c in graph.checks})
+
+
+def test_many_conditions_do_not_hide_a_few():
+    """Found by random programs: with more facts than can be projected, a subscript seemed to lie outside for all sizes."""
+    i1, i2, j, k1, k2, k, p1, p2 = (Index(name) for name in ("i1", "i2", "j", "k1", "k2", "k", "p1", "p2"))
+    n, m = Size("N"), Size("M")
+    row = 2 * i1 + i2 - k
+    facts = (
+        i1, FloorDiv(n, 2) - i1, i2, 1 - i2, j, n - 1 - j, k1, FloorDiv(m + 3, 4) - 1 - k1, k2, 1 - k2, k, 1 - k, p1, p2, 1 - p2,
+        FloorDiv(n + 2, 3) - 1 - p1, 2 * j - 2, m + 1 - 2 * j, i1 + 2 * k1 + k2 - 1, 5 * m - 4 - i1 - 2 * k1 - k2, 3 * row + 2 * j - m - 2,
+        n - m + k - j + 4 * k1 + 2 * k2, n - 1 - 3 * p1 - p2, m - 1 - 4 * k1 - 2 * k2 - k, FloorDiv(m + 1, 2) - 1 - 2 * k1 - k2,
+        row, n - 1 - row,
+    )
+    few, all_ = (_violation(2 * m + 1 - 3 * row - 2 * j, f) for f in ((row, n - 1 - row, j, n - 1 - j), facts))
+    assert few is not None and all_ is not None and not _certain(few)
+    assert all(nonnegative(condition, all_) for condition in few)

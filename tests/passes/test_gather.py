@@ -1,3 +1,5 @@
+import numpy as np
+
 import graphc as gc
 from graphc.compile import derived
 from graphc.passes.gather import gather
@@ -85,3 +87,20 @@ def test_a_remainder_in_a_condition_follows_from_the_conditions_without():
     graph, _ = derived(graph_of(y), "Y", ("X",))
     assert not [line for line in text(graph).splitlines() if "X.grad" in line and "%" in line]
     applied(lambda g: g, graph, SIZES)
+
+
+def test_solutions_with_large_coefficients_are_not_taken():
+    """Found by random programs: of ``X[3*i+2*j, i%3//2, j+k]`` the gradient of the gradient was solved to ``11*z+2*y+1680*…``, of which
+    nobody could prove that it lies in the tensor."""
+    i, j, k = gc.index("i", N), gc.index("j", N), gc.index("k", N)
+    x, y, loss, again = gc.tensor("X", 5 * N - 3, N, 2 * N, dtype="float64"), gc.tensor("Y"), gc.tensor("L"), gc.tensor("L2")
+    y[i, j] += x[2 * i + 3 * k, k, 2 * i + 1] * x[2 * j + 3 * i, (i % 3) // 2, j + k]
+    loss[()] += y[i, j] ** 2
+    (first,) = gc.grad(loss, [x])
+    p, q, r = gc.index("p"), gc.index("q"), gc.index("r")
+    again[()] += first[p, q, r] ** 2
+    (second,) = gc.grad(again, [x])
+    data = np.random.default_rng(0).standard_normal((12, 3, 6))
+    expected, found = gc.compile(second, target="interpret")(X=data), gc.compile(second)(X=data)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
+    gc.check_grad(again, [x], X=data)
