@@ -15,7 +15,7 @@ from typing import Any
 
 import sympy as sp
 
-from graphc.emit.cpu import EmptyRange, GatherCheck
+from graphc.emit.checks import EmptyRange, GatherCheck
 from graphc.emit.plain import quoted, size_text, structured, wrapped_call
 from graphc.errors import ArgumentError, CompileError
 from graphc.ir.affine import linear

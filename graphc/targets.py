@@ -11,13 +11,14 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from graphc.analysis.gathers import Gather, certain_gathers
-from graphc.emit.cpu import CpuModule, EmptyRange, GatherCheck, emit_cpu
+from graphc.emit.checks import EmptyRange, GatherCheck
+from graphc.emit.cpu import CpuModule, emit_cpu
 from graphc.emit.cuda import CudaModule, emit_cuda
-from graphc.errors import ArgumentError, GraphcError, TargetError
+from graphc.errors import ArgumentError, GraphcError
 from graphc.interpret import size_value
 from graphc.ir.expr import Access, Index, undistributing
 from graphc.ir.graph import Graph, reads
-from graphc.ir.show import Order, expression, statement, statement_body
+from graphc.ir.show import Order, statement
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses
@@ -133,7 +134,9 @@ def cuda_runner(graph: Graph, header: str, accumulate: str | None) -> CudaRunner
     def layout(sizes: Mapping[sp.Basic, int]) -> tuple[Mapping[str, tuple[int, ...]], tuple[int, ...]]:
         return {n: tuple(size_value(e, sizes) for e in tensors[n].shape) for n in module.arrays}, tuple(sizes[s] for s in module.sizes)
 
-    runner = CudaRunner(module.text, module.kernels, arrays, layout)
+    places = {statement(s): f"\n  at {s.location}" for s in graph.statements if s.location is not None}
+    checks = tuple(_message(check, places.get(check.loop, "")) for check in module.checks)
+    runner = CudaRunner(module.text, module.kernels, arrays, layout, checks)
     runner.made = _made(graph, tensors, module.arrays)
     return runner
 
@@ -150,14 +153,8 @@ def cuda_module(graph: Graph, header: str, accumulate: str | None = None) -> tup
     """The scheduled graph and its module; this needs no GPU.
 
     Raises:
-        TargetError: a recurrence is checkpointed.
+        TargetError: a function has no counterpart on the GPU.
     """
-    for tensor in graph.tensors:
-        if tensor.every:
-            shown = [(statement_body(s), expression(Access(s.target, *s.subscripts), Order.of(s)), s.location)
-                     for s in graph.definitions()[tensor.name]]
-            raise TargetError(f'The target "cuda" keeps all steps of a recurrence, but {tensor.name} is checkpointed.', at=tuple(shown),
-                              fix=f'take gc.checkpoint({tensor.name}, …) away, or use target="cpu".')
     for step in FOR_CUDA:
         graph = step(graph)
     scheduled, steps = schedule(graph, CUDA, {}, accumulate)

@@ -537,15 +537,20 @@ def check_cpu(case: Case) -> None:
     _check_machine(case, "cpu", lambda program, arrays: dict(called(program, arrays)))
 
 
+def check_cuda(case: Case) -> None:
+    """The target "cuda", on a GPU or in the simulator that NUMBA_ENABLE_CUDASIM=1 chooses."""
+    _check_machine(case, "cuda", lambda program, arrays: dict(called(program, arrays)), "cuda")
+
+
 def check_unjitted(case: Case) -> None:
     """The same of the module generated for the target "cpu" where it runs as plain Python, with every access checked."""
     _check_machine(case, "the generated module", lambda program, arrays: program.signature.structure(unjitted.run(program, arrays)))
 
 
-def _check_machine(case: Case, what: str, run: Callable[[gc.Program, Arrays], dict[str, Any]]) -> None:
+def _check_machine(case: Case, what: str, run: Callable[[gc.Program, Arrays], dict[str, Any]], target: str = "cpu") -> None:
     outputs = {"L": case.names["L"], **{f"{n}.grad": g for n, g in zip(case.wrt, case.made, strict=True)}}
     arrays, single = case.program.arrays, case.program.typed()
-    got = run(gc.compile(outputs, target="cpu"), single)
+    got = run(gc.compile(outputs, target=target), single)
     rounded = called(gc.compile(outputs, target="interpret"), single)
     exact = called(gc.compile(outputs, target="interpret", precision="float64"), dict(arrays))
     for name in outputs:
@@ -572,12 +577,13 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "vmap": check_vmap,
     "custom_grad": check_custom_grad,
     "cpu": check_cpu,
+    "cuda": check_cuda,
     "unjitted": check_unjitted,
     "verify": check_exactly,
 }
 if torch is None:
     del CHECKS["torch"]
-QUICK = tuple(kind for kind in CHECKS if kind not in ("cpu", "unjitted", "verify"))
+QUICK = tuple(kind for kind in CHECKS if kind not in ("cpu", "cuda", "unjitted", "verify"))
 """Everything that takes milliseconds: no waiting for Numba or SymPy."""
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from graphc.emit.checks import EmptyRange, GatherCheck
 from graphc.emit.expression import SHORT, Writer, safe, variable_names
 from graphc.emit.walk import TABLES, Walker, generated_names, locals_of, sizes_of_kernel
 from graphc.ir.expr import Access, Size
@@ -17,24 +18,7 @@ from graphc.ir.random import RANDOM
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
 
-__all__ = ["CpuModule", "EmptyRange", "GatherCheck", "emit_cpu"]
-
-
-@dataclass(frozen=True, slots=True)
-class GatherCheck:
-    """What a code in the status array stands for: `tensor` held a value outside of dimension `dimension` of `target`."""
-
-    tensor: str
-    target: str
-    dimension: int
-    loop: str
-
-
-@dataclass(frozen=True, slots=True)
-class EmptyRange:
-    """What a code in the status array stands for: a reduction without a neutral element was over nothing."""
-
-    loop: str
+__all__ = ["CpuModule", "emit_cpu"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,15 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from graphc.emit.checks import EmptyRange, GatherCheck
 from graphc.emit.expression import Writer, safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.errors import InternalError, TargetError
-from graphc.ir.affine import linear
-from graphc.ir.expr import Access, Compare, Index, Logical, Size
-from graphc.ir.nest import Assign, Contract, Fill, For, If, Kernel, KernelRecord, Loop, Nest, Node, Report, Step, Store
+from graphc.ir.expr import Access, Compare, Logical, Size
+from graphc.ir.nest import Contract, Fill, For, If, Kernel, KernelRecord, Loop, Moment, Nest, Node, Step, single
 from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
-from graphc.ir.show import Order, expression
+from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, contains, indices_of
 
 __all__ = ["CudaModule", "Parameter", "emit_cuda"]
 
@@ -65,9 +64,10 @@ class CudaModule:
 
     Attributes:
         text: of the module.
-        arrays: tensors, in the order of the arguments of ``program``.
+        arrays: tensors, in the order of the arguments of ``program``, behind the stream and the status.
         sizes: size symbols that follow.
         parameters: types of the arguments of every kernel, by its name.
+        checks: meaning of the codes in the status array.
         kernels: one record per step.
     """
 
@@ -75,6 +75,7 @@ class CudaModule:
     arrays: tuple[str, ...]
     sizes: tuple[Size, ...]
     parameters: Mapping[str, tuple[Parameter, ...]]
+    checks: tuple[GatherCheck | EmptyRange, ...]
     kernels: tuple[KernelRecord, ...]
 
 
@@ -88,17 +89,18 @@ def emit_cuda(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapp
         header: text for the module's docstring.
 
     Raises:
-        TargetError: a statement reads or writes through an integer tensor, or could not run in parallel.
+        TargetError: a function has no counterpart on the GPU.
     """
     emitter = _Emitter(steps, tensors, orders)
     launches = [line for step in steps for line in emitter.launch(step)] or ["    pass"]
-    parameters = ", ".join([*emitter.variables.values(), *emitter.size_names.values()])
+    parameters = ", ".join(["stream", "status", *emitter.variables.values(), *emitter.size_names.values()])
     shown = textwrap.fill(parameters, 130, subsequent_indent="        ")
     text = "\n".join([
         f'"""{header}\n"""', "", _HEAD, *(f"\n\n{d}" for d in emitter.definitions),
         "", "", f"def program({shown}):", *launches, "",
     ])  # fmt: skip
-    return CudaModule(text, tuple(emitter.variables), emitter.sizes, emitter.parameters, tuple(emitter.records))
+    return CudaModule(
+        text, tuple(emitter.variables), emitter.sizes, emitter.parameters, tuple(emitter.checks), tuple(emitter.records))
 
 
 _HEAD = '''import math
@@ -117,7 +119,7 @@ def grid(iterations):
     return max(1, min(-(-iterations // threads), BLOCKS)), threads'''
 
 _FILL = '''@cuda.jit
-def fill(first, last, array):
+def {name}(first, last, array):
     """Set a flat array to 0."""
     for k in range(first + cuda.grid(1), last, cuda.gridsize(1)):
         array[k] = 0'''
@@ -127,14 +129,14 @@ class _Emitter:
     def __init__(self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order]) -> None:
         self.tensors, self.orders = tensors, orders
         taken = generated_names(steps)
-        self.variables = variable_names(list(dict.fromkeys(n for s in steps for n in (s.writes, *s.reads))), taken)
-        kernels = [s.kernel for s in steps if isinstance(s, Nest)]
-        found = {z for k in kernels for z in sizes_of_kernel(k.body)}
-        found |= {z for k in kernels if k.extent is not None for z in k.extent.free_symbols if isinstance(z, Size)}
-        self.sizes = tuple(sorted(found, key=str))
+        touched = dict.fromkeys(n for s in single(steps) for n in (s.writes, *(s.also if isinstance(s, Nest) else ()), *s.reads))
+        self.variables = variable_names(list(touched), taken)
+        sources = {z for s in steps for e in _size_sources(s) for z in e.free_symbols}
+        self.sizes = tuple(sorted((z for z in sources if isinstance(z, Size) and not isinstance(z, Moment)), key=str))
         self.size_names = variable_names([str(z) for z in self.sizes], taken | {f".{n}": v for n, v in self.variables.items()})
         self.definitions: list[str] = []
         self.parameters: dict[str, tuple[Parameter, ...]] = {}
+        self.checks: list[GatherCheck | EmptyRange] = []
         self.records: list[KernelRecord] = []
         self.counters: dict[str, int] = {}
 
@@ -145,64 +147,108 @@ class _Emitter:
                 return self._nest(step)
             case Fill():
                 return self._fill(step)
-            case Contract() | Loop():
+            case Loop():
+                return self._repeated(step)
+            case Contract():
                 raise InternalError("The schedule of the cuda target has no contraction engine.")
 
+    def _repeated(self, step: Loop) -> list[str]:
+        """The loop of the host: what one step launches is complete before the next one begins."""
+        writer = self._writer(Order())
+        ends = [writer.integer(e) for e in step.ends]
+        end = ends[0] if len(ends) == 1 else f"min({', '.join(ends)})"
+        first = writer.integer(step.first)
+        bounds = f"{end} - 1, {first} - 1, -1" if step.descending else f"{first}, {end}"
+        lines = (line for s in step.steps for line in self.launch(s))
+        return [f"    for {safe(step.moment.name)} in range({bounds}):", *(f"    {line}" for line in lines)]
+
     def _fill(self, step: Fill) -> list[str]:
-        if "fill" not in self.parameters:
-            self.definitions.append(_FILL)
-        self.parameters["fill"] = (None, None, (self.tensors[step.writes].dtype, 1))
-        self.records.append(KernelRecord.of("fill", step))
+        dtype = self.tensors[step.writes].dtype
+        name = f"fill_{dtype}"
+        if name not in self.parameters:
+            self.definitions.append(_FILL.format(name=name))
+            self.parameters[name] = (None, None, (dtype, 1))
+        self.records.append(KernelRecord.of(name, step))
         array = self.variables[step.writes]
-        return [f"    fill[grid({array}.size)](0, {array}.size, {array}.reshape(-1))"]
+        return [f"    {name}[(*grid({array}.size), stream)](0, {array}.size, {array}.reshape(-1))"]
 
     def _nest(self, step: Nest) -> list[str]:
         kernel = step.kernel
-        _check(step)
         number = self.counters[kernel.kind] = self.counters.get(kernel.kind, -1) + 1
         name = f"{kernel.kind}_{number}"
-        sizes = [self.size_names[str(z)] for z in sizes_of_kernel(kernel.body)]
+        sizes = [self._size_name(z) for z in sizes_of_kernel(kernel.body)]
         lines, literals = self._lines(kernel)
-        shared = kernel.extent is not None
+        shared, reporting = kernel.extent is not None, any("status" in line for line in lines)
         arrays = [self.variables[n] for n in kernel.arrays]
-        parameters = [*(["first", "last"] if shared else []), *arrays, *sizes, *literals]
+        parameters = [*(["first", "last"] if shared else []), *(["status"] if reporting else []), *arrays, *sizes, *literals]
         comment = textwrap.wrap(kernel.comment, 136, initial_indent="    # ", subsequent_indent="    #     ")
         self.definitions.append("\n".join(["@cuda.jit", f"def {name}({', '.join(parameters)}):", *comment, *lines]))
         integers = (None,) * (len(sizes) + len(literals))
         touched = [self.tensors[n] for n in kernel.arrays]
         ranks = [min(len(t.shape), 1) if kernel.flat else len(t.shape) for t in touched]
         types = ((t.dtype, rank) for t, rank in zip(touched, ranks, strict=True))
-        self.parameters[name] = (*((None, None) if shared else ()), *types, *integers)
+        self.parameters[name] = (*((None, None) if shared else ()), *((("int64", 1),) if reporting else ()), *types, *integers)
         self.records.append(KernelRecord.of(name, step))
         views = [a if rank == len(t.shape) else f"{a}.reshape(-1)" for t, a, rank in zip(touched, arrays, ranks, strict=True)]
-        arguments = ", ".join([*views, *sizes, *map(str, literals.values())])
+        arguments = ", ".join([*(["status"] if reporting else []), *views, *sizes, *map(str, literals.values())])
         if kernel.extent is None:
-            return [f"    {name}[1, 1]({arguments})"]
+            return [f"    {name}[1, 1, stream]({arguments})"]
         extent = self._writer(Order()).integer(kernel.extent)
-        return [f"    {name}[grid({extent})](0, {extent}, {arguments})"]
+        return [f"    {name}[(*grid({extent}), stream)](0, {extent}, {arguments})"]
 
     def _lines(self, kernel: Kernel) -> tuple[list[str], dict[str, int]]:
-        def refuse(report: Report) -> str:
-            raise _refused(report.loop, "", "An extremum over a range that may be empty is")
-
-        writer = self._writer(self.orders.get(kernel.comment, Order()))
-        walker = Walker(writer, lambda name, low, high: f"for {name} in range({low} + cuda.grid(1), {high}, cuda.gridsize(1)):", refuse)
+        writer = self._writer(self.orders.get(kernel.comment, Order()), kernel.comment)
+        walker = Walker(writer, lambda name, low, high: f"for {name} in range({low} + cuda.grid(1), {high}, cuda.gridsize(1)):",
+                        lambda report: f"status[0] = {self._code(EmptyRange(report.loop))}")
         lines = list(walker.lines(_guarded(kernel.body), 1))
         missing = sorted(writer.used - {*SPELLING, "draw"})
         if missing:
             raise _refused(kernel.comment, missing[0], f"The function {missing[0]} is")
         return [*_inner_functions(lines), *lines], walker.literals
 
-    def _writer(self, order: Order) -> Writer:
+    def _size_name(self, size: Size) -> str:
+        return safe(str(size)) if isinstance(size, Moment) else self.size_names[str(size)]
+
+    def _code(self, check: GatherCheck | EmptyRange) -> int:
+        if check not in self.checks:
+            self.checks.append(check)
+        return self.checks.index(check) + 1
+
+    def _writer(self, order: Order, loop: str = "") -> Writer:
+        def check(text: str, access: Access, dimension: int) -> str:
+            inner = access.subscripts[dimension]
+            assert isinstance(inner, Access)
+            code = self._code(GatherCheck(inner.tensor, access.tensor, dimension, loop))
+            return f"checked({text}, {self.variables[access.tensor]}.shape[{dimension}], status, {code})"
+
         return Writer(
             lambda n: self.tensors[n].dtype, lambda n: self.variables.get(n) or safe(n), lambda n: self.size_names.get(n) or safe(n),
-            lambda text, *_: text, order, SPELLING,
+            check, order, SPELLING,
         )  # fmt: skip
+
+
+def _size_sources(step: Step) -> list[sp.Expr]:
+    if isinstance(step, Nest):
+        return [*sizes_of_kernel(step.kernel.body), *([step.kernel.extent] if step.kernel.extent is not None else [])]
+    return [step.first, *step.ends, *(e for s in step.steps for e in _size_sources(s))] if isinstance(step, Loop) else []
+
+
+_CHECKED = """\
+    def checked(value, extent, status, code):
+        if 0 <= value < extent:
+            return i64(value)
+        status[0] = code
+        status[1] = value
+        return i64(0)
+"""
 
 
 def _inner_functions(lines: Sequence[str]) -> Iterator[str]:
     """What a kernel needs of `graphc.ir.random`, as functions inside of it: those Numba inlines without asking a driver."""
     text = "\n".join(lines)
+    if "checked(" in text:
+        yield from _CHECKED.splitlines()
+        yield ""
     for function in (draw, polar, uniform32, uniform64, normal32, normal64):
         if f"{function.__name__}(" in text:
             source = inspect.getsource(function)
@@ -233,52 +279,5 @@ def _guarded(body: Sequence[Node]) -> tuple[Node, ...]:
     return tuple(result)
 
 
-def _check(step: Nest) -> None:
-    """Refuse what cannot be launched: subscripts from data, and elements that several threads would touch."""
-    kernel = step.kernel
-    stores = list(_stores(kernel.body, ()))
-    written = [Access(s.tensor, *s.subscripts) for s, _ in stores]
-    for access in (a for e in (*written, *_values(kernel.body)) for a in accesses(e) if isinstance(a, Access)):
-        if any(contains(s, Access) for s in access.subscripts):
-            raise _refused(kernel.comment, expression(access), "A subscript that is read from a tensor is")
-    if kernel.extent is None:
-        return
-    for access in (a for e in _values(kernel.body) for a in accesses(e) if isinstance(a, Access) and a.tensor == step.writes):
-        raise _refused(kernel.comment, expression(access), "A tensor that is computed from itself is")
-    for store, shared in stores:
-        if len(shared) != 1 or not any(_tells(s, shared[0]) for s in store.subscripts):
-            raise _refused(kernel.comment, "", "A loop whose threads share elements is")
-
-
-def _tells(subscript: sp.Expr, index: Index) -> bool:
-    """Whether different values of the index give different subscripts, whatever the other indices are: ``2*i + 1``."""
-    form = linear(subscript)
-    return form is not None and form.coefficient(index) != 0 and all(a == index or not indices_of(a) for a, _ in form.terms)
-
-
 def _refused(loop: str, culprit: str, what: str) -> TargetError:
     return TargetError(f"{what} not supported by the cuda target yet.", at=((loop, culprit, None),), fix='use target="cpu".')
-
-
-def _values(body: Sequence[Node]) -> Iterator[sp.Expr]:
-    for node in body:
-        match node:
-            case For():
-                yield from (*node.lower, *node.upper)
-                yield from _values(node.body)
-            case If():
-                yield node.condition
-                yield from _values(node.body)
-            case Store() | Assign():
-                yield node.value
-
-
-def _stores(body: Sequence[Node], shared: tuple[Index, ...]) -> Iterator[tuple[Store, tuple[Index, ...]]]:
-    """Every store with the shared loops around it."""
-    for node in body:
-        if isinstance(node, Store):
-            yield node, shared
-        elif isinstance(node, For):
-            yield from _stores(node.body, (*shared, node.index) if node.shared else shared)
-        elif isinstance(node, If):
-            yield from _stores(node.body, shared)

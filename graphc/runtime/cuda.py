@@ -31,15 +31,19 @@ class CudaRunner:
         kernels: records for `Program.kernels`.
         arrays: tensors in the order of the arguments: (name, dtype, role), role "input", "output" or "temporary".
         layout: from sizes to the shapes of the arrays and the values of the size arguments.
+        checks: errors for the codes of the status array, from the value found and the arrays.
 
     Raises:
         TargetError: there is no device.
     """
 
-    def __init__(self, source: str, kernels: tuple[Any, ...], arrays: tuple[tuple[str, str, str], ...], layout: Shapes) -> None:
+    def __init__(
+        self, source: str, kernels: tuple[Any, ...], arrays: tuple[tuple[str, str, str], ...], layout: Shapes,
+        checks: Sequence[Callable[[int, Mapping[str, Array]], Exception]],
+    ) -> None:
         require_device()
         self.source, self.kernels = source, kernels
-        self._arrays, self._layout = arrays, layout
+        self._arrays, self._layout, self._checks = arrays, layout, checks
         self.made: tuple[Any, ...] = ()
         """The arrays of `needs`, as `graphc.memory.Made`."""
         self._module: Any = None
@@ -66,7 +70,11 @@ class CudaRunner:
             name: cuda.to_device(np.asarray(arrays[name], order="C")) if role == "input" else cuda.device_array(shapes[name], dtype)
             for name, dtype, role in self._arrays
         }
-        self._module.program(*there.values(), *values)
+        status = cuda.to_device(np.zeros(2, np.int64))
+        self._module.program(0, status, *there.values(), *values)
+        code, value = map(int, status.copy_to_host()) if self._checks else (0, 0)
+        if code:
+            raise self._checks[code - 1](value, {name: array.copy_to_host() for name, array in there.items()})
         return {name: there[name].copy_to_host() for name, _, role in self._arrays if role == "output"}
 
 

@@ -79,7 +79,7 @@ class Bodies:
 
     def mapped(self, statement: Statement, order: Order, adding: bool) -> tuple[Node, ...]:
         store = Store(statement.target, statement.subscripts, statement.value, adding or statement.scatters)
-        return self.loops(statement, order.indices, (store,), guard=True)
+        return self.loops(statement, order.indices, (store,), hoist=self.target.vector_innermost, guard=True)
 
     def in_place(self, statement: Statement, order: Order, adding: bool) -> tuple[Node, ...]:
         """Reduced loops around a loop along the left side; the row is set to 0 first."""

@@ -14,7 +14,7 @@ from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, indices_of, substitute
 
-__all__ = ["ACCUMULATED", "Contraction", "Order", "contraction_roles", "is_flat", "loop_order", "shared_index"]
+__all__ = ["ACCUMULATED", "Contraction", "Order", "contraction_roles", "independent", "is_flat", "loop_order", "shared_index"]
 
 _SMALL = 8
 
@@ -139,14 +139,18 @@ def loop_order(statement: Statement, vector_innermost: bool = True) -> Order:
 
     Without a vector loop there (`vector_innermost`) sums stay innermost, where their results are in registers.
     """
-    left = [i for s in statement.subscripts for i in indices_of(s)]
-    left = list(dict.fromkeys(left))
+    left = list(dict.fromkeys(i for s in statement.subscripts for i in indices_of(s)))
     reduced = list(statement.reduced)
+    if not vector_innermost:
+        apart = independent(statement)
+        left.sort(key=lambda i: i not in apart)
     touched = [Access(statement.target, *statement.subscripts), *(a for a in accesses(statement.value) if isinstance(a, Access))]
 
     def cost(index: Index) -> tuple[float, int]:
         return sum(_penalty(a, index) for a in touched) + 3 * _small(statement, index), -([*reduced, *left].index(index))
 
+    if statement.scatters and not vector_innermost:
+        return Order((*left, *reduced), True, "what falls on one element is added in order")
     if statement.scatters:
         plain = [s for s in statement.subscripts if isinstance(s, Index) and sum(s in x.free_symbols for x in statement.subscripts) == 1]
         inner = plain[-1:] if plain else []
@@ -169,12 +173,18 @@ def loop_order(statement: Statement, vector_innermost: bool = True) -> Order:
     )
 
 
-def shared_index(statement: Statement, order: Order) -> Index | None:
-    """The left index whose values are divided among threads: each element is written by one thread only."""
+def independent(statement: Statement) -> tuple[Index, ...]:
+    """The left indices whose values can be divided among threads: each element is written by one thread only."""
     left = [statement.range_of(i) for i in statement.free]
     plain = [s for s in statement.subscripts if isinstance(s, Index)]
     if not statement.scatters and set(plain) != set(statement.free) and injective(statement.subscripts, left, statement.domain):
-        plain = list(statement.free)
+        return statement.free
+    return tuple(plain)
+
+
+def shared_index(statement: Statement, order: Order) -> Index | None:
+    """The one of them that is divided among threads."""
+    plain = independent(statement)
     in_order = [i for i in order.indices if i in plain]
     if not in_order:
         return None

@@ -20,12 +20,13 @@ from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, indices_of
 from graphc.schedule.bodies import Bodies, divided
 from graphc.schedule.branchless import branchless
-from graphc.schedule.classify import Contraction, Order, contraction_roles, is_flat, loop_order, shared_index
+from graphc.schedule.classify import Contraction, Order, contraction_roles, independent, is_flat, loop_order, shared_index
 from graphc.schedule.cost import cost
 from graphc.schedule.decide import decided
 from graphc.schedule.fuse import Unit, units
 from graphc.schedule.interior import split_interior
 from graphc.schedule.jam import jammed
+from graphc.schedule.line import in_line
 from graphc.schedule.lookup import looked_up
 from graphc.schedule.ring import Ring, folded
 from graphc.schedule.rows import flat_step, rows_step
@@ -116,6 +117,13 @@ class _Scheduler:
             self._statement(statement, adding=statement.op == "+=" and (position > 0 or not complete))
 
 
+    def apart(self, statement: Statement, adding: bool) -> list[Step]:
+        """The steps of one statement, which are not among those of the program."""
+        before, self.steps = self.steps, []
+        self._statement(statement, adding)
+        made, self.steps = self.steps, before
+        return made
+
     def is_contraction(self, statement: Statement) -> bool:
         """Whether the contraction engine computes the statement."""
         return self.roles(statement) is not None
@@ -182,15 +190,18 @@ class _Scheduler:
         shared: Index | None = None,
         extent: sp.Expr | None = None,
     ) -> None:
-        shared = shared if shared is not None else shared_index(statement, order)
-        if shared is not None and extent is None:
-            extent = statement.range_of(shared).extent
-            body = divided(body, shared)
         if self.target.vector_innermost:
-            body = split_interior(body, {})
+            shared = shared if shared is not None else shared_index(statement, order)
+            if shared is not None and extent is None:
+                extent = statement.range_of(shared).extent
+                body = divided(body, shared)
+            body, together = split_interior(body, {}), str(shared or "")
+        else:
+            body, extent, apart = in_line(body, independent(statement))
+            together = " ".join(map(str, apart))
         names = tuple(dict.fromkeys((statement.target, *reads(statement))))
         roles = {"sum": "reduction", "map": "map", "gather": "gather", "scatter": "scatter"}.get(kind, "reduction")
-        plan = LoopPlan(show(statement), roles, tuple(map(str, order.indices)), str(shared or ""), strategy, order.reason)
+        plan = LoopPlan(show(statement), roles, tuple(map(str, order.indices)), together, strategy, order.reason)
         kernel = Kernel(kind, show(statement), names, body, extent)
         self.steps.append(Nest(kernel, plan, reads(statement), statement.target, cost(statement)))
 

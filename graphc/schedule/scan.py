@@ -60,7 +60,11 @@ def recurrence(worker: _Scheduler, group: Sequence[str], statements: Sequence[St
         if own:
             worker.define(name, own)
     builder = Builder(worker, {s.target for s in outside})
-    if any(builder.is_product(s) for s in scan.body if isinstance(s, Statement)):
+    if worker.target.vector_innermost:
+        in_steps = any(builder.is_product(s) for s in scan.body if isinstance(s, Statement))
+    else:
+        in_steps = builder.is_wide(scan, statements, group)
+    if in_steps:
         return builder.together(replace(scan, body=_late(inside, scan.body)))
     scan = replace(scan, body=(*inside, *scan.body))
     worker.rings |= rings(scan, worker.graph, worker.tensors, {s.target for s in outside})
@@ -193,6 +197,18 @@ class Builder:
         always = tuple(d for d in statement.domain if len(indices_of(d)) > 1 or not set(indices_of(d)) <= set(target))
         return self.worker.roles(replace(statement, domain=always)) is not None
 
+    def is_wide(self, scan: Scan, statements: Sequence[Statement], group: Sequence[str]) -> bool:
+        """Whether a step is a loop that is worth all threads: not one number, nor one for each of independent recurrences."""
+        if any(isinstance(item, Scan) for item in scan.body):
+            return False
+        shared = shared_indices(statements, group, self.worker.tensors) or {}
+        along = dict(scan.dimensions)
+        for s in steps_of(scan):
+            alone = {s.subscripts[along[s.target]], shared.get(id(s))}
+            if any(r.index not in alone and not sp.expand(r.extent).is_Integer for r in s.ranges):
+                return True
+        return False
+
     def together(self, scan: Scan) -> list[Step]:
         """The recurrence as a loop of steps that all threads take together."""
         scan = replace(scan, body=joined(scan.body, dict(scan.dimensions), self.worker.tensors))
@@ -228,6 +244,9 @@ class Builder:
                 self.worker.define(item.target, [_at_all(begun[0][0], moment, extent)], complete=True)
                 begun = begun[1:]
             for statement, adding in begun:
+                if not self.worker.target.joins_rows:
+                    steps += self.worker.apart(statement, adding)
+                    continue
                 bare = replace(statement, domain=())
                 roles = None if any(indices_of(d) for d in statement.domain) else self.worker.roles(bare)
                 if roles is None:
