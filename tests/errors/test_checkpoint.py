@@ -102,10 +102,3 @@ def test_checkpoint_of_two_directions(rejects):
     gc.checkpoint(g, every=4)
     with rejects(gc.CompileError):
         gc.compile([L, gc.grad(L, x)])
-
-
-def test_checkpoint_for_cuda(rejects):
-    x, h, L = running()
-    gc.checkpoint(h, every=4)
-    with rejects(gc.TargetError):
-        gc.compile([L, gc.grad(L, x)], target="cuda")
