@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from graphc.passes.differentiate import differentiate
 from graphc.passes.extension import below
 from graphc.passes.prune import inline_copies, merge, prune
 from graphc.targets import FOR_CPU
-from tests import unjitted
+from tests import gpu, unjitted
 from tests.programs import RandomProgram
 
 try:
@@ -538,8 +538,13 @@ def check_cpu(case: Case) -> None:
 
 
 def check_cuda(case: Case) -> None:
-    """The target "cuda", on a GPU or in the simulator that NUMBA_ENABLE_CUDASIM=1 chooses."""
-    _check_machine(case, "cuda", lambda program, arrays: dict(called(program, arrays)), "cuda")
+    """The same of the target "cuda" on a simulated GPU, which finds races and accesses outside of arrays."""
+    _check_machine(case, "cuda", lambda program, arrays: dict(called(program, arrays)), gpu.compiled)
+
+
+def check_gpu(case: Case) -> None:
+    """The same on a GPU, or in the simulator that NUMBA_ENABLE_CUDASIM=1 chooses."""
+    _check_machine(case, "the GPU", lambda program, arrays: dict(called(program, arrays)), partial(gc.compile, target="cuda"))
 
 
 def check_unjitted(case: Case) -> None:
@@ -547,10 +552,12 @@ def check_unjitted(case: Case) -> None:
     _check_machine(case, "the generated module", lambda program, arrays: program.signature.structure(unjitted.run(program, arrays)))
 
 
-def _check_machine(case: Case, what: str, run: Callable[[gc.Program, Arrays], dict[str, Any]], target: str = "cpu") -> None:
+def _check_machine(
+    case: Case, what: str, run: Callable[[gc.Program, Arrays], dict[str, Any]], compiled: Callable[..., gc.Program] = gc.compile
+) -> None:
     outputs = {"L": case.names["L"], **{f"{n}.grad": g for n, g in zip(case.wrt, case.made, strict=True)}}
     arrays, single = case.program.arrays, case.program.typed()
-    got = run(gc.compile(outputs, target=target), single)
+    got = run(compiled(outputs), single)
     rounded = called(gc.compile(outputs, target="interpret"), single)
     exact = called(gc.compile(outputs, target="interpret", precision="float64"), dict(arrays))
     for name in outputs:
@@ -578,12 +585,13 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "custom_grad": check_custom_grad,
     "cpu": check_cpu,
     "cuda": check_cuda,
+    "gpu": check_gpu,
     "unjitted": check_unjitted,
     "verify": check_exactly,
 }
 if torch is None:
     del CHECKS["torch"]
-QUICK = tuple(kind for kind in CHECKS if kind not in ("cpu", "cuda", "unjitted", "verify"))
+QUICK = tuple(kind for kind in CHECKS if kind not in ("cpu", "cuda", "gpu", "unjitted", "verify"))
 """Everything that takes milliseconds: no waiting for Numba or SymPy."""
 
 

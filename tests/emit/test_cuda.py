@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,14 @@ from graphc.frontend.collect import collect
 from graphc.ir.random import RANDOM
 from graphc.runtime import cuda as runtime
 from graphc.targets import cuda_module
-from tests.cuda_programs import ANGLES, BINARY, ERRORS, FUNCTIONS, PROGRAMS, column_sums, random, row_sums, worst
+from tests import checks, gpu
+from tests.cuda_programs import ANGLES, BINARY, ERRORS, FUNCTIONS, PROGRAMS, column_sums, complaint, random, row_sums, worst
+from tests.programs import generate
 
 ROOT = Path(__file__).parents[2]
+RANDOM_PROGRAMS = int(os.environ.get("GRAPHC_CUDA_PROGRAMS", "40"))
+SEED = int(os.environ.get("GRAPHC_SEED", "0"))
+BATCH = 8
 
 def module(name: str) -> CudaModule:
     return module_of(PROGRAMS[name]()[0])
@@ -38,27 +44,56 @@ def module_of(outputs: list[gc.Tensor]) -> CudaModule:
     return cuda_module(optimised(graph), "")[1]
 
 
-# -------------------------------------------------------------------------------------------------------------- simulator
+# ------------------------------------------------------------------------------------------------------------- simulators
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_on_the_simulated_gpu(name: str) -> None:
+    """With races, accesses outside of arrays, and reads of what nothing has written."""
+    assert worst(name, gpu.compiled) <= (0 if name == "random" else 2e-6)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors(name: str) -> None:
+    assert complaint(name, gpu.compiled) == ERRORS[name][1]
+
+
+@pytest.mark.parametrize("seeds", [range(first, first + BATCH) for first in range(SEED, SEED + RANDOM_PROGRAMS, BATCH)], ids=str)
+def test_random_programs_on_the_simulated_gpu(seeds: range) -> None:
+    found = Counter(checked(seed) for seed in seeds)
+    assert found["ok"] >= 0.7 * len(seeds), "the generator makes too many programs that are refused"
+
+
+def checked(seed: int) -> str:
+    program = generate(seed)
+    try:
+        checks.check(program, ["cuda"])
+    except (checks.Refused, checks.Unsuitable):
+        return "skipped"
+    except Exception as error:
+        hint = f"python -m tests.soak --checks cuda --programs 1 --seed {seed} shrinks it."
+        raise AssertionError(f"{error}\n\n{program}\n\n{hint}") from error
+    return "ok"
 
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Errors of all programs, from one process with the simulator."""
+    """Errors of a few programs in Numba's own simulator, from a process of its own."""
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "GRAPHC_CACHE_DIR": str(tmp_path_factory.mktemp("cache"))}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.cuda_programs"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        [sys.executable, "-m", "tests.cuda_programs", *NUMBA], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
+        check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_simulator(simulated: dict[str, Any], name: str) -> None:
-    assert simulated[name] <= (0 if name == "random" else 2e-6)
+NUMBA = ("layer", "extrema", "total", "random", "scatter", "checkpointed", "behind")
+"""What goes through Numba's simulator: the runner and the module meet the real interface there."""
 
 
-@pytest.mark.parametrize("name", ERRORS)
-def test_errors_in_the_simulator(simulated: dict[str, Any], name: str) -> None:
-    assert simulated[name] == ERRORS[name][1]
+@pytest.mark.parametrize("name", NUMBA)
+def test_in_the_simulator_of_numba(simulated: dict[str, Any], name: str) -> None:
+    assert simulated[name] == ERRORS[name][1] if name in ERRORS else simulated[name] <= (0 if name == "random" else 2e-6)
 
 
 def test_functions_inside_of_kernels_are_typed_by_numba() -> None:
