@@ -280,11 +280,11 @@ def worst(name: str, compiled: Compiled = CUDA) -> float:
     return float(max(errors))
 
 
-def complaint(name: str, compiled: Compiled = CUDA) -> str:
+def complaint(name: str) -> str:
     """The first line of an `ArgumentError` that a call raises."""
     outputs, arrays = ERRORS[name][0]()
     try:
-        compiled(outputs)(**arrays)
+        CUDA(outputs)(**arrays)
     except gc.ArgumentError as error:
         return str(error).splitlines()[0]
     return ""

@@ -23,9 +23,9 @@ def kernel(X, Y, status):
 """
 
 
-def run(body: str, threads: int = 64, blocks: int = 2, size: int = 128, shared: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def run(body: str, threads: int = 64, blocks: int = 2, size: int = 128, head: str = HEAD) -> tuple[np.ndarray, np.ndarray]:
     """X and Y = X / 10 after a kernel with this body; Y is empty before."""
-    device = Device(HEAD + "".join(f"    {line}\n" for line in body.splitlines()) + "\n\ndef program(n, threads, X, Y, status):\n"
+    device = Device(head + "".join(f"    {line}\n" for line in body.splitlines()) + "\n\ndef program(n, threads, X, Y, status):\n"
                     "    kernel[n, threads, 0](X, Y, status)\n")
     X = device.array(np.arange(size, dtype="float32"), "X")
     Y = device.empty(size, "float32", "Y")
@@ -142,3 +142,10 @@ def test_the_line_is_named() -> None:
 def test_launches_that_a_gpu_refuses(threads: Any) -> None:
     with pytest.raises(Fault, match="cannot be launched"):
         run(PRIVATE, threads)
+
+
+def test_bounds_that_a_kernel_was_compiled_for() -> None:
+    head = HEAD.replace("@cuda.jit", "@cuda.jit(launch_bounds=(32, 2))")
+    with pytest.raises(Fault, match="cannot be launched"):
+        run(PRIVATE, head=head)
+    run(PRIVATE, 32, 4, head=head)

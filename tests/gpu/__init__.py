@@ -11,42 +11,66 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
 import graphc as gc
-from graphc.runtime import cuda as runtime
+from graphc.compile import optimised
+from graphc.emit.checks import EmptyRange, GatherCheck
+from graphc.emit.cuda import CudaModule
+from graphc.interpret import size_value
+from graphc.ir.graph import Graph
+from graphc.targets import cuda_module
 from tests.gpu.device import Device
 from tests.gpu.memory import Fault
 
-__all__ = ["Device", "Fault", "compiled"]
+__all__ = ["Device", "Fault", "Reported", "compiled", "module_of"]
 
 Array = np.ndarray[Any, Any]
 
 
-def compiled(outputs: Any, **options: Any) -> gc.Program:
-    """What ``gc.compile(outputs, target="cuda")`` gives where there is a GPU; calls run here."""
-    with mock.patch.object(runtime, "require_device"):
-        program = gc.compile(outputs, target="cuda", **options)
+class Reported(Exception):
+    """What a kernel has written into the status: its meaning, and the value that it found."""
+
+    def __init__(self, check: GatherCheck | EmptyRange, value: int) -> None:
+        super().__init__(f"{check}: {value}")
+        self.check, self.value = check, value
+
+
+def compiled(outputs: Any, accumulate: str | None = None, real: bool = False, **options: Any) -> gc.Program:
+    """What ``gc.compile(outputs, target="cuda")`` gives where there is a GPU; calls run here.
+
+    Args:
+        outputs, accumulate, options: as for `graphc.compile`.
+        real: whether blocks have as many threads as on a GPU; else a few, which is enough for most mistakes.
+    """
+    program = gc.compile(outputs, target="interpret", accumulate=accumulate, **options)
     runner: Any = program._runner
-    runner.run, runner.memory = partial(_run, runner), lambda: None
+    graph, module = cuda_module(optimised(program.graph), "", accumulate)
+    runner.source, runner.kernels, runner.run = module.text, module.kernels, partial(_run, graph, module, not real)
     return program
 
 
-def _run(runner: Any, arrays: Mapping[str, Array], sizes: Mapping[Any, int], out: Mapping[str, Array]) -> dict[str, Array]:
-    shapes, values = runner._layout(sizes)
-    device = Device(runner.source)
+def module_of(outputs: Any) -> CudaModule:
+    """The module that is generated for a GPU."""
+    return cuda_module(optimised(gc.compile(outputs, target="interpret").graph), "")[1]
+
+
+def _run(
+    graph: Graph, module: CudaModule, few: bool, arrays: Mapping[str, Array], sizes: Mapping[Any, int], out: Mapping[str, Array]
+) -> dict[str, Array]:
+    tensors, device = graph.by_name(), Device(module.text, few)
     there = {
-        name: device.array(np.array(arrays[name], order="C"), name) if role == "input" else device.empty(shapes[name], dtype, name)
-        for name, dtype, role in runner._arrays
-    }
+        name: device.array(np.array(arrays[name], order="C"), name) if tensors[name].is_input
+        else device.empty(tuple(size_value(e, sizes) for e in tensors[name].shape), tensors[name].dtype, name)
+        for name in module.arrays
+    }  # fmt: skip
     status = device.array(np.zeros(2, np.int64), "status", racing=True)
-    device.module["program"](0, status, *there.values(), *values)
+    device.module["program"](0, status, *there.values(), *(sizes[s] for s in module.sizes))
     code, value = map(int, status.array)
-    if code and runner._checks:
-        raise runner._checks[code - 1](value, {name: memory.array for name, memory in there.items()})
-    results = [name for name, _, role in runner._arrays if role == "output"]
+    if code:
+        raise Reported(module.checks[code - 1], value)
+    results = [name for name in module.arrays if name in graph.outputs]
     for name in results:
         missing = device.unwritten.intersection(there[name].addresses())
         if missing:

@@ -8,6 +8,7 @@ import linecache
 import math
 import traceback
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,10 @@ class Device:
 
     Args:
         text: of the module.
+        few: whether the module makes do with a few threads, as in the simulator of Numba.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, few: bool = False) -> None:
         self.text, self.unwritten, self.memories = text, set[int](), list[Memory]()
         self.here: Any = None
         tree = ast.parse(text)
@@ -40,7 +42,7 @@ class Device:
             waiting = generators.found
         name = f"<module {id(self)}>"
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-        self.module: dict[str, Any] = {"cuda": cuda_of(self), "math": MATH}
+        self.module: dict[str, Any] = {"cuda": cuda_of(self), "math": MATH, "config": SimpleNamespace(ENABLE_CUDASIM=few)}
         exec(compile(ast.fix_missing_locations(tree), name, "exec"), self.module)
 
     def array(self, array: Array, name: str, racing: bool = False) -> Memory:
@@ -55,9 +57,10 @@ class Device:
     def element(self, address: int) -> str:
         return next(m.element(address) for m in self.memories if address in m.addresses())
 
-    def launch(self, function: Callable[..., Any], configuration: Sequence[Any], arguments: Sequence[Any]) -> None:
+    def launch(self, function: Callable[..., Any], bounds: Any, configuration: Sequence[Any], arguments: Sequence[Any]) -> None:
         grid, shape = (((*c, 1, 1) if isinstance(c, tuple) else (c, 1, 1))[:3] for c in configuration[:2])
-        if math.prod(shape) > MOST_THREADS or min(*grid, *shape) < 1:
+        most = (bounds[0] if isinstance(bounds, tuple) else bounds) or MOST_THREADS
+        if math.prod(shape) > most or min(*grid, *shape) < 1:
             raise Fault(f"{function.__name__} cannot be launched with {grid} blocks of {shape} threads")
         kept, blocks = len(self.memories), [Block(p, shape, grid, self) for p in itertools.product(*map(range, grid))]
         runs = [block.run(function, arguments) for block in blocks]
@@ -90,7 +93,7 @@ class _Requests(ast.NodeTransformer):
         return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
-        node.names = [name for name in node.names if name.name != "cuda"]
+        node.names = [name for name in node.names if name.name not in ("cuda", "config")]
         return node if node.names else None
 
     def visit_Import(self, node: ast.Import) -> Any:

@@ -24,14 +24,14 @@ def cuda_of(device: Device) -> Any:
     """What kernels find in ``numba.cuda``."""
 
     class Kernel:
-        def __init__(self, function: Callable[..., Any]) -> None:
-            self.py_func = function
+        def __init__(self, function: Callable[..., Any], bounds: Any) -> None:
+            self.function, self.bounds = function, bounds
 
         def __getitem__(self, configuration: Sequence[Any]) -> Callable[..., None]:
-            return lambda *arguments: device.launch(self.py_func, configuration, arguments)
+            return lambda *arguments: device.launch(self.function, self.bounds, configuration, arguments)
 
-    def jit(*functions: Any, device: bool = False, **_: Any) -> Any:
-        return (functions[0] if device else Kernel(functions[0])) if functions else lambda f: jit(f, device=device)
+    def jit(*functions: Any, launch_bounds: Any = None, **_: Any) -> Any:
+        return Kernel(functions[0], launch_bounds) if functions else lambda f: Kernel(f, launch_bounds)
 
     def shared(shape: Any, dtype: Any, site: str = "", **_: Any) -> Memory:
         block = device.here.block
