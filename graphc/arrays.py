@@ -17,8 +17,9 @@ from graphc.ir.expr import Size
 from graphc.ir.show import expression
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import sizes_of
+from graphc.runtime.device import on_device
 
-__all__ = ["bound_array", "new_array", "size_values"]
+__all__ = ["HOST", "Host", "bound_array", "mismatch", "new_array", "size_values"]
 
 Array = NDArray[Any]
 _NUMPY = {name: np.dtype(name) for name in DTYPES}
@@ -42,10 +43,13 @@ def bound_array(tensor: Tensor, value: Any) -> Array:
     array = _array(name, value)
     if array.dtype == tensor.dtype or (isinstance(value, np.generic) and np.can_cast(array.dtype, tensor.dtype, "safe")):
         return array.astype(tensor.dtype, copy=False)
-    raise _mismatch(tensor, array)
+    raise mismatch(tensor, str(array.dtype))
 
 
 def _array(name: str, value: Any) -> Array:
+    if on_device(value):
+        raise ArgumentError(f"The argument {name} is on a GPU, but the program is compiled for the host.",
+                            fix=f'compile with target="cuda", or copy {name} to the host.')
     try:
         if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array_interface__"):
             return np.asarray(value)
@@ -61,12 +65,13 @@ def _array(name: str, value: Any) -> Array:
     raise ArgumentError(f"The argument {name} is a {type(value).__name__}, not an array.", fix="pass a NumPy array.")
 
 
-def _mismatch(tensor: Tensor, array: Array, given: str = "") -> DtypeError:
+def mismatch(tensor: Tensor, dtype: str, given: str = "") -> DtypeError:
+    """The error about an argument of another dtype; `given` names what has no dtype of its own."""
     name = tensor.name
     ways = [f"pass {given} of dtype {tensor.dtype}" if given else f'pass {name}.astype("{tensor.dtype}")']
-    if str(array.dtype) in DTYPES:
-        ways.append(f'declare gc.tensor("{name}", …, dtype="{array.dtype}")')
-    return DtypeError(f"The argument {name} has dtype {array.dtype}, but the tensor {name} has dtype {tensor.dtype}.",
+    if dtype in DTYPES:
+        ways.append(f'declare gc.tensor("{name}", …, dtype="{dtype}")')
+    return DtypeError(f"The argument {name} has dtype {dtype}, but the tensor {name} has dtype {tensor.dtype}.",
                       fix=", or ".join(ways) + ".")
 
 
@@ -94,7 +99,68 @@ def _exact(tensor: Tensor, value: Any) -> Array:
     if array.dtype == object:
         raise ArgumentError(f"The argument {name} is a {type(value).__name__} that does not consist of numbers of at most 64 bits.",
                             fix="pass a NumPy array.")
-    raise _mismatch(tensor, array, "values")
+    raise mismatch(tensor, str(array.dtype), "values")
+
+
+# -------------------------------------------------------------------------------------------------------------- one call
+
+
+class Host:
+    """The arrays of a call that lie on the host."""
+
+    @staticmethod
+    def bound(tensors: Mapping[str, Tensor], given: Mapping[str, Any]) -> dict[str, Array]:
+        """The array of every argument, as `bound_array`."""
+        return {name: bound_array(tensor, given[name]) for name, tensor in tensors.items()}
+
+    @staticmethod
+    def array(value: Any) -> Array | None:
+        """What can be written, for ``out=`` and updates; None if it is no array."""
+        return value if isinstance(value, np.ndarray) else None
+
+    @staticmethod
+    def empty(shape: tuple[int, ...], dtype: str) -> str:
+        """How to make a new one."""
+        return f'np.empty({shape}, "{dtype}")'
+
+    @staticmethod
+    def writable(array: Array) -> bool:
+        """Whether it may be changed."""
+        return array.flags.writeable
+
+    @staticmethod
+    def key(array: Array) -> Any:
+        """Equal for two arrays only if they lie in the same place."""
+        return id(array)
+
+    @staticmethod
+    def overlap(first: Array, second: Array, exactly: bool = False) -> bool:
+        """Whether two arrays have memory in common; they may have, unless it is asked exactly."""
+        return np.shares_memory(first, second) if exactly else np.may_share_memory(first, second)
+
+    @staticmethod
+    def copy(array: Array) -> Array:
+        """A new array with the same elements."""
+        return array.copy()
+
+    @staticmethod
+    def write(target: Array, value: Array) -> None:
+        """Set the elements of the caller's array."""
+        target[...] = value
+
+    @staticmethod
+    def run(runner: Any, arrays: dict[str, Array], sizes: dict[sp.Basic, int], out: dict[str, Array]) -> dict[str, Array]:
+        """Compute the results, those in `out` in these arrays if possible."""
+        results: dict[str, Array] = runner.run(arrays, sizes, out)
+        return results
+
+    @staticmethod
+    def result(array: Array) -> Any:
+        """What the caller gets."""
+        return array
+
+
+HOST = Host()
 
 
 # ------------------------------------------------------------------------------------------------------------- parameters

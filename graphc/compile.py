@@ -245,6 +245,6 @@ def _runner(
         return cpu_runner(optimised(graph), _header(graph), signature.outputs, signature.updates, accumulate, threads, tune=tune)
     from graphc.targets import cuda_runner
 
-    return cuda_runner(optimised(graph), _header(graph), accumulate)
+    return cuda_runner(optimised(graph), _header(graph), signature.outputs, signature.updates, accumulate)
 
 

@@ -12,18 +12,23 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from graphc.emit.cpu import CpuModule
+from graphc.emit.cuda import CudaModule
 from graphc.interpret import size_value
 from graphc.ir.graph import Graph
 from graphc.ir.nest import Contract, Group
 from graphc.kernels.choice import Planned
 from graphc.memory import TABLES
+from graphc.runtime import cuda
 from graphc.runtime.cpu import Layout
 
-__all__ = ["layout_of", "needs_of"]
+__all__ = ["cuda_layout", "layout_of", "needs_of"]
 
 
 LINE, WORTH = 64, 4096
 """Temporaries begin at multiples of so many bytes; those that are smaller than the other number share their memory with none."""
+
+SEGMENT = 256
+"""The same on a GPU, where addresses are as aligned as those of the driver."""
 
 
 def layout_of(graph: Graph, module: CpuModule, temporaries: Sequence[str]) -> Callable[[Mapping[sp.Basic, int]], Layout]:
@@ -44,7 +49,21 @@ def layout_of(graph: Graph, module: CpuModule, temporaries: Sequence[str]) -> Ca
     return layout
 
 
-def _places(bytes_: Mapping[str, int], lives: Mapping[str, tuple[int, int]]) -> tuple[dict[str, int], int]:
+def cuda_layout(
+    graph: Graph, module: CudaModule, temporaries: Sequence[str]
+) -> Callable[[Mapping[sp.Basic, int]], cuda.Layout]:
+    """A function from the values of the sizes to what one call on a GPU needs."""
+    tensors = graph.by_name()
+
+    def layout(sizes: Mapping[sp.Basic, int]) -> cuda.Layout:
+        shapes = {name: tuple(size_value(e, sizes) for e in tensors[name].shape) for name in module.arrays}
+        bytes_ = {name: np.dtype(tensors[name].dtype).itemsize * math.prod(shapes[name]) for name in temporaries}
+        return cuda.Layout(shapes, tuple(sizes[s] for s in module.sizes), *_places(bytes_, module.lives, SEGMENT))
+
+    return layout
+
+
+def _places(bytes_: Mapping[str, int], lives: Mapping[str, tuple[int, int]], line: int = LINE) -> tuple[dict[str, int], int]:
     """Where arrays begin in one block of memory, and its length: those that are never needed at the same time may share bytes.
 
     The largest first, each at the lowest place that is free during its life: "greedy by size" of Pisarchyk and Lee, "Efficient memory
@@ -56,7 +75,7 @@ def _places(bytes_: Mapping[str, int], lives: Mapping[str, tuple[int, int]]) -> 
     places: dict[str, int] = {}
     placed: list[tuple[int, int, int, int]] = []
     for name in sorted((n for n in bytes_ if bytes_[n] >= WORTH), key=lambda n: -bytes_[n]):
-        size, (first, last) = -(-bytes_[name] // LINE) * LINE, lives[name]
+        size, (first, last) = -(-bytes_[name] // line) * line, lives[name]
         place = 0
         for start, end, born, gone in placed:
             if start >= place + size:
@@ -68,7 +87,7 @@ def _places(bytes_: Mapping[str, int], lives: Mapping[str, tuple[int, int]]) -> 
     room = max((end for _, end, _, _ in placed), default=0)
     for name in bytes_:
         if name not in places:
-            places[name], room = room, room + -(-bytes_[name] // LINE) * LINE
+            places[name], room = room, room + -(-bytes_[name] // line) * line
     return places, room
 
 

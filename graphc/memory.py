@@ -16,7 +16,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement
 from graphc.tables import text_table
 
-__all__ = ["TABLES", "Made", "Memory", "Report", "bytes_of", "check_memory", "report", "shown_bytes"]
+__all__ = ["TABLES", "Made", "Memory", "Report", "bytes_of", "check_memory", "device_full", "report", "shown_bytes"]
 
 _UNITS = {"": 1, **{f"{prefix}B": 1000**k for k, prefix in enumerate(("", "k", "M", "G", "T"))},
           **{f"{prefix}iB": 1024**k for k, prefix in enumerate(("K", "M", "G", "T"), 1)}}
@@ -141,7 +141,8 @@ def report(graph: Graph, inputs: Collection[str], needs: Mapping[str, int], shar
     return Report(arguments, results, rest, shared, tables, tuple(sorted(needs.items(), key=lambda item: -item[1])))
 
 
-def check_memory(graph: Graph, needs: Mapping[str, int], shared: int, memory: int | None, limit: int | str | None = None) -> None:
+def check_memory(graph: Graph, needs: Mapping[str, int], shared: int, memory: int | None, limit: int | str | None = None,
+                 where: str = "machine") -> None:
     """Refuse a call that would need more memory than there is.
 
     Args:
@@ -150,6 +151,7 @@ def check_memory(graph: Graph, needs: Mapping[str, int], shared: int, memory: in
         shared: bytes that are counted several times.
         memory: bytes that there are; None if that is not known.
         limit: what the user allows instead.
+        where: whose memory it is.
 
     Raises:
         ArgumentError: the arrays do not fit; the message names the largest ones and their shapes.
@@ -158,6 +160,21 @@ def check_memory(graph: Graph, needs: Mapping[str, int], shared: int, memory: in
     room = memory if limit is None else bytes_of(limit)
     if room is None or total <= room:
         return
+    allowed = limit if isinstance(limit, str) else shown_bytes(room)
+    raise _too_large(graph, needs, shared, f"the {where} has {allowed}" if limit is None else f"memory_limit is {allowed}",
+                     "pass smaller arrays (fewer examples at a time), or compile with a larger memory_limit=.")
+
+
+def device_full(graph: Graph, needs: Mapping[str, int], shared: int, free: float, total: float) -> ArgumentError:
+    """The error about a call for which a GPU has no room left; the arguments are as for `check_memory`, `free` and `total` of the GPU."""
+    return _too_large(graph, needs, shared, f"the GPU has {shown_bytes(int(free))} of {shown_bytes(int(total))} left beside its arguments",
+                      "pass smaller arrays (fewer examples at a time), or free memory: delete arrays on the GPU, "
+                      "torch.cuda.empty_cache() gives back what PyTorch keeps.")
+
+
+def _too_large(graph: Graph, needs: Mapping[str, int], shared: int, there: str, fix: str) -> ArgumentError:
+    """The error, with the largest arrays."""
+    total = sum(needs.values()) - shared
     infos, definitions = graph.by_name(), graph.definitions()
     largest = sorted(needs, key=lambda name: -needs[name])[:_SHOWN]
     lines = []
@@ -169,10 +186,8 @@ def check_memory(graph: Graph, needs: Mapping[str, int], shared: int, memory: in
     if shared:
         lines.append(f"    {'-' + shown_bytes(shared):>8}  for arrays that take turns in the same memory")
     culprit = next((s for name in largest for s in definitions.get(name, ())), None)
-    allowed = limit if isinstance(limit, str) else shown_bytes(room)
-    there = f"the machine has {allowed}" if limit is None else f"memory_limit is {allowed}"
-    raise ArgumentError(
+    return ArgumentError(
         f"This call needs {shown_bytes(total)} of memory for its arrays, but {there}:\n\n" + "\n".join(lines),
         at=((statement(culprit), culprit.target, culprit.location),) if culprit is not None else (),
-        fix="pass smaller arrays (fewer examples at a time), or compile with a larger memory_limit=.",
+        fix=fix,
     )

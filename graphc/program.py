@@ -7,22 +7,25 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from graphc.arrays import bound_array, new_array, size_values
+from graphc.arrays import HOST, new_array, size_values
 from graphc.binding import Binder
 from graphc.errors import ArgumentError
 from graphc.interpret import size_value
 from graphc.ir.graph import Graph
 from graphc.ir.nest import KernelTable
 from graphc.ir.tree import sizes_of
-from graphc.memory import Made, Memory, Report, check_memory, report
+from graphc.memory import Made, Memory, Report, check_memory, device_full, report
 from graphc.nonfinite import NonFinite, first_nonfinite
+from graphc.on_device import Device, on_host, placed
 from graphc.profile import Profile, profiled
+from graphc.runtime.device import on_device
+from graphc.runtime.device_memory import OutOfDeviceMemory
 from graphc.signature import Signature
 
 __all__ = ["Program", "Runner"]
@@ -92,7 +95,8 @@ class Program:
         self._passed = [name for name in dict.fromkeys((*signature.outputs, *self._updated.values())) if name in self._by_name]
         """Arguments that are results as well."""
         self._binder = Binder(graph, self._by_name)
-        self._separate: tuple[int, ...] = ()
+        self._has_device = hasattr(runner, "queue")
+        self._separate: tuple[Any, ...] = ()
         self._quick: Any = None
         self._calls, self._again = 0, OFTEN
 
@@ -144,30 +148,44 @@ class Program:
                 made = self._quick = None
             if made is not None:
                 return self._signature.structure(made)
-        given, state = self._arguments(arrays, named)
-        prepared = {name: bound_array(tensor, given[name]) for name, tensor in self._by_name.items()}
+        place, given = self._arguments(arrays, named)
+        if place is HOST:
+            return self._signature.structure(self._called(place, given, out))
+        with place.using():
+            return self._signature.structure(self._called(place, given, out))
+
+    def _called(self, place: Any, given: Mapping[str, Any], out: Any) -> list[Any]:
+        prepared = place.bound(self._by_name, given)
         sizes = self._sizes(prepared)
-        self._unshare(prepared, state)
-        before = {name: prepared[name].copy() for name in self._passed}
+        try:
+            return self._computed(place, prepared, sizes, out)
+        except OutOfDeviceMemory as error:
+            raise device_full(self._graph, *self._runner.needs(sizes), error.free, error.total) from None
+
+    def _computed(self, place: Any, prepared: dict[str, Any], sizes: dict[sp.Basic, int], out: Any) -> list[Any]:
+        """The results of a call, the arrays of ``out=`` and those that are updated written."""
+        self._unshare(place, prepared)
+        before = {name: place.copy(prepared[name]) for name in self._passed}
         if out is None and not self._updated and not before:
-            results = self._runner.run(prepared, sizes, {})
+            results = place.run(self._runner, prepared, sizes, {})
             self._hasten(sizes)
-            return self._signature.structure([results[name] for name in self._signature.outputs])
-        targets = self._out(out, sizes) if out is not None else {}
-        overlapping = {name for name, target in targets.items() if any(np.may_share_memory(target, a) for a in prepared.values())}
-        results = before | self._runner.run(prepared, sizes, {name: target for name, target in targets.items() if name not in overlapping})
+            return [place.result(results[name]) for name in self._signature.outputs]
+        targets = self._out(place, out, sizes) if out is not None else {}
+        overlapping = {name for name, target in targets.items() if any(place.overlap(target, a) for a in prepared.values())}
+        apart = {name: target for name, target in targets.items() if name not in overlapping}
+        results = before | place.run(self._runner, prepared, sizes, apart)
         ordered = []
         for name in self._signature.outputs:
             value = results[name]
             target = targets.get(name)
             if target is not None and value is not target:
-                target[...] = value
+                place.write(target, value)
                 value = target
-            ordered.append(value)
+            ordered.append(place.result(value))
         for name, new in self._signature.updates:
-            if results[new] is not state[name]:
-                state[name][...] = results[new]
-        return self._signature.structure(ordered)
+            if results[new] is not prepared[name]:
+                place.write(prepared[name], results[new])
+        return ordered
 
     def _hasten(self, sizes: dict[sp.Basic, int]) -> None:
         """Have a compiled call for a small program that is called often with the same sizes."""
@@ -177,12 +195,18 @@ class Program:
             self._quick = self._runner.quick(self.inputs, self._signature.outputs, sizes, positional, compiling)
             self._again = max(VERY_OFTEN, 2 * self._calls)
 
-    def _arguments(self, arrays: tuple[Any, ...], named: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]:
+    def _place(self, given: Mapping[str, Any]) -> Any:
+        """Where the arrays of a call lie, as `graphc.arrays.Host` or `graphc.on_device.Device`."""
+        return Device(cast(Any, self._runner), given) if self._has_device and any(map(on_device, given.values())) else HOST
+
+    def _arguments(self, arrays: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Where the arrays of a call lie, and the arguments by name."""
         if not self._updated:
             if not arrays and named.keys() == self._by_name.keys():
-                return named, {}
+                return self._place(named), named
             if not named and len(arrays) == 1 and type(arrays[0]) is dict and self._by_name.keys() <= arrays[0].keys():
-                return arrays[0], {}
+                named = {name: arrays[0][name] for name in self._by_name} if self._has_device else arrays[0]
+                return self._place(named), named
         state: Mapping[str, Any] = {}
         if arrays and isinstance(arrays[0], Mapping):
             state, arrays = arrays[0], arrays[1:]
@@ -207,35 +231,40 @@ class Program:
             several = len(missing) > 1
             raise ArgumentError(f"The argument{'s' * several} {', '.join(missing)} {'are' if several else 'is'} missing.",
                                 fix=f"call it with {', '.join(f'{n}=…' for n in missing)}.")
-        return given, self._state(state, {**by_position, **named})
+        place = self._place(given)
+        if self._updated:
+            self._check_state(place, state, {**by_position, **named})
+        return place, given
 
-    def _state(self, state: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Array]:
-        """The arrays that are updated: writable, different ones of the dictionary given first."""
+    def _check_state(self, place: Any, state: Mapping[str, Any], others: Mapping[str, Any]) -> None:
+        """Refuse a call in which what is updated is no writable array of the dictionary given first."""
         for name in self._updated:
-            array = state.get(name)
-            if not isinstance(array, np.ndarray) or not array.flags.writeable or name in others:
+            if place is not HOST and isinstance(state.get(name), np.ndarray):
+                continue  # refused together with all others that are not on the GPU
+            array = place.array(state.get(name))
+            if array is None or not place.writable(array) or name in others:
                 how = ("it is not there" if name not in state else "it is given outside of the dictionary as well" if name in others
-                       else "it is read-only" if isinstance(array, np.ndarray) else f"it is a {type(array).__name__}")
+                       else "it is read-only" if array is not None else f"it is a {type(state[name]).__name__}")
                 raise ArgumentError(f"{name} is updated by the program, so it must be a writable array in the first dictionary; {how}.",
                                     fix="call step(state, X=…) with state = step.init(seed=0), or a dictionary of your own arrays.")
-        arrays = {name: state[name] for name in self._updated}
-        key = tuple(map(id, arrays.values()))
-        if arrays and key != self._separate:
-            names = list(arrays)
+
+    def _unshare(self, place: Any, arrays: dict[str, Any]) -> None:
+        """Copy inputs that lie in the memory of arrays that are updated; refuse updated arrays that share memory."""
+        if not self._updated:
+            return
+        state = {name: arrays[name] for name in self._updated}
+        key = tuple(map(place.key, state.values()))
+        if key != self._separate:
+            names = list(state)
             for k, name in enumerate(names):
                 for other in names[:k]:
-                    if np.shares_memory(arrays[name], arrays[other]):
+                    if place.overlap(state[name], state[other], exactly=True):
                         raise ArgumentError(f"{other} and {name} are both updated, but they share memory.",
                                             fix="give each an array of its own.")
             self._separate = key
-        return arrays
-
-    @staticmethod
-    def _unshare(arrays: dict[str, Array], state: dict[str, Array]) -> None:
-        """Copy inputs that lie in the memory of arrays that are updated."""
-        for name, array in arrays.items() if state else ():
-            if name not in state and any(np.may_share_memory(array, updated) for updated in state.values()):
-                arrays[name] = array.copy()
+        for name, array in arrays.items():
+            if name not in state and any(place.overlap(array, updated) for updated in state.values()):
+                arrays[name] = place.copy(array)
 
     # ----------------------------------------------------------------------------------------------------- sizes
     def _sizes(self, arrays: dict[str, Array]) -> dict[sp.Basic, int]:
@@ -247,9 +276,10 @@ class Program:
         return self._bound[key]
 
     def _check_memory(self, runner: Runner, sizes: Mapping[sp.Basic, int]) -> None:
-        check_memory(self._graph, *runner.needs(sizes), runner.memory() if self._memory_limit is None else None, self._memory_limit)
+        check_memory(self._graph, *runner.needs(sizes), runner.memory() if self._memory_limit is None else None, self._memory_limit,
+                     "GPU" if self._has_device else "machine")
 
-    def _out(self, out: Any, sizes: dict[sp.Basic, int]) -> dict[str, Array]:
+    def _out(self, place: Any, out: Any, sizes: dict[sp.Basic, int]) -> dict[str, Any]:
         names = self._signature.outputs
         layout = self._signature.structure(range(len(names)))
         arrays = _alike(layout, out)
@@ -258,32 +288,35 @@ class Program:
             wanted = form.get(type(layout),
                               "one array" if isinstance(layout, int) else f"a list of {len(layout)} array{'s' * (len(layout) != 1)}")
             raise ArgumentError(f"out= does not have the structure of the results, which is {wanted}.", fix=f"pass {wanted}.")
-        targets: dict[str, Array] = {}
-        for name, array in zip(names, arrays, strict=True):
-            tensor = self._graph.tensor(name)
+        targets: dict[str, Any] = {}
+        for name, value in zip(names, arrays, strict=True):
+            tensor, array = self._graph.tensor(name), place.array(value)
             shape = tuple(size_value(e, sizes) for e in tensor.shape)
-            if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != tensor.dtype or not array.flags.writeable:
-                found = f"a {type(array).__name__}"
-                if isinstance(array, np.ndarray):
-                    found = f"{'writable' if array.flags.writeable else 'read-only'} with shape {array.shape} and dtype {array.dtype}"
+            if array is None or array.shape != shape or array.dtype != tensor.dtype or not place.writable(array):
+                found = f"a {type(value).__name__}"
+                if array is not None:
+                    found = f"{'writable' if place.writable(array) else 'read-only'} with shape {array.shape} and dtype {array.dtype}"
                 raise ArgumentError(f"out= for {name} must be a writable array of shape {shape} and dtype {tensor.dtype}; it is {found}.",
-                                    fix=f'use np.empty({shape}, "{tensor.dtype}").')
-            if name in targets or any(np.shares_memory(array, other) for other in targets.values()):
+                                    fix=f"use {place.empty(shape, tensor.dtype)}.")
+            if name in targets or any(place.overlap(array, other, exactly=True) for other in targets.values()):
                 raise ArgumentError(f"The arrays in out= share memory: {', '.join([*targets, name])}.",
                                     fix="give each result an array of its own.")
             targets[name] = array
         return targets
 
     # ----------------------------------------------------------------------------------------------------- state
-    def init(self, seed: int = 0, **sizes: int) -> dict[str, Array]:
+    def init(self, seed: int = 0, device: Any = None, **sizes: int) -> dict[str, Any]:
         """New arrays for the parameters and for everything that `updates` change, from their initialisers.
 
         Args:
             seed: of NumPy's default generator; equal seeds give equal arrays.
+            device: where they lie: None or "cpu" for NumPy arrays; "cuda", "cuda:1" or a number for arrays of Numba on that GPU; a
+                ``torch.device`` or ``cupy.cuda.Device`` for arrays of PyTorch or CuPy there.
             sizes: values of the symbolic sizes in the shapes, by name.
 
         Raises:
-            ArgumentError: a size is missing.
+            ArgumentError: a size is missing, or there is no such device.
+            TargetError: nothing can run on a GPU here.
         """
         tensors = [t for t in self._signature.inputs if t.kind == "parameter" or t.name in self._updated]
         self._known_sizes(sizes)
@@ -291,7 +324,17 @@ class Program:
             generator = np.random.default_rng(seed)
         except (TypeError, ValueError):
             raise ArgumentError(f"seed={seed!r} is no seed.", fix="give a non-negative integer.") from None
-        return {tensor.name: new_array(tensor, generator, sizes) for tensor in tensors}
+        return placed({tensor.name: new_array(tensor, generator, sizes) for tensor in tensors}, device)
+
+    def wait(self) -> None:
+        """Wait until the GPU has done all calls of this program; they return before, if their arrays are on a GPU.
+
+        Raises:
+            ArgumentError: an integer tensor pointed outside in one of them, or an extremum was over nothing: their results are not valid,
+                and nothing was updated since. The next call raises it otherwise, as far as it is known by then.
+        """
+        if self._has_device:
+            cast(Any, self._runner).wait()
 
     def _known_sizes(self, sizes: Mapping[str, int]) -> set[str]:
         """The names of all sizes; those that are given have to be among them."""
@@ -328,8 +371,12 @@ class Program:
     # ------------------------------------------------------------------------------------------------------ checks
     def bind(self, named: Mapping[str, Any]) -> tuple[dict[str, Array], dict[sp.Basic, int]]:
         """The arguments as arrays, and the sizes that their shapes give; refused as by a call."""
-        given, _ = self._arguments((), dict(named))
-        prepared = {name: bound_array(tensor, given[name]) for name, tensor in self._by_name.items()}
+        return self._on_host((), dict(named))
+
+    def _on_host(self, arrays: tuple[Any, ...], named: dict[str, Any]) -> tuple[dict[str, Array], dict[sp.Basic, int]]:
+        """The arguments as arrays of the host, copied there if need be, and their sizes."""
+        _, given = self._arguments(arrays, named)
+        prepared = HOST.bound(self._by_name, {name: on_host(given[name]) for name in self._by_name})
         return prepared, self._sizes(prepared)
 
     def find_nan(self, /, *arrays: Any, **named: Any) -> NonFinite | None:
@@ -357,9 +404,7 @@ class Program:
         >>> found.tensor, found.index, found.operands
         ('y', (1,), {'x[1]': -2.0})
         """
-        given, _ = self._arguments(arrays, named)
-        prepared = {name: bound_array(tensor, given[name]) for name, tensor in self._by_name.items()}
-        sizes = self._sizes(prepared)
+        prepared, sizes = self._on_host(arrays, named)
         graph, runner = self._witness()
         self._check_memory(runner, sizes)
         values = prepared | runner.run({n: a for n, a in prepared.items() if n in graph.by_name()}, sizes, {})
@@ -383,9 +428,7 @@ class Program:
             TargetError: the target is not "cpu".
             GraphcError: as a call of the program.
         """
-        given, _ = self._arguments(arrays, named)
-        prepared = {name: bound_array(tensor, given[name]) for name, tensor in self._by_name.items()}
-        sizes = self._sizes(prepared)
+        prepared, sizes = self._on_host(arrays, named)
         runner = self._profiler()
         result = profiled(runner, prepared, sizes, self._updated)
         if len(result.rows) == len(self._runner.kernels):

@@ -22,7 +22,7 @@ from graphc.ir.show import Order, statement
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses
-from graphc.layout import layout_of, needs_of
+from graphc.layout import cuda_layout, layout_of, needs_of
 from graphc.memory import Made
 from graphc.passes.accumulate import accumulate
 from graphc.passes.adopt import adopt_copies
@@ -118,26 +118,32 @@ def _emitted(
     return scheduled, emit_cpu(steps, scheduled.by_name(), orders, in_place, header, timed)
 
 
-def cuda_runner(graph: Graph, header: str, accumulate: str | None) -> CudaRunner:
+def cuda_runner(
+    graph: Graph, header: str, results: tuple[str, ...], updates: tuple[tuple[str, str], ...], accumulate: str | None
+) -> CudaRunner:
     """Schedule a canonical graph for a GPU and emit its module.
+
+    Args:
+        graph, header, results, updates, accumulate: as for `cpu_runner`.
 
     Raises:
         TargetError: there is no device, or a statement is not supported yet.
     """
-    scheduled, module = cuda_module(graph, header, accumulate)
+    replaced = tuple((old, new) for old, new in updates if new not in results)
+    scheduled, module, in_place = cuda_module(graph, header, accumulate, replaced)
+    if in_place and module.checks:
+        # A call that finds a fault must leave the state as it was.
+        scheduled, module, in_place = cuda_module(graph, header, accumulate)
     tensors = scheduled.by_name()
     arrays = tuple(
         (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary")
         for name in module.arrays
     )
-
-    def layout(sizes: Mapping[sp.Basic, int]) -> tuple[Mapping[str, tuple[int, ...]], tuple[int, ...]]:
-        return {n: tuple(size_value(e, sizes) for e in tensors[n].shape) for n in module.arrays}, tuple(sizes[s] for s in module.sizes)
-
     places = {statement(s): f"\n  at {s.location}" for s in graph.statements if s.location is not None}
     checks = tuple(_message(check, places.get(check.loop, "")) for check in module.checks)
-    runner = CudaRunner(module.text, module.kernels, arrays, layout, checks)
-    runner.made = _made(graph, tensors, module.arrays)
+    temporaries = [name for name, _, role in arrays if role == "temporary"]
+    runner = CudaRunner(module.text, module.kernels, arrays, in_place, cuda_layout(scheduled, module, temporaries), checks)
+    runner.made = _made(graph, tensors, [n for n in module.arrays if not tensors[n].is_input and n not in in_place])
     return runner
 
 
@@ -149,17 +155,20 @@ def _made(graph: Graph, tensors: Mapping[str, Tensor], names: Iterable[str]) -> 
 
 
 @undistributing
-def cuda_module(graph: Graph, header: str, accumulate: str | None = None) -> tuple[Graph, CudaModule]:
-    """The scheduled graph and its module; this needs no GPU.
+def cuda_module(
+    graph: Graph, header: str, accumulate: str | None = None, updates: tuple[tuple[str, str], ...] = ()
+) -> tuple[Graph, CudaModule, dict[str, str]]:
+    """The scheduled graph, its module, and which updates are written into the array of the input; this needs no GPU.
 
     Raises:
         TargetError: a function has no counterpart on the GPU.
     """
     for step in FOR_CUDA:
         graph = step(graph)
-    scheduled, steps = schedule(graph, CUDA, {}, accumulate)
+    in_place = _in_place(graph, updates)
+    scheduled, steps = schedule(graph, CUDA, in_place, accumulate)
     orders = {statement(s): Order.of(s) for s in graph.statements}
-    return scheduled, emit_cuda(steps, scheduled.by_name(), orders, header)
+    return scheduled, emit_cuda(steps, scheduled.by_name(), orders, header), in_place
 
 
 def _in_place(graph: Graph, updates: tuple[tuple[str, str], ...]) -> dict[str, str]:
@@ -214,24 +223,30 @@ def _tested(gather: Gather, place: str) -> _Test:
     return test
 
 
+_EARLIER = " in an earlier call"
+"""In messages about calls with arrays on a GPU, which return before they are complete."""
+
+
 def _complaint(check: GatherCheck, value: int, array: NDArray[Any] | None, extent: int, place: str) -> GraphcError:
     found = np.argwhere((array < 0) | (array >= extent)) if array is not None else np.empty((0, 0))
     where, shown = (list(map(int, found[0])), int(array[tuple(found[0])])) if array is not None and len(found) else ("", value)
     return ArgumentError(
-        f"{check.tensor}{where} is {shown}, but it is a subscript of dimension {check.dimension} of {check.target}, "
-        f"which has {extent} elements (0 … {extent - 1}).\n\n    {check.loop}{place}",
+        f"{check.tensor}{where} is {shown}{_EARLIER * (array is None)}, but it is a subscript of "
+        f"dimension {check.dimension} of {check.target}, which has {extent} elements (0 … {extent - 1}).\n\n    {check.loop}{place}",
         fix=f"pass an array {check.tensor} whose values lie in that range.",
     )
 
 
-def _message(check: GatherCheck | EmptyRange, place: str) -> Callable[[int, Mapping[str, NDArray[Any]]], GraphcError]:
+def _message(
+    check: GatherCheck | EmptyRange, place: str
+) -> Callable[[int, Mapping[str, NDArray[Any]], Mapping[str, tuple[int, ...]]], GraphcError]:
     if isinstance(check, EmptyRange):
-        return lambda value, arrays: ArgumentError(
-            f"An extremum over an empty range has no value.\n\n    {check.loop}{place}",
+        return lambda value, arrays, shapes: ArgumentError(
+            f"An extremum over an empty range has no value{_EARLIER * (not arrays)}.\n\n    {check.loop}{place}",
             fix="give every window at least one element, or use where.",
         )
 
-    def message(value: int, arrays: Mapping[str, NDArray[Any]]) -> GraphcError:
-        return _complaint(check, value, arrays.get(check.tensor), arrays[check.target].shape[check.dimension], place)
+    def message(value: int, arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> GraphcError:
+        return _complaint(check, value, arrays.get(check.tensor), shapes[check.target][check.dimension], place)
 
     return message

@@ -52,6 +52,7 @@ DOORS = {
     "memory",
     "nonfinite",
     "notebook",
+    "on_device",
     "profile",
     "program",
     "reduction",

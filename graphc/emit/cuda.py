@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import sympy as sp
@@ -69,6 +69,7 @@ class CudaModule:
         parameters: types of the arguments of every kernel, by its name.
         checks: meaning of the codes in the status array.
         kernels: one record per step.
+        lives: of every tensor, the numbers of the first and the last step that touch it.
     """
 
     text: str
@@ -77,6 +78,7 @@ class CudaModule:
     parameters: Mapping[str, tuple[Parameter, ...]]
     checks: tuple[GatherCheck | EmptyRange, ...]
     kernels: tuple[KernelRecord, ...]
+    lives: Mapping[str, tuple[int, int]]
 
 
 def emit_cuda(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], header: str) -> CudaModule:
@@ -100,7 +102,18 @@ def emit_cuda(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapp
         "", "", f"def program({shown}):", *launches, "",
     ])  # fmt: skip
     return CudaModule(
-        text, tuple(emitter.variables), emitter.sizes, emitter.parameters, tuple(emitter.checks), tuple(emitter.records))
+        text, tuple(emitter.variables), emitter.sizes, emitter.parameters, tuple(emitter.checks), tuple(emitter.records),
+        _lives(steps, {c.tensor for c in emitter.checks if isinstance(c, GatherCheck)}))
+
+
+def _lives(steps: Sequence[Step], shown: Set[str]) -> dict[str, tuple[int, int]]:
+    """The first and the last step that touch each tensor; what a complaint shows lives to the end."""
+    lives: dict[str, tuple[int, int]] = {}
+    for number, step in enumerate(steps):
+        for s in single([step]):
+            for name in (s.writes, *(s.also if isinstance(s, Nest) else ()), *s.reads):
+                lives[name] = (lives.get(name, (number, 0))[0], number)
+    return {name: (first, len(steps) if name in shown else last) for name, (first, last) in lives.items()}
 
 
 _HEAD = '''import math

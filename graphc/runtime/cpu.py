@@ -92,7 +92,7 @@ class CpuRunner:
         in_place: outputs that are written into the array of an input.
         layout: the arrays for given sizes.
         needs: bytes by what a call with given sizes allocates.
-        checks: errors for the codes of the status array, from the value found and the arrays.
+        checks: errors for the codes of the status array, from the value found, the arrays and the shapes.
         threads: of the team; None for the default.
         engines: element types for which the contraction engine is needed.
         tests: complaints about integer arguments (None for none), made before anything runs.
@@ -108,7 +108,7 @@ class CpuRunner:
         in_place: Mapping[str, str],
         layout: Callable[[Mapping[Any, int]], Layout],
         needs: Callable[[Mapping[Any, int]], tuple[dict[str, int], int]],
-        checks: tuple[Callable[[int, Mapping[str, Array]], GraphcError], ...],
+        checks: tuple[Callable[[int, Mapping[str, Array], Mapping[str, tuple[int, ...]]], GraphcError], ...],
         threads: int | None,
         engines: tuple[str, ...] = (),
         tests: tuple[Callable[[Mapping[str, Array], Mapping[str, tuple[int, ...]], Mapping[Any, int]], GraphcError | None], ...] = (),
@@ -177,7 +177,7 @@ class CpuRunner:
         team.run(module.start, status, buffers.memory, binding.sizes)
         if status[0]:
             everything = {**arrays, **buffers.temporaries, **results}
-            raise self._checks[int(status[0]) - 1](int(status[1]), everything)
+            raise self._checks[int(status[0]) - 1](int(status[1]), everything, layout.shapes)
         if self.nanoseconds is not None:
             self.nanoseconds = status[FIRST:]
         binding.free.append(buffers)

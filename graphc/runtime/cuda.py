@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import importlib
 import math
-import os
+import re
+import threading
+import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -15,106 +18,255 @@ from numpy.typing import NDArray
 
 from graphc.errors import TargetError
 from graphc.runtime.cache import load
+from graphc.runtime.device import Caller, DeviceArray
+from graphc.runtime.machine import machine, require_device
 
-__all__ = ["CudaRunner", "compile_to_ptx", "require_device"]
+__all__ = ["CudaRunner", "Layout", "compile_to_ptx"]
 
 Array = NDArray[Any]
 Parameters = tuple[tuple[str, int] | None, ...]
-Shapes = Callable[[Mapping[Any, int]], tuple[Mapping[str, tuple[int, ...]], tuple[int, ...]]]
+Complaint = Callable[[int, Mapping[str, Array], Mapping[str, tuple[int, ...]]], Exception]
+
+
+class Layout(NamedTuple):
+    """What a module needs for given sizes.
+
+    Attributes:
+        shapes: of every array.
+        sizes: values of the size arguments.
+        places: where temporaries begin in one block of memory, in bytes.
+        room: bytes of that block.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    sizes: tuple[int, ...]
+    places: Mapping[str, int]
+    room: int
+
+
+class _Status:
+    """What kernels queued on one stream find wrong: they write it on the GPU, from where it is copied behind every call."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._clean = np.zeros(2, np.int64)
+        self.caller, self.array = caller, caller.upload(self._clean)
+        self.seen = machine().staging(2)
+        self.seen[...] = 0
+        self.shapes: Mapping[str, tuple[int, ...]] = {}
+
+    def fetch(self) -> None:
+        """Queue the copy."""
+        machine().fetch(self.seen, self.array, self.caller.stream)
+
+    def take(self) -> tuple[int, int]:
+        """Code and value, (0, 0) if nothing is wrong, after everything queued is complete; from then on nothing is."""
+        machine().wait(self.caller.stream)
+        found = int(self.seen[0]), int(self.seen[1])
+        if found[0]:
+            self.array.owner.copy_to_device(self._clean, stream=machine().stream(self.caller.stream))
+            self.seen[...] = 0
+        return found
 
 
 class CudaRunner:
-    """Runs a generated module: arguments are copied to the device, results back.
+    """Runs a generated module.
 
     Args:
         source: text of the module.
         kernels: records for `Program.kernels`.
         arrays: tensors in the order of the arguments: (name, dtype, role), role "input", "output" or "temporary".
-        layout: from sizes to the shapes of the arrays and the values of the size arguments.
-        checks: errors for the codes of the status array, from the value found and the arrays.
+        in_place: outputs that are written into the array of an input.
+        layout: from sizes to what the module needs.
+        checks: errors for the codes of the status array, from the value found, the arrays (if they still exist) and the shapes.
 
     Raises:
         TargetError: there is no device.
     """
 
     def __init__(
-        self, source: str, kernels: tuple[Any, ...], arrays: tuple[tuple[str, str, str], ...], layout: Shapes,
-        checks: Sequence[Callable[[int, Mapping[str, Array]], Exception]],
+        self, source: str, kernels: tuple[Any, ...], arrays: tuple[tuple[str, str, str], ...], in_place: Mapping[str, str],
+        layout: Callable[[Mapping[Any, int]], Layout], checks: Sequence[Complaint],
     ) -> None:
         require_device()
         self.source, self.kernels = source, kernels
-        self._arrays, self._layout, self._checks = arrays, layout, checks
+        self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
         self.made: tuple[Any, ...] = ()
         """The arrays of `needs`, as `graphc.memory.Made`."""
         self._module: Any = None
+        self._layouts: dict[int, tuple[Mapping[Any, int], Layout]] = {}
+        self._blocks: dict[tuple[int, int], DeviceArray] = {}
+        self._statuses: dict[tuple[int, int], _Status] = {}
+        self._lock = threading.Lock()
 
     def needs(self, sizes: Mapping[Any, int]) -> tuple[dict[str, int], int]:
-        """Bytes of the arrays on the device, copies of the arguments included; none share them."""
-        shapes, _ = self._layout(sizes)
-        return {name: math.prod(shapes[name]) * np.dtype(dtype).itemsize for name, dtype, _ in self._arrays}, 0
+        """Bytes of the results and temporaries, and how many of them are counted several times."""
+        layout = self._layout(sizes)
+        made = [(name, dtype, role) for name, dtype, role in self._arrays if role != "input" and name not in self._in_place]
+        found = {name: math.prod(layout.shapes[name]) * np.dtype(dtype).itemsize for name, dtype, _ in made}
+        return found, max(0, sum(found[name] for name, _, role in made if role == "temporary") - layout.room)
 
     def memory(self) -> int | None:
         """Bytes of the device; None in the simulator."""
-        total = importlib.import_module("numba.cuda").current_context().get_memory_info().total
+        total = machine().free_and_total()[1]
         return int(total) if math.isfinite(total) else None
 
     def quick(self, inputs: Sequence[str], outputs: Sequence[str], sizes: Mapping[Any, int], positional: bool, compiling: bool) -> None:
         """There is none."""
 
+    # -------------------------------------------------------------------------------------------------------------- running
     def run(self, arrays: dict[str, Array], sizes: Mapping[Any, int], out: dict[str, Array]) -> dict[str, Array]:
-        cuda: Any = importlib.import_module("numba.cuda")
-        if self._module is None:
+        """Copy the arguments to the current GPU, run, and copy the results back.
+
+        Raises:
+            GraphcError: the program found a fault.
+            OutOfDeviceMemory: there is no room for the arrays.
+        """
+        caller = Caller("numba", machine().current(), 0)
+        there = {name: caller.upload(arrays[name]) for name, _, role in self._arrays if role == "input"}
+        there = self._queued(caller, there, sizes, {})
+        self._complain(caller, there)
+        return {name: caller.download(there[name]) for name, _, role in self._arrays if role == "output"}
+
+    def queue(
+        self, caller: Caller, arrays: Mapping[str, DeviceArray], sizes: Mapping[Any, int], out: Mapping[str, DeviceArray]
+    ) -> dict[str, DeviceArray]:
+        """Queue the kernels on the caller's stream, and return at once.
+
+        Args:
+            caller: whose arrays they are.
+            arrays: the arguments.
+            sizes: the values of all sizes.
+            out: arrays for results; those with gaps are not used.
+
+        Returns:
+            The results. What the kernels find wrong is told by the next call on the stream, or by `wait`.
+        """
+        there = self._queued(caller, arrays, sizes, out)
+        return {name: there[name] for name, _, role in self._arrays if role == "output"}
+
+    def _queued(
+        self, caller: Caller, arrays: Mapping[str, DeviceArray], sizes: Mapping[Any, int], out: Mapping[str, DeviceArray]
+    ) -> dict[str, DeviceArray]:
+        """The same, with all arrays."""
+        with self._lock:
+            self._complain_of_earlier(caller)
+            layout = self._laid_out(sizes)
+            block = self._block(caller, layout.room)
+            there: dict[str, DeviceArray] = {}
+            for name, dtype, role in self._arrays:
+                if role == "input":
+                    there[name] = arrays[name] if arrays[name].strides is None else caller.copy(arrays[name])
+                elif role == "temporary":
+                    there[name] = DeviceArray(block.pointer + layout.places[name], layout.shapes[name], dtype, device=caller.device)
+                else:
+                    there[name] = self._result(caller, name, layout.shapes[name], dtype, arrays, out)
+            self._launch(caller, there, layout)
+            return there
+
+    def _result(
+        self, caller: Caller, name: str, shape: tuple[int, ...], dtype: str, arrays: Mapping[str, DeviceArray],
+        out: Mapping[str, DeviceArray],
+    ) -> DeviceArray:
+        """The array that kernels write."""
+        given = arrays[self._in_place[name]] if name in self._in_place else out.get(name)
+        return given if given is not None and given.strides is None else caller.new(shape, dtype)
+
+    def _launch(self, caller: Caller, there: Mapping[str, DeviceArray], layout: Layout) -> None:
+        status = self._status(caller)
+        arguments = [machine().argument(array) for array in there.values()]
+        stream = machine().stream(caller.stream)
+        first = self._module is None
+        if first:
             self._module = load(self.source)
-        shapes, values = self._layout(sizes)
-        there = {
-            name: cuda.to_device(np.asarray(arrays[name], order="C")) if role == "input" else cuda.device_array(shapes[name], dtype)
-            for name, dtype, role in self._arrays
-        }
-        status = cuda.to_device(np.zeros(2, np.int64))
-        self._module.program(0, status, *there.values(), *values)
-        code, value = map(int, status.copy_to_host()) if self._checks else (0, 0)
+        with warnings.catch_warnings() if first else _NOTHING:
+            if first:
+                warnings.filterwarnings("ignore", message="Grid size")  # of programs on small arrays
+            try:
+                self._module.program(stream, machine().argument(status.array), *arguments, *layout.sizes)
+            except Exception as error:
+                refusal = self._refusal(error)
+                if refusal is None:
+                    raise
+                raise refusal from error
+        if self._checks:
+            status.shapes = layout.shapes
+            status.fetch()
+
+    def _refusal(self, error: Exception) -> TargetError | None:
+        """What to tell the user about a launch that the driver does not accept; None for other errors."""
+        found = re.search(r"CUDA_ERROR_(LAUNCH_OUT_OF_RESOURCES|INVALID_VALUE|INVALID_CONFIGURATION)", str(error))
+        if found is None:
+            return None
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((f.line or "" for f in frames if f.filename == self._module.__file__ and f.name == "program"), "")
+        name = line.partition("[")[0]
+        loop = next((k.loop for k in self.kernels if k.name == name), line)
+        return TargetError(f"The GPU cannot run the kernel {name} with so many threads, registers and shared memory ({found[0]}).",
+                           at=((loop, "", None),), fix='use a GPU of a newer generation, or target="cpu".')
+
+    def _laid_out(self, sizes: Mapping[Any, int]) -> Layout:
+        """The layout for sizes, of which a program has one object for each combination."""
+        known = self._layouts.get(id(sizes))
+        if known is None or known[0] is not sizes:
+            if len(self._layouts) >= _REMEMBERED:
+                self._layouts.clear()
+            known = self._layouts[id(sizes)] = (sizes, self._layout(sizes))
+        return known[1]
+
+    def _block(self, caller: Caller, room: int) -> DeviceArray:
+        """Memory for the temporaries of calls on one stream, which are computed one behind the other."""
+        key = (caller.device, caller.stream)
+        block = self._blocks.get(key)
+        if block is None or block.shape[0] < room:
+            self._blocks.pop(key, None)
+            block = self._blocks[key] = Caller("numba", *key).new((room,), "uint8")
+        return block
+
+    # --------------------------------------------------------------------------------------------------------------- faults
+    def _status(self, caller: Caller) -> _Status:
+        key = (caller.device, caller.stream)
+        if key not in self._statuses:
+            self._statuses[key] = _Status(Caller("numba", *key))
+        return self._statuses[key]
+
+    def _complain(self, caller: Caller, there: Mapping[str, DeviceArray]) -> None:
+        """Raise what the call just queued found wrong."""
+        status = self._status(caller)
+        code, value = status.take() if self._checks else (0, 0)
         if code:
-            raise self._checks[code - 1](value, {name: array.copy_to_host() for name, array in there.items()})
-        return {name: there[name].copy_to_host() for name, _, role in self._arrays if role == "output"}
+            arrays = {name: caller.download(array) for name, array in there.items()}
+            raise self._checks[code - 1](value, arrays, status.shapes)
+
+    def _complain_of_earlier(self, caller: Caller) -> None:
+        """Raise what calls before found wrong, as far as it is known without waiting."""
+        status = self._status(caller)
+        if self._checks and status.seen[0]:
+            code, value = status.take()
+            raise self._checks[code - 1](value, {}, status.shapes)
+
+    def wait(self) -> None:
+        """Wait until everything queued is complete; raise what was found wrong."""
+        for status in list(self._statuses.values()):
+            code, value = status.take()
+            if code:
+                raise self._checks[code - 1](value, {}, status.shapes)
+
+    def write(self, caller: Caller, target: DeviceArray, source: DeviceArray) -> None:
+        """Queue a copy into an array of the caller's, which is not made if the program found a fault."""
+        if not self._checks:
+            caller.assign(target, source)
+        elif target.strides is not None:
+            self.wait()
+            caller.assign(target, source)
+        elif 0 not in target.shape:
+            commit = importlib.import_module("graphc.runtime.cuda_copy").commit
+            flat = [DeviceArray(a.pointer, (math.prod(a.shape),), a.dtype) for a in (self._status(caller).array, target, source)]
+            commit[(*self._module.grid(flat[1].shape[0]), machine().stream(caller.stream))](*map(machine().argument, flat))
 
 
-# ------------------------------------------------------------------------------------------------------------------ device
-
-
-def require_device() -> None:
-    """Do nothing if kernels can run here.
-
-    Raises:
-        TargetError: the driver, the GPU or the compiler is missing; the message says which.
-    """
-    missing = _missing()
-    if missing is not None:
-        what, fix = missing
-        raise TargetError(f'The target "cuda" cannot run here: {what}.', fix=f'{fix}, or use target="cpu".')
-
-
-def _missing() -> tuple[str, str] | None:
-    """What is not there, and how to get it."""
-    try:
-        cuda: Any = importlib.import_module("numba.cuda")
-    except ImportError:
-        return "the package numba-cuda is not installed", 'pip install "graphc[cuda]"'
-    if cuda.is_available():
-        return None
-    if not _driver():
-        return "there is no NVIDIA driver (libcuda)", 'install the driver of your GPU and pip install "graphc[cuda]"'
-    if not importlib.import_module("numba.cuda.cudadrv.nvvm").is_available():
-        return "NVIDIA's compiler library (NVVM) is not installed", 'pip install "graphc[cuda]"'
-    return "the driver finds no GPU", "check nvidia-smi and CUDA_VISIBLE_DEVICES"
-
-
-def _driver() -> bool:
-    name = os.environ.get("NUMBA_CUDA_DRIVER") or ("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
-    try:
-        ctypes.CDLL(name)
-    except OSError:
-        return False
-    return True
+_NOTHING = contextlib.nullcontext()
+_REMEMBERED = 64
+"""Layouts that are kept."""
 
 
 def compile_to_ptx(source: str, parameters: Mapping[str, Parameters], cc: tuple[int, int] = (8, 0)) -> dict[str, str]:

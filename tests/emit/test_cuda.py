@@ -21,7 +21,8 @@ from graphc.emit.checks import EmptyRange
 from graphc.emit.cuda import SPELLING, CudaModule
 from graphc.emit.expression import FLOAT_CALLS
 from graphc.ir.random import RANDOM
-from graphc.runtime import cuda as runtime
+from graphc.runtime import machine
+from graphc.runtime.cuda import compile_to_ptx
 from tests import checks, gpu
 from tests.cuda_programs import ANGLES, BINARY, ERRORS, FUNCTIONS, PROGRAMS, column_sums, random, row_sums, worst
 from tests.gpu import module_of
@@ -122,7 +123,7 @@ def test_ptx_without_gpu(compiler: None, name: str) -> None:
     made = module(name)
     if re.search(r"range\(.*\bm(ax|in)\(", made.text) and importlib.import_module("numba.cuda").implementation == "Built-in":
         pytest.skip('Numba\'s own CUDA target compiles max() of integers only with a driver: pip install "graphc[cuda]"')
-    found = runtime.compile_to_ptx(made.text, made.parameters)
+    found = compile_to_ptx(made.text, made.parameters)
     assert set(found) == {k.name for k in made.kernels}
     for kernel, ptx in found.items():
         assert ".entry" in ptx
@@ -196,10 +197,10 @@ def test_missing(monkeypatch: pytest.MonkeyPatch, package: bool, driver: bool, n
             raise ImportError(name)
         return Module
 
-    monkeypatch.setattr(runtime.importlib, "import_module", import_module)
-    monkeypatch.setattr(runtime, "_driver", lambda: driver)
+    monkeypatch.setattr(machine.importlib, "import_module", import_module)
+    monkeypatch.setattr(machine, "_driver", lambda: driver)
     with pytest.raises(gc.TargetError) as caught:
-        runtime.require_device()
+        machine.require_device()
     assert str(caught.value) == message
 
 

@@ -46,7 +46,7 @@ def compiled(outputs: Any, accumulate: str | None = None, real: bool = False, **
     """
     program = gc.compile(outputs, target="interpret", accumulate=accumulate, **options)
     runner: Any = program._runner
-    graph, module = cuda_module(optimised(program.graph), "", accumulate)
+    graph, module, _ = cuda_module(optimised(program.graph), "", accumulate)
     runner.source, runner.kernels, runner.run = module.text, module.kernels, partial(_run, graph, module, not real)
     return program
 
