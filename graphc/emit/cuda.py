@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from graphc.emit.checks import EmptyRange, GatherCheck
+from graphc.emit.cuda_tile import HEAD, launches, tile_kernel
 from graphc.emit.expression import Writer, safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
-from graphc.errors import InternalError, TargetError
+from graphc.errors import TargetError
 from graphc.ir.expr import Access, Compare, Logical, Size
 from graphc.ir.nest import Contract, Fill, For, If, Kernel, KernelRecord, Loop, Moment, Nest, Node, Step, single
 from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
@@ -119,7 +120,7 @@ def _lives(steps: Sequence[Step], shown: Set[str]) -> dict[str, tuple[int, int]]
 _HEAD = '''import math
 
 import numpy as np
-from numba import cuda
+from numba import config, cuda
 
 f32, f64, i64 = np.float32, np.float64, np.int64
 INFINITY, NAN = f32(np.inf), f32(np.nan)
@@ -144,7 +145,7 @@ class _Emitter:
         taken = generated_names(steps)
         touched = dict.fromkeys(n for s in single(steps) for n in (s.writes, *(s.also if isinstance(s, Nest) else ()), *s.reads))
         self.variables = variable_names(list(touched), taken)
-        sources = {z for s in steps for e in _size_sources(s) for z in e.free_symbols}
+        sources = {z for s in steps for e in _size_sources(s, tensors) for z in e.free_symbols}
         self.sizes = tuple(sorted((z for z in sources if isinstance(z, Size) and not isinstance(z, Moment)), key=str))
         self.size_names = variable_names([str(z) for z in self.sizes], taken | {f".{n}": v for n, v in self.variables.items()})
         self.definitions: list[str] = []
@@ -163,7 +164,7 @@ class _Emitter:
             case Loop():
                 return self._repeated(step)
             case Contract():
-                raise InternalError("The schedule of the cuda target has no contraction engine.")
+                return self._contract(step)
 
     def _repeated(self, step: Loop) -> list[str]:
         """The loop of the host: what one step launches is complete before the next one begins."""
@@ -184,6 +185,20 @@ class _Emitter:
         self.records.append(KernelRecord.of(name, step))
         array = self.variables[step.writes]
         return [f"    {name}[(*grid({array}.size), stream)](0, {array}.size, {array}.reshape(-1))"]
+
+    def _contract(self, step: Contract) -> list[str]:
+        if HEAD not in self.definitions:
+            self.definitions.insert(0, HEAD)
+        number = self.counters["contract"] = self.counters.get("contract", -1) + 1
+        name, dtype, writer = f"contract_{number}", self.tensors[step.writes].dtype, self._writer(self.orders.get(step.plan.loop, Order()))
+        arrays = [self.variables[n] for n in step.operands]
+        sizes = sorted({z for e in _size_sources(step, self.tensors) for z in e.free_symbols if isinstance(z, Size)}, key=str)
+        names = [self._size_name(z) for z in sizes]
+        parameters = [*arrays[:2], arrays[2] if arrays[2] != arrays[1] else f"{arrays[2]}_again", *names]
+        self.definitions.append(tile_kernel(name, step, self.tensors, writer, parameters))
+        self.parameters[name] = self.parameters[f"{name}_small"] = (*(((dtype, 1),) * 3), *((None,) * len(names)))
+        self.records.append(KernelRecord.of(name, step))
+        return list(launches(name, step, writer, dtype, [*(f"{a}.reshape(-1)" for a in arrays), *names]))
 
     def _nest(self, step: Nest) -> list[str]:
         kernel = step.kernel
@@ -240,10 +255,19 @@ class _Emitter:
         )  # fmt: skip
 
 
-def _size_sources(step: Step) -> list[sp.Expr]:
-    if isinstance(step, Nest):
-        return [*sizes_of_kernel(step.kernel.body), *([step.kernel.extent] if step.kernel.extent is not None else [])]
-    return [step.first, *step.ends, *(e for s in step.steps for e in _size_sources(s))] if isinstance(step, Loop) else []
+def _size_sources(step: Step, tensors: Mapping[str, Tensor]) -> list[sp.Expr]:
+    """Expressions with all sizes that a step needs."""
+    match step:
+        case Nest():
+            return [*sizes_of_kernel(step.kernel.body), *([step.kernel.extent] if step.kernel.extent is not None else [])]
+        case Loop():
+            return [step.first, *step.ends, *(e for s in step.steps for e in _size_sources(s, tensors))]
+        case Contract():
+            groups = (step.batch, step.rows, step.columns, step.depth)
+            shapes = [e for n in step.operands for e in tensors[n].shape[1:]]
+            return [step.scale, *step.starts, *step.when, *shapes, *(e for g in groups for e in (*g.extents, *g.lowers)),
+                    *(e for c in step.constants for e in c)]
+    return []
 
 
 _CHECKED = """\
@@ -282,6 +306,8 @@ def _guarded(body: Sequence[Node]) -> tuple[Node, ...]:
     for node in body:
         if isinstance(node, For):
             inner = _guarded(node.body)
+            if not inner:
+                continue
             if node.shared:
                 tests = [*(Compare(">=", node.index, e) for e in node.lower[1:]), *(Compare("<", node.index, e) for e in node.upper[1:])]
                 inner = (If(tests[0] if len(tests) == 1 else Logical("and", *tests), inner),) if tests else inner

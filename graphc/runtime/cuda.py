@@ -282,5 +282,8 @@ def compile_to_ptx(source: str, parameters: Mapping[str, Parameters], cc: tuple[
     found = {}
     for name, kinds in parameters.items():
         arguments = tuple(types.int64 if k is None else types.Array(getattr(types, k[0]), k[1], "C") for k in kinds)
-        found[name] = cuda.compile_ptx(getattr(module, name).py_func, arguments, cc=cc)[0]
+        kernel = getattr(module, name)
+        bounds = kernel.targetoptions.get("launch_bounds")
+        options = {} if bounds is None else {"launch_bounds": bounds}
+        found[name] = cuda.compile_ptx(kernel.py_func, arguments, cc=cc, **options)[0]
     return found

@@ -244,11 +244,11 @@ class Builder:
                 self.worker.define(item.target, [_at_all(begun[0][0], moment, extent)], complete=True)
                 begun = begun[1:]
             for statement, adding in begun:
-                if not self.worker.target.joins_rows:
-                    steps += self.worker.apart(statement, adding)
-                    continue
                 bare = replace(statement, domain=())
                 roles = None if any(indices_of(d) for d in statement.domain) else self.worker.roles(bare)
+                if roles is None and not self.worker.target.vector_innermost:
+                    steps += self.worker.apart(statement, adding)
+                    continue
                 if roles is None:
                     grown = self.joined(run, statement, adding)
                     if grown is not run:

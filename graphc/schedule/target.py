@@ -27,4 +27,4 @@ class Target:
 
 
 CPU = Target("cpu", has_engine=True, vector_innermost=True, partial_sums=64, joins_rows=True)
-CUDA = Target("cuda", has_engine=False, vector_innermost=False, partial_sums=256, joins_rows=False)
+CUDA = Target("cuda", has_engine=True, vector_innermost=False, partial_sums=256, joins_rows=False)

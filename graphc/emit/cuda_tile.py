@@ -1,0 +1,219 @@
+"""Contractions on a GPU: tiles of the operands in shared memory, square blocks of sums in registers.
+
+One kernel serves products in any layout, batches and convolutions: an operand is read as ``A[row part + depth part]`` through its affine
+subscripts, without a copy. While a tile is multiplied the next one is on its way into registers (Volkov and Demmel, "Benchmarking GPUs to
+tune dense linear algebra", 2008). Elements beyond the edges count as 0, and are neither read nor written.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+
+import sympy as sp
+
+from graphc.emit.expression import SHORT, Writer
+from graphc.ir.nest import Contract, Group
+from graphc.ir.tensor import Tensor
+
+__all__ = ["HEAD", "launches", "tile_kernel"]
+
+HEAD = '''SIDE, DEPTH = 8 if config.ENABLE_CUDASIM else 16, 8
+MEMBERS = SIDE * SIDE
+BLOCK = {} if config.ENABLE_CUDASIM else {"launch_bounds": (MEMBERS, 2)}
+
+
+def tiles(rows, columns, batches, large, small):
+    """Sums of a thread along each side, and blocks: small ones where large ones are too few for all multiprocessors."""
+    for sums in (large, small):
+        blocks = -(-rows // (SIDE * sums)) * -(-columns // (SIDE * sums))
+        if blocks * batches >= 128:
+            break
+    return sums, (max(blocks, 1), min(max(batches, 1), 65535))'''
+"""What modules with contractions begin with."""
+
+SUMS = {"float32": (8, 2), "float64": (4, 2)}
+"""Rows and columns of sums of a thread: in large blocks, and in small ones, of which there are more."""
+
+
+def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer: Writer, parameters: Sequence[str]) -> str:
+    """The text of the kernel: a function that makes it for a number of sums, and two of its results.
+
+    Args:
+        name: of the kernel for large blocks.
+        step: the contraction.
+        tensors: by name.
+        writer: of integer expressions.
+        parameters: names of C, A, B, and of the sizes.
+    """
+    dtype = tensors[step.writes].dtype
+    text, f = _Text(step, tensors, writer), SHORT[dtype]
+    c, a, b = parameters[:3]
+    large, small = SUMS[dtype]
+    scale = "" if step.scale == 1 else f"{writer.value(step.scale, dtype)} * "
+    batched = bool(step.batch.extents)
+    comment = textwrap.wrap(step.plan.loop, 132, initial_indent="    # ", subsequent_indent="    #     ")
+    body = [
+        f"rows, columns, depth = {text.extent(step.rows)}, {text.extent(step.columns)}, {text.extent(step.depth)}",
+        f"left = cuda.shared.array(TILE, {f})",
+        f"right = cuda.shared.array(TILE, {f})",
+        *(f"{array} = cuda.local.array({shape}, {f})" for array, shape in
+          (("sums", "(SUMS, SUMS)"), ("across", "SUMS"), ("next_left", "LOADS"), ("next_right", "LOADS"))),
+        "me = i64(cuda.threadIdx.x)",
+        "x, y = me % SIDE, me // SIDE",
+        "down = (rows + TALL - 1) // TALL",
+        "m0, n0 = cuda.blockIdx.x % down * TALL, cuda.blockIdx.x // down * TALL",
+    ]
+    inner = [
+        *text.starts(1, "left", step.rows, "m", "rows"),
+        *text.starts(2, "right", step.columns, "n", "columns"),
+        "for i in range(SUMS):",
+        "    for j in range(SUMS):",
+        f"        sums[i, j] = {f}(0.0)",
+        "for k0 in range(-DEPTH, depth, DEPTH):",
+        *(f"    {line}" for line in text.fetch(1, a, "left", step.rows, "m", "rows", f)),
+        *(f"    {line}" for line in text.fetch(2, b, "right", step.columns, "n", "columns", f)),
+        "    if k0 >= 0:",
+        "        for k in range(DEPTH):",
+        "            for j in range(SUMS):",
+        "                across[j] = right[k, x + SIDE * j]",
+        "            for i in range(SUMS):",
+        "                above = left[k, y + SIDE * i]",
+        "                for j in range(SUMS):",
+        "                    sums[i, j] += above * across[j]",
+        "    cuda.syncthreads()",
+        *(f"    {line}" for line in text.keep(1, "left", step.rows)),
+        *(f"    {line}" for line in text.keep(2, "right", step.columns)),
+        "    cuda.syncthreads()",
+        "for i in range(SUMS):",
+        "    m = m0 + y + SIDE * i",
+        f"    to_row = {text.place(0, step.rows, 'm', constant=True)}",
+        "    for j in range(SUMS):",
+        "        n = n0 + x + SIDE * j",
+        "        if m < rows and n < columns:",
+        f"            {c}[to_row + {text.place(0, step.columns, 'n')}] {'+=' if step.accumulate else '='} {scale}sums[i, j]",
+    ]
+    if batched:
+        body += [f"for z in range(i64(cuda.blockIdx.y), {text.extent(step.batch)}, i64(cuda.gridDim.y)):"]
+        inner = [f"    {line}" for line in inner]
+    lines = [*body, *inner]
+    return "\n".join([
+        f"def {name}_of(SUMS):", *comment,
+        "    TALL = SIDE * SUMS", "    TILE = DEPTH, TALL + 4", "    LOADS = TALL * DEPTH // MEMBERS", "", "    @cuda.jit(**BLOCK)",
+        f"    def {name}({', '.join(parameters)}):", *(f"        {line}" for line in lines), "", f"    return {name}",
+        "", "", f"{name}, {name}_small = {name}_of({large}), {name}_of({small})",
+    ])  # fmt: skip
+
+
+def launches(name: str, step: Contract, writer: Writer, dtype: str, arguments: Sequence[str]) -> Iterator[str]:
+    """Lines of the host function: large blocks if there are enough of them for all multiprocessors."""
+    text = _Text(step, {}, writer)
+    large, small = SUMS[dtype]
+    rows, columns, batches = text.extent(step.rows), text.extent(step.columns), text.extent(step.batch) if step.batch.extents else "1"
+    indent = "    "
+    if step.when:
+        yield f"    if {' and '.join(f'{writer.integer(x)} >= 0' for x in step.when)}:"
+        indent = "        "
+    yield f"{indent}sums, blocks = tiles({rows}, {columns}, {batches}, {large}, {small})"
+    yield f"{indent}({name} if sums == {large} else {name}_small)[blocks, MEMBERS, stream]({', '.join(arguments)})"
+
+
+class _Text:
+    """Pieces of the kernel's text."""
+
+    def __init__(self, step: Contract, tensors: Mapping[str, Tensor], writer: Writer) -> None:
+        self.step, self.writer = step, writer
+        self.shapes = [tensors[n].shape for n in step.operands] if tensors else []
+
+    def extent(self, group: Group) -> str:
+        return self._product(group.extents)
+
+    def _product(self, factors: Sequence[sp.Expr]) -> str:
+        text = self.writer.integer(sp.Mul(*factors))
+        return text if text.isidentifier() or text.isdigit() else f"({text})"
+
+    def _strides(self, operand: int, group: Group) -> list[sp.Expr]:
+        """How many elements each index of a group moves an operand."""
+        shape = self.shapes[operand]
+        along = [sp.Mul(*shape[d + 1 :]) for d in range(len(shape))]
+        return [sp.Add(*(c * s for c, s in zip(coefficients, along, strict=True))) for coefficients in group.coefficients[operand]]
+
+    def place(self, operand: int, group: Group, number: str, constant: bool = False) -> str:
+        """Where the `number`-th point of a group lies in an operand; with the constant part of its subscripts, and that of the batch."""
+        parts = []
+        for position, (stride, extent) in enumerate(zip(self._strides(operand, group), group.extents, strict=True)):
+            if stride == 0:
+                continue
+            behind = group.extents[position + 1 :]
+            index = number if not behind else f"{number} // {self._product(behind)}"
+            if position:
+                index = f"{index} % {self._product((extent,))}"
+            index = index if index.isidentifier() else f"({index})"
+            parts.append(index if stride == 1 else f"{index} * {self._product((stride,))}")
+        if constant:
+            start = sp.Add(self.step.starts[operand], *self._lowers(operand))
+            if start != 0:
+                parts.append(self._product((sp.expand(start),)))
+            if self.step.batch.extents:
+                parts.append(f"({self.place(operand, self.step.batch, 'z')})")
+        return " + ".join(parts) or "0"
+
+    def _lowers(self, operand: int) -> Iterator[sp.Expr]:
+        """Where the first point of all groups lies."""
+        shape = self.shapes[operand]
+        for d, c in enumerate(self.step.constants[operand]):
+            yield c * sp.Mul(*shape[d + 1 :])
+        for group in (self.step.batch, self.step.rows, self.step.columns, self.step.depth):
+            if group.coefficients and len(group.coefficients) > operand:
+                for stride, lower in zip(self._strides(operand, group), group.lowers, strict=True):
+                    yield stride * lower
+
+    def _along_depth(self, operand: int, group: Group) -> bool:
+        """Whether neighbours in memory differ in the depth: then they are read by neighbouring threads."""
+        depth, own = self._strides(operand, self.step.depth), self._strides(operand, group)
+        return bool(depth) and depth[-1] == 1 and not (own and own[-1] == 1)
+
+    def _steady(self, operand: int, group: Group) -> bool:
+        """Whether the rows of a thread lie at equal distances."""
+        return self._along_depth(operand, group) and len(group.extents) == 1
+
+    def starts(self, operand: int, side: str, group: Group, letter: str, count: str) -> Iterator[str]:
+        """Where the rows of an operand that a thread reads begin."""
+        place = self.place(operand, group, letter, constant=True)
+        if self._steady(operand, group):
+            yield f"{letter} = {letter}0 + me // DEPTH"
+            yield f"from_{side} = {place}"
+        elif self._along_depth(operand, group):
+            yield f"from_{side} = cuda.local.array(LOADS, i64)"
+            yield "for i in range(LOADS):"
+            yield f"    {letter} = min({letter}0 + me // DEPTH + MEMBERS // DEPTH * i, {count} - 1)"
+            yield f"    from_{side}[i] = {place}"
+        else:
+            yield f"{letter} = min({letter}0 + me % TALL, {count} - 1)"
+            yield f"from_{side} = {place}"
+
+    def fetch(self, operand: int, array: str, side: str, group: Group, letter: str, count: str, kind: str) -> Iterator[str]:
+        """The next tile of an operand into registers."""
+        place = self.place(operand, self.step.depth, "k")
+        if self._along_depth(operand, group):
+            here = f"from_{side}[i]"
+            if self._steady(operand, group):
+                here = f"from_{side} + MEMBERS // DEPTH * i * {self._product(self._strides(operand, group)[:1])}"
+            yield "k = k0 + DEPTH + me % DEPTH"
+            yield f"at = {place}"
+            yield "for i in range(LOADS):"
+            yield f"    inside = k < depth and {letter}0 + me // DEPTH + MEMBERS // DEPTH * i < {count}"
+            yield f"    next_{side}[i] = {array}[{here} + at] if inside else {kind}(0.0)"
+        else:
+            yield f"inside = {letter}0 + me % TALL < {count}"
+            yield "for i in range(LOADS):"
+            yield "    k = k0 + DEPTH + me // TALL + MEMBERS // TALL * i"
+            yield f"    next_{side}[i] = {array}[from_{side} + {place}] if inside and k < depth else {kind}(0.0)"
+
+    def keep(self, operand: int, side: str, group: Group) -> Iterator[str]:
+        """The tile from registers into shared memory."""
+        yield "for i in range(LOADS):"
+        if self._along_depth(operand, group):
+            yield f"    {side}[me % DEPTH, me // DEPTH + MEMBERS // DEPTH * i] = next_{side}[i]"
+        else:
+            yield f"    {side}[me // TALL + MEMBERS // TALL * i, me % TALL] = next_{side}[i]"
