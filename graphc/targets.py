@@ -63,7 +63,7 @@ class CpuProgram:
 
 FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, store_operands, merge, row_sums,
            adopt_copies, interleave, accumulate)
-FOR_CUDA = (expand_functions, expand_logsumexp, prune, tighten, by_rows, merge)
+FOR_CUDA = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, store_operands, merge)
 
 
 @undistributing

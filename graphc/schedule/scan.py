@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Builder", "recurrence"]
 
+FEW = 8
+"""What a step of a recurrence computes in so many iterations, one thread of a GPU does as fast as all together."""
+
 LINE = 16
 """Recurrences side by side of which a thread takes all or none: what two threads write does not share a line of the cache, and fills
 vectors."""
@@ -205,7 +208,8 @@ class Builder:
         along = dict(scan.dimensions)
         for s in steps_of(scan):
             alone = {s.subscripts[along[s.target]], shared.get(id(s))}
-            if any(r.index not in alone and not sp.expand(r.extent).is_Integer for r in s.ranges):
+            width = sp.expand(sp.Mul(*(r.extent for r in s.ranges if r.index not in alone)))
+            if not width.is_Integer or width > FEW:
                 return True
         return False
 
