@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from numba import config
 from numpy.typing import NDArray
 
 from graphc.analysis.gathers import Gather, certain_gathers
@@ -37,7 +38,7 @@ from graphc.passes.tighten import tighten
 from graphc.runtime.cpu import CpuRunner
 from graphc.runtime.cuda import CudaRunner
 from graphc.schedule.lower import schedule
-from graphc.schedule.target import CPU, CUDA
+from graphc.schedule.target import CPU, CUDA, SIMULATOR, Target
 
 __all__ = ["CpuProgram", "cpu_runner", "cuda_module", "cuda_runner"]
 
@@ -130,10 +131,11 @@ def cuda_runner(
         TargetError: there is no device, or a statement is not supported yet.
     """
     replaced = tuple((old, new) for old, new in updates if new not in results)
-    scheduled, module, in_place = cuda_module(graph, header, accumulate, replaced)
+    target = SIMULATOR if simulated() else CUDA
+    scheduled, module, in_place = cuda_module(graph, header, accumulate, replaced, target)
     if in_place and module.checks:
         # A call that finds a fault must leave the state as it was.
-        scheduled, module, in_place = cuda_module(graph, header, accumulate)
+        scheduled, module, in_place = cuda_module(graph, header, accumulate, (), target)
     tensors = scheduled.by_name()
     arrays = tuple(
         (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary")
@@ -156,7 +158,7 @@ def _made(graph: Graph, tensors: Mapping[str, Tensor], names: Iterable[str]) -> 
 
 @undistributing
 def cuda_module(
-    graph: Graph, header: str, accumulate: str | None = None, updates: tuple[tuple[str, str], ...] = ()
+    graph: Graph, header: str, accumulate: str | None = None, updates: tuple[tuple[str, str], ...] = (), target: Target = CUDA
 ) -> tuple[Graph, CudaModule, dict[str, str]]:
     """The scheduled graph, its module, and which updates are written into the array of the input; this needs no GPU.
 
@@ -166,7 +168,7 @@ def cuda_module(
     for step in FOR_CUDA:
         graph = step(graph)
     in_place = _in_place(graph, updates)
-    scheduled, steps = schedule(graph, CUDA, in_place, accumulate)
+    scheduled, steps = schedule(graph, target, in_place, accumulate)
     orders = {statement(s): Order.of(s) for s in graph.statements}
     return scheduled, emit_cuda(steps, scheduled.by_name(), orders, header), in_place
 

@@ -11,15 +11,33 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from graphc.emit.checks import EmptyRange, GatherCheck
-from graphc.emit.cuda_tile import HEAD, launches, tile_kernel
-from graphc.emit.expression import Writer, safe, variable_names
+from graphc.emit.cuda_tile import HEAD, different, launches, tile_kernel
+from graphc.emit.expression import SHORT, Writer, safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.errors import TargetError
 from graphc.ir.expr import Access, Compare, Logical, Size
-from graphc.ir.nest import Contract, Fill, For, If, Kernel, KernelRecord, Loop, Moment, Nest, Node, Step, single
+from graphc.ir.nest import (
+    Barrier,
+    Combine,
+    Contract,
+    Fill,
+    For,
+    If,
+    Kernel,
+    KernelRecord,
+    Local,
+    Loop,
+    Moment,
+    Nest,
+    Node,
+    Step,
+    nodes_in,
+    single,
+)
 from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import substitute
 
 __all__ = ["CudaModule", "Parameter", "emit_cuda"]
 
@@ -124,19 +142,53 @@ from numba import config, cuda
 
 f32, f64, i64 = np.float32, np.float64, np.int64
 INFINITY, NAN = f32(np.inf), f32(np.nan)
-THREADS, BLOCKS = 128, 4096
+THREADS, LANES, BLOCKS = (8, 4, 2) if config.ENABLE_CUDASIM else (128, 256, 4096)  # a simulated thread is one of Python
+ROWS = {} if config.ENABLE_CUDASIM else {"launch_bounds": (LANES, 4)}
 
 
 def grid(iterations):
     """Blocks, and threads of each, for so many iterations of a shared loop."""
     threads = max(1, min(iterations, THREADS))
-    return max(1, min(-(-iterations // threads), BLOCKS)), threads'''
+    return max(1, min(-(-iterations // threads), BLOCKS)), threads
+
+
+def each_a_block(iterations):
+    """Blocks for iterations that each take all threads of one."""
+    return max(1, min(iterations, BLOCKS))'''
 
 _FILL = '''@cuda.jit
 def {name}(first, last, array):
     """Set a flat array to 0."""
     for k in range(first + cuda.grid(1), last, cuda.gridsize(1)):
         array[k] = 0'''
+
+
+class _Lanes:
+    """What the threads of a block do together."""
+
+    def divided(self, name: str, low: str, high: str) -> str:
+        if (low, high) == ("0", "1"):
+            return "if cuda.threadIdx.x == 0:"
+        return f"for {name} in range({'' if low == '0' else f'{low} + '}cuda.threadIdx.x, {high}, LANES):"
+
+    def together(self, node: Combine | Barrier, writer: Writer) -> Iterator[str]:
+        if isinstance(node, Barrier):
+            yield "cuda.syncthreads()"
+            return
+        name, lane = node.name.name, f"lane_{node.dtype}"
+        other = Local(f"{lane}[cuda.threadIdx.x + half]")
+        writer.locals[other] = node.dtype
+        yield f"{lane}[cuda.threadIdx.x] = {name}"
+        yield "cuda.syncthreads()"
+        yield "half = LANES // 2"
+        yield "while half > 0:"
+        yield "    if cuda.threadIdx.x < half:"
+        yield f"        {name} = {writer.value(substitute(node.value, {node.other: other}), node.dtype)}"
+        yield f"        {lane}[cuda.threadIdx.x] = {name}"
+        yield "    cuda.syncthreads()"
+        yield "    half //= 2"
+        yield f"{name} = {lane}[0]"
+        yield "cuda.syncthreads()"
 
 
 class _Emitter:
@@ -190,15 +242,16 @@ class _Emitter:
         if HEAD not in self.definitions:
             self.definitions.insert(0, HEAD)
         number = self.counters["contract"] = self.counters.get("contract", -1) + 1
-        name, dtype, writer = f"contract_{number}", self.tensors[step.writes].dtype, self._writer(self.orders.get(step.plan.loop, Order()))
-        arrays = [self.variables[n] for n in step.operands]
+        name, dtype = f"contract_{number}", self.tensors[step.writes].dtype
         sizes = sorted({z for e in _size_sources(step, self.tensors) for z in e.free_symbols if isinstance(z, Size)}, key=str)
-        names = [self._size_name(z) for z in sizes]
-        parameters = [*arrays[:2], arrays[2] if arrays[2] != arrays[1] else f"{arrays[2]}_again", *names]
-        self.definitions.append(tile_kernel(name, step, self.tensors, writer, parameters))
+        arrays, names = [self.variables[n] for n in step.operands], [self._size_name(z) for z in sizes]
+        parameters = different([*arrays, *names])
+        of_sizes = dict(zip(map(str, sizes), parameters[3:], strict=True))
+        own = replace(self._writer(self.orders.get(step.plan.loop, Order())), size_of=lambda n: of_sizes[n])
+        self.definitions.append(tile_kernel(name, step, self.tensors, own, parameters))
         self.parameters[name] = self.parameters[f"{name}_small"] = (*(((dtype, 1),) * 3), *((None,) * len(names)))
         self.records.append(KernelRecord.of(name, step))
-        return list(launches(name, step, writer, dtype, [*(f"{a}.reshape(-1)" for a in arrays), *names]))
+        return list(launches(name, step, self._writer(Order()), dtype, [*(f"{a}.reshape(-1)" for a in arrays), *names]))
 
     def _nest(self, step: Nest) -> list[str]:
         kernel = step.kernel
@@ -210,7 +263,8 @@ class _Emitter:
         arrays = [self.variables[n] for n in kernel.arrays]
         parameters = [*(["first", "last"] if shared else []), *(["status"] if reporting else []), *arrays, *sizes, *literals]
         comment = textwrap.wrap(kernel.comment, 136, initial_indent="    # ", subsequent_indent="    #     ")
-        self.definitions.append("\n".join(["@cuda.jit", f"def {name}({', '.join(parameters)}):", *comment, *lines]))
+        decorator = "@cuda.jit(**ROWS)" if kernel.lanes else "@cuda.jit"
+        self.definitions.append("\n".join([decorator, f"def {name}({', '.join(parameters)}):", *comment, *lines]))
         integers = (None,) * (len(sizes) + len(literals))
         touched = [self.tensors[n] for n in kernel.arrays]
         ranks = [min(len(t.shape), 1) if kernel.flat else len(t.shape) for t in touched]
@@ -220,15 +274,20 @@ class _Emitter:
         views = [a if rank == len(t.shape) else f"{a}.reshape(-1)" for t, a, rank in zip(touched, arrays, ranks, strict=True)]
         arguments = ", ".join([*(["status"] if reporting else []), *views, *sizes, *map(str, literals.values())])
         if kernel.extent is None:
-            return [f"    {name}[1, 1, stream]({arguments})"]
+            return [f"    {name}[1, {'LANES' if kernel.lanes else 1}, stream]({arguments})"]
         extent = self._writer(Order()).integer(kernel.extent)
-        return [f"    {name}[(*grid({extent}), stream)](0, {extent}, {arguments})"]
+        blocks = f"each_a_block({extent}), LANES" if kernel.lanes else f"*grid({extent})"
+        return [f"    {name}[({blocks}, stream)](0, {extent}, {arguments})"]
 
     def _lines(self, kernel: Kernel) -> tuple[list[str], dict[str, int]]:
         writer = self._writer(self.orders.get(kernel.comment, Order()), kernel.comment)
         walker = Walker(writer, lambda name, low, high: f"for {name} in range({low} + cuda.grid(1), {high}, cuda.gridsize(1)):",
-                        lambda report: f"status[0] = {self._code(EmptyRange(report.loop))}")
+                        lambda report: f"status[0] = {self._code(EmptyRange(report.loop))}", block=_Lanes())
+        if kernel.lanes:
+            walker.open_shared = lambda name, low, high: f"for {name} in range({low} + cuda.blockIdx.x, {high}, cuda.gridDim.x):"
         lines = list(walker.lines(_guarded(kernel.body), 1))
+        kinds = dict.fromkeys(n.dtype for n in nodes_in(kernel.body) if isinstance(n, Combine))
+        lines[:0] = [f"    lane_{kind} = cuda.shared.array(LANES, {SHORT[kind]})" for kind in kinds]
         missing = sorted(writer.used - {*SPELLING, "draw"})
         if missing:
             raise _refused(kernel.comment, missing[0], f"The function {missing[0]} is")

@@ -16,9 +16,9 @@ from graphc.emit.expression import SHORT, Writer
 from graphc.ir.nest import Contract, Group
 from graphc.ir.tensor import Tensor
 
-__all__ = ["HEAD", "launches", "tile_kernel"]
+__all__ = ["HEAD", "different", "launches", "tile_kernel"]
 
-HEAD = '''SIDE, DEPTH = 8 if config.ENABLE_CUDASIM else 16, 8
+HEAD = '''SIDE, DEPTH = (8, 8) if config.ENABLE_CUDASIM else (16, 8)
 MEMBERS = SIDE * SIDE
 BLOCK = {} if config.ENABLE_CUDASIM else {"launch_bounds": (MEMBERS, 2)}
 
@@ -34,6 +34,23 @@ def tiles(rows, columns, batches, large, small):
 
 SUMS = {"float32": (8, 2), "float64": (4, 2)}
 """Rows and columns of sums of a thread: in large blocks, and in small ones, of which there are more."""
+
+
+_NAMES = frozenset((
+    "rows", "columns", "depth", "left", "right", "sums", "above", "across", "next_left", "next_right", "from_left", "from_right", "me", "x",
+    "y", "m0", "n0", "m", "n", "k", "k0", "z", "i", "j", "down", "inside", "at", "to_row",
+))  # fmt: skip
+
+
+def different(names: Sequence[str]) -> list[str]:
+    """The names, changed where two are equal or the kernel uses one for something else."""
+    used, found = set(_NAMES), []
+    for name in names:
+        while name in used:
+            name += "_"
+        used.add(name)
+        found.append(name)
+    return found
 
 
 def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer: Writer, parameters: Sequence[str]) -> str:
@@ -114,8 +131,8 @@ def launches(name: str, step: Contract, writer: Writer, dtype: str, arguments: S
     if step.when:
         yield f"    if {' and '.join(f'{writer.integer(x)} >= 0' for x in step.when)}:"
         indent = "        "
-    yield f"{indent}sums, blocks = tiles({rows}, {columns}, {batches}, {large}, {small})"
-    yield f"{indent}({name} if sums == {large} else {name}_small)[blocks, MEMBERS, stream]({', '.join(arguments)})"
+    yield f"{indent}sums, tiled = tiles({rows}, {columns}, {batches}, {large}, {small})"
+    yield f"{indent}({name} if sums == {large} else {name}_small)[tiled, MEMBERS, stream]({', '.join(arguments)})"
 
 
 class _Text:

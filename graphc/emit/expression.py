@@ -416,6 +416,12 @@ _RESERVED = frozenset(
         "math",
         "cuda",
         "grid",
+        "stream",
+        "half",
+        "sums",
+        "tiled",
+        "tiles",
+        "config",
     ]
 )
 

@@ -4,18 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import sympy as sp
 
 from graphc.emit.expression import Writer, safe
 from graphc.ir.expr import Access, Size
-from graphc.ir.nest import Assign, Contract, For, If, Local, Loop, Moment, Nest, Node, Report, Step, Store, Unravel, nodes_in, single
+from graphc.ir.nest import (
+    Assign,
+    Barrier,
+    Combine,
+    Contract,
+    For,
+    If,
+    Local,
+    Loop,
+    Moment,
+    Nest,
+    Node,
+    Report,
+    Step,
+    Store,
+    Unravel,
+    nodes_in,
+    single,
+)
 from graphc.ir.tree import accesses, postorder
 
-__all__ = ["TABLES", "Walker", "generated_names", "locals_of", "sizes_of_kernel"]
+__all__ = ["TABLES", "Block", "Walker", "generated_names", "locals_of", "sizes_of_kernel"]
 
 _LITERAL = 8
 """Larger literal extents become arguments, so that kernels that differ only in them are one."""
+
+
+class Block(Protocol):
+    """How a target writes what the threads of a block do together."""
+
+    def together(self, node: Combine | Barrier, writer: Writer) -> Iterator[str]:
+        """Lines for a node."""
+
+    def divided(self, name: str, low: str, high: str) -> str:
+        """The header of a loop."""
 
 
 @dataclass
@@ -27,6 +56,7 @@ class Walker:
         open_shared: header of the shared loop: (variable, lower bound, upper bound, lower bound is 0) → text.
         report: the line that makes the call fail.
         fix: the function through which the variable of a sequential loop around vector loops goes, if there is one.
+        block: lines for what the threads of a block do together, and the header of a loop that they divide.
         literals: extents that became arguments: name → value.
     """
 
@@ -34,6 +64,7 @@ class Walker:
     open_shared: Callable[[str, str, str], str]
     report: Callable[[Report], str]
     fix: str = ""
+    block: Block | None = None
     literals: dict[str, int] = field(default_factory=dict)
 
     def lines(self, body: Sequence[Node], depth: int) -> Iterator[str]:
@@ -58,6 +89,9 @@ class Walker:
                     yield from self.lines(node.body, depth + 1)
                 case Report():
                     yield indent + self.report(node)
+                case Combine() | Barrier():
+                    assert self.block is not None
+                    yield from (indent + line for line in self.block.together(node, self.writer))
                 case Unravel():
                     yield from (indent + line for line in self._unravelled(node))
 
@@ -75,6 +109,9 @@ class Walker:
             lower, upper = [start, *lower[1:]], [end, *upper[node.grain == 1 :]]
             return self.open_shared(name, _joined("max", lower), _joined("min", upper))
         low, high = _joined("max", lower), _joined("min", upper)
+        if node.lanes:
+            assert self.block is not None
+            return self.block.divided(name, low, high)
         if node.descending:
             return f"for {name} in range({high} - 1, {low} - 1, -1):"
         if node.step != 1:
@@ -143,6 +180,8 @@ def _expressions(body: Sequence[Node]) -> Iterator[sp.Basic]:
             case If():
                 yield node.condition
                 yield from _expressions(node.body)
+            case Combine():
+                yield node.value
             case Unravel():
                 yield from (extent for _, extent in node.parts[1:])
 

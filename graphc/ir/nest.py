@@ -12,6 +12,8 @@ from graphc.ir.expr import Index, Size
 
 __all__ = [
     "Assign",
+    "Barrier",
+    "Combine",
     "Contract",
     "Fill",
     "For",
@@ -53,7 +55,7 @@ class Moment(Size):
 @dataclass(frozen=True, slots=True)
 class For:
     """``for index in range(max(lower), min(upper), step): body``; a shared loop runs over a member's part, in portions of `grain`
-    iterations, a descending one backwards."""
+    iterations, a descending one backwards; the iterations of a loop over `lanes` are divided among the threads of a block."""
 
     index: Index
     lower: tuple[sp.Expr, ...]
@@ -63,6 +65,7 @@ class For:
     descending: bool = False
     step: int = 1
     grain: int = 1
+    lanes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,22 @@ class Report:
     loop: str
 
 
-Node = For | Assign | Store | If | Report | Unravel
+@dataclass(frozen=True, slots=True)
+class Combine:
+    """``name = value`` of the names of two threads, `name` and `other`, again and again, until all threads of a block have the same."""
+
+    name: Local
+    other: Local
+    value: sp.Expr
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """The threads of a block wait for each other: what each of them has stored, all of them see."""
+
+
+Node = For | Assign | Store | If | Report | Unravel | Combine | Barrier
 
 
 def nodes_in(body: Sequence[Node]) -> Iterator[Node]:
@@ -156,6 +174,7 @@ class Kernel:
         body: the loops.
         extent: number of iterations of the shared loop, None for a kernel that one member runs.
         flat: whether the arrays are addressed as one-dimensional.
+        lanes: whether a block of threads runs each iteration of the shared loop, or all of the kernel.
     """
 
     kind: str
@@ -164,6 +183,7 @@ class Kernel:
     body: tuple[Node, ...]
     extent: sp.Expr | None
     flat: bool = False
+    lanes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

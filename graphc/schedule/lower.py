@@ -26,6 +26,7 @@ from graphc.schedule.decide import decided
 from graphc.schedule.fuse import Unit, units
 from graphc.schedule.interior import split_interior
 from graphc.schedule.jam import jammed
+from graphc.schedule.lanes import over_lanes
 from graphc.schedule.line import in_line
 from graphc.schedule.lookup import looked_up
 from graphc.schedule.ring import Ring, folded
@@ -76,7 +77,9 @@ def schedule(
     steps = tuple(shared(looked_up(decided(step), worker.tensors), worker.tensors) for step in steps)
     if target.vector_innermost:
         steps = tuple(branchless(step, worker.tensors) for step in steps)
-    if target.vector_innermost and accumulate is None:
+    if not target.vector_innermost:
+        steps = tuple(map(over_lanes, steps))
+    elif accumulate is None:
         steps = tuple(map(jammed, steps))
     return replace(graph, tensors=tuple(worker.tensors.values())), steps
 

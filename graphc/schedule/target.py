@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["CPU", "CUDA", "Target"]
+__all__ = ["CPU", "CUDA", "SIMULATOR", "Target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +27,6 @@ class Target:
 
 
 CPU = Target("cpu", has_engine=True, vector_innermost=True, partial_sums=64, joins_rows=True)
-CUDA = Target("cuda", has_engine=True, vector_innermost=False, partial_sums=256, joins_rows=False)
+CUDA = Target("cuda", has_engine=True, vector_innermost=False, partial_sums=1024, joins_rows=True)
+SIMULATOR = replace(CUDA, partial_sums=8)
+"""Numba's simulator takes milliseconds for every barrier."""
