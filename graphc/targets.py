@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from numba import config
 from numpy.typing import NDArray
 
 from graphc.analysis.gathers import Gather, certain_gathers
@@ -37,6 +36,7 @@ from graphc.passes.row_sums import row_sums
 from graphc.passes.tighten import tighten
 from graphc.runtime.cpu import CpuRunner
 from graphc.runtime.cuda import CudaRunner
+from graphc.runtime.machine import simulated
 from graphc.schedule.lower import schedule
 from graphc.schedule.target import CPU, CUDA, SIMULATOR, Target
 

@@ -284,6 +284,6 @@ def compile_to_ptx(source: str, parameters: Mapping[str, Parameters], cc: tuple[
         arguments = tuple(types.int64 if k is None else types.Array(getattr(types, k[0]), k[1], "C") for k in kinds)
         kernel = getattr(module, name)
         bounds = kernel.targetoptions.get("launch_bounds")
-        options = {} if bounds is None else {"launch_bounds": bounds}
+        options = {"launch_bounds": bounds} if bounds is not None and cuda.implementation != "Built-in" else {}
         found[name] = cuda.compile_ptx(kernel.py_func, arguments, cc=cc, **options)[0]
     return found

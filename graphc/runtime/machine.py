@@ -17,7 +17,7 @@ from graphc.runtime.device_memory import OutOfDeviceMemory, Pool
 if TYPE_CHECKING:
     from graphc.runtime.device import DeviceArray
 
-__all__ = ["Driver", "Simulator", "machine", "require_device"]
+__all__ = ["Driver", "Simulator", "machine", "require_device", "simulated"]
 
 _REMEMBERED = 4096
 """Views that are kept: making one takes as long as a launch."""
@@ -206,7 +206,7 @@ class _Holder:
 @cache
 def machine() -> Driver:
     """What programs of this process run on."""
-    return Simulator() if importlib.import_module("numba.core.config").ENABLE_CUDASIM else Driver()
+    return Simulator() if simulated() else Driver()
 
 
 # ------------------------------------------------------------------------------------------------------------------ device
@@ -246,3 +246,8 @@ def _driver() -> bool:
     except OSError:
         return False
     return True
+
+
+def simulated() -> bool:
+    """Whether Numba simulates the GPU: NUMBA_ENABLE_CUDASIM was set before it was imported."""
+    return bool(importlib.import_module("numba.core.config").ENABLE_CUDASIM)
