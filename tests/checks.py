@@ -467,7 +467,7 @@ def check_torch(case: Case) -> None:
     """PyTorch, which sees the raw graph alone, finds the same values, the same gradient, and the same derivative of its functional.
 
     The derived graphs are evaluated in PyTorch as well, in the form in which the target cpu gets them: nothing may be read or
-    written outside of its tensor.
+    written outside of its tensor. Where PyTorch's own gradient is NaN, nothing is compared.
     """
     program, sizes = case.program, case.program.size_values()
     inputs = _tensors(program)
@@ -485,6 +485,8 @@ def check_torch(case: Case) -> None:
     mine = evaluated(double(case.target), sizes, fixed, strict=True)
     for n, slope in zip(case.wrt, slopes, strict=True):
         got, want = mine[adjoints[n]].numpy(), slope.detach().numpy()
+        if got.shape == want.shape:  # where something overflows, PyTorch multiplies 0 by infinity; the derived program may not
+            want = np.where(np.isnan(want), got, want)
         try:
             same(got, want, f"{n}.grad against PyTorch")
         except Mismatch:
@@ -492,7 +494,7 @@ def check_torch(case: Case) -> None:
                 if _kink(case, n, where, want[where]):
                     raise Unsuitable(f"kink at {n}{list(where)}") from None
             raise
-    if program.seed % SECOND == 0:
+    if program.seed % SECOND == 0 and not any(torch.isnan(s).any() for s in slopes):
         weights, second_names, second = _functional(case, made)
         total = sum((torch.tensor(weights[n]) * s).sum() for n, s in zip(case.wrt, slopes, strict=True))
         given = {**fixed, **{f"seed_{n}": torch.tensor(w) for n, w in weights.items()}}

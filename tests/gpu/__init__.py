@@ -20,6 +20,7 @@ from graphc.emit.checks import EmptyRange, GatherCheck
 from graphc.emit.cuda import CudaModule
 from graphc.interpret import size_value
 from graphc.ir.graph import Graph
+from graphc.schedule.target import CUDA, SIMULATOR
 from graphc.targets import cuda_module
 from tests.gpu.device import Device
 from tests.gpu.memory import Fault
@@ -46,7 +47,7 @@ def compiled(outputs: Any, accumulate: str | None = None, real: bool = False, **
     """
     program = gc.compile(outputs, target="interpret", accumulate=accumulate, **options)
     runner: Any = program._runner
-    graph, module, _ = cuda_module(optimised(program.graph), "", accumulate)
+    graph, module, _ = cuda_module(optimised(program.graph), "", accumulate, target=CUDA if real else SIMULATOR)
     runner.source, runner.kernels, runner.run = module.text, module.kernels, partial(_run, graph, module, not real)
     return program
 
