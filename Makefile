@@ -13,10 +13,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PEER_STAMPS := $(if $(filter 1 torch,$(PEERS)),$(VENV)/.torch) $(if $(filter jax,$(PEERS)),$(VENV)/.jax)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint golden soak bench peers clean distclean
+.PHONY: help demo test lint golden soak cuda-check bench peers clean distclean
 
 help:  ## show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
 
 demo: $(VENV)/.examples  ## train a convolutional net on handwritten digits and draw it (pictures in ./pictures)
 	@$(BIN)/python examples/00_digits.py
@@ -35,6 +35,10 @@ golden: $(VENV)/.dev  ## rewrite the expected texts below tests/golden; read the
 soak: $(VENV)/.dev $(VENV)/.torch  ## random maps against isl, then programs against PyTorch, until interrupted (MINUTES=60: that long)
 	@GRAPHC_TEST_MAPS=3000 $(BIN)/python -m pytest -q tests/peers/test_isl.py
 	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
+
+cuda-check: $(VENV)/.cuda  ## CUDA kernels to machine code for three generations of GPUs, without one (OPTIONS="layer --table")
+	@$(BIN)/python -m pytest -m toolchain tests/emit
+	@$(BIN)/python -m tests.cuda_check $(OPTIONS)
 
 bench: $(VENV)/.examples  ## the numbers of docs/performance.md (those beside other frameworks: make peers)
 	@$(BIN)/python benchmarks/compile_time.py
@@ -66,6 +70,11 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	@echo "Installing graphc and what the tests need into $(VENV) ..."
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.examples
+
+$(VENV)/.cuda: pyproject.toml $(VENV)/.dev
+	@echo "Installing NVIDIA's compiler, assembler and disassembler ..."
+	@$(PIP) --editable '.[cuda-dev]'
+	@touch $@
 
 $(VENV)/.torch: pyproject.toml $(VENV)/.dev
 	@echo "Installing PyTorch as an oracle ..."

@@ -29,7 +29,7 @@ __all__ = ["Found", "main", "of_program"]
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cuda_check"
-TOO_LARGE = ("B", "P")
+TOO_LARGE = ("W11", "product.2048")
 """Workloads whose arguments would fill the memory."""
 
 

@@ -24,7 +24,8 @@ from graphc.ir.random import RANDOM
 from graphc.runtime import machine
 from graphc.runtime.cuda import compile_to_ptx
 from tests import checks, gpu
-from tests.cuda_programs import ANGLES, BINARY, ERRORS, FUNCTIONS, PROGRAMS, column_sums, random, row_sums, worst
+from tests.cuda_layers import LAYERS
+from tests.cuda_programs import ANGLES, BINARY, ERRORS, FUNCTIONS, PROGRAMS, column_sums, error, random, row_sums
 from tests.gpu import module_of
 from tests.programs import generate
 
@@ -43,7 +44,12 @@ def module(name: str) -> CudaModule:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_on_the_simulated_gpu(name: str) -> None:
     """With races, accesses outside of arrays, and reads of what nothing has written."""
-    assert worst(name, gpu.compiled) <= (0 if name == "random" else 2e-6)
+    assert error(PROGRAMS[name](), gpu.compiled) <= (0 if name == "random" else 2e-6)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_on_the_simulated_gpu(name: str) -> None:
+    assert error(LAYERS[name](), gpu.compiled) <= 5e-6
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -229,4 +235,4 @@ def test_hardware(name: str) -> None:
     reason = gpu_reason()
     if reason is not None:
         pytest.skip(reason)
-    assert worst(name) < 1e-5
+    assert error(PROGRAMS[name]()) < 1e-5
