@@ -50,15 +50,17 @@ def layout_of(graph: Graph, module: CpuModule, temporaries: Sequence[str]) -> Ca
 
 
 def cuda_layout(
-    graph: Graph, module: CudaModule, temporaries: Sequence[str]
+    graph: Graph, module: CudaModule, kept: Sequence[str]
 ) -> Callable[[Mapping[sp.Basic, int]], cuda.Layout]:
-    """A function from the values of the sizes to what one call on a GPU needs."""
+    """A function from the values of the sizes to what one call on a GPU needs; `kept` are arrays that stay with the program."""
     tensors = graph.by_name()
+    last = max((last for _, last in module.lives.values()), default=0)
+    lives = {name: (first, last if name in graph.outputs else end) for name, (first, end) in module.lives.items()}
 
     def layout(sizes: Mapping[sp.Basic, int]) -> cuda.Layout:
         shapes = {name: tuple(size_value(e, sizes) for e in tensors[name].shape) for name in module.arrays}
-        bytes_ = {name: np.dtype(tensors[name].dtype).itemsize * math.prod(shapes[name]) for name in temporaries}
-        return cuda.Layout(shapes, tuple(sizes[s] for s in module.sizes), *_places(bytes_, module.lives, SEGMENT))
+        bytes_ = {name: np.dtype(tensors[name].dtype).itemsize * math.prod(shapes[name]) for name in kept}
+        return cuda.Layout(shapes, tuple(sizes[s] for s in module.sizes), *_places(bytes_, lives, SEGMENT))
 
     return layout
 

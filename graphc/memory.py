@@ -108,6 +108,7 @@ class Report:
         shared: bytes that this saves.
         tables: offsets for contractions.
         largest: (tensor, bytes) of what is allocated, the largest first.
+        launching: how kernels are queued on a GPU, in words; empty for other targets.
     """
 
     arguments: int
@@ -116,6 +117,7 @@ class Report:
     shared: int
     tables: int
     largest: tuple[tuple[str, int], ...]
+    launching: str = ""
 
     @property
     def peak(self) -> int:
@@ -128,17 +130,20 @@ class Report:
                 ("offset tables", self.tables, "")]
         lines = [(name, shown_bytes(count), note) for name, count, note in rows]
         most = ", ".join(f"{name} {shown_bytes(count)}" for name, count in self.largest[:_SHOWN])
-        return text_table(("memory", "bytes", ""), lines, ("peak", shown_bytes(self.peak), f"largest: {most}" if most else ""), right=(1,))
+        table = text_table(("memory", "bytes", ""), lines, ("peak", shown_bytes(self.peak), f"largest: {most}" if most else ""), right=(1,))
+        return f"{table}\n {self.launching}" if self.launching else table
 
 
-def report(graph: Graph, inputs: Collection[str], needs: Mapping[str, int], shared: int, sizes: Mapping[sp.Basic, int]) -> Report:
+def report(
+    graph: Graph, inputs: Collection[str], needs: Mapping[str, int], shared: int, sizes: Mapping[sp.Basic, int], launching: str = ""
+) -> Report:
     """What `needs` and arguments of these sizes add up to; `shared` of it is counted several times."""
     infos = graph.by_name()
     arguments = sum(np.dtype(infos[n].dtype).itemsize * math.prod(size_value(e, sizes) for e in infos[n].shape) for n in inputs)
     results = sum(count for name, count in needs.items() if name in graph.outputs)
     tables = sum(count for name, count in needs.items() if name == TABLES)
     rest = sum(needs.values()) - results - tables - shared
-    return Report(arguments, results, rest, shared, tables, tuple(sorted(needs.items(), key=lambda item: -item[1])))
+    return Report(arguments, results, rest, shared, tables, tuple(sorted(needs.items(), key=lambda item: -item[1])), launching)
 
 
 def check_memory(graph: Graph, needs: Mapping[str, int], shared: int, memory: int | None, limit: int | str | None = None,

@@ -346,7 +346,7 @@ class Program:
         return known
 
     def report(self, **sizes: int) -> Report:
-        """What a call takes up in memory.
+        """What a call takes up in memory, and on a GPU how its kernels are queued.
 
         Args:
             sizes: values of the symbolic sizes, by name; those of the last call if none are given.
@@ -366,7 +366,7 @@ class Program:
             raise ArgumentError(f"The size {', '.join(missing)} is not known.",
                                 fix=f"call report({', '.join(f'{n}=…' for n in missing)}), or the program before.")
         values = next(reversed(self._bound.values())) if missing else size_values(sizes)
-        return report(self._graph, self._by_name, *self._runner.needs(values), values)
+        return report(self._graph, self._by_name, *self._runner.needs(values), values, getattr(self._runner, "launching", ""))
 
     # ------------------------------------------------------------------------------------------------------ checks
     def bind(self, named: Mapping[str, Any]) -> tuple[dict[str, Array], dict[sp.Basic, int]]:

@@ -143,8 +143,10 @@ def cuda_runner(
     )
     places = {statement(s): f"\n  at {s.location}" for s in graph.statements if s.location is not None}
     checks = tuple(_message(check, places.get(check.loop, "")) for check in module.checks)
-    temporaries = [name for name, _, role in arrays if role == "temporary"]
-    runner = CudaRunner(module.text, module.kernels, arrays, in_place, cuda_layout(scheduled, module, temporaries), checks)
+    computed = {name for name, _, role in arrays if role == "output"} - in_place.keys()
+    committed = {new: old for old, new in reversed(replaced) if new in computed}
+    kept = [name for name, _, role in arrays if role == "temporary" or name in committed]
+    runner = CudaRunner(module.text, module.kernels, arrays, in_place, committed, cuda_layout(scheduled, module, kept), checks)
     runner.made = _made(graph, tensors, [n for n in module.arrays if not tensors[n].is_input and n not in in_place])
     return runner
 

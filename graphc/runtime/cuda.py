@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import math
 import re
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,8 +16,9 @@ from numpy.typing import NDArray
 
 from graphc.errors import TargetError
 from graphc.runtime.cache import load
+from graphc.runtime.cuda_graph import Graphs, recorder
 from graphc.runtime.device import Caller, DeviceArray
-from graphc.runtime.machine import machine, require_device
+from graphc.runtime.machine import machine, quiet, require_device, simulated
 
 __all__ = ["CudaRunner", "Layout", "compile_to_ptx"]
 
@@ -34,7 +33,7 @@ class Layout(NamedTuple):
     Attributes:
         shapes: of every array.
         sizes: values of the size arguments.
-        places: where temporaries begin in one block of memory, in bytes.
+        places: where temporaries, and what is copied into arrays of the caller, begin in one block of memory, in bytes.
         room: bytes of that block.
     """
 
@@ -76,6 +75,7 @@ class CudaRunner:
         kernels: records for `Program.kernels`.
         arrays: tensors in the order of the arguments: (name, dtype, role), role "input", "output" or "temporary".
         in_place: outputs that are written into the array of an input.
+        committed: outputs that are copied into the array of an input, after everything else, if the program finds no fault.
         layout: from sizes to what the module needs.
         checks: errors for the codes of the status array, from the value found, the arrays (if they still exist) and the shapes.
 
@@ -85,25 +85,27 @@ class CudaRunner:
 
     def __init__(
         self, source: str, kernels: tuple[Any, ...], arrays: tuple[tuple[str, str, str], ...], in_place: Mapping[str, str],
-        layout: Callable[[Mapping[Any, int]], Layout], checks: Sequence[Complaint],
+        committed: Mapping[str, str], layout: Callable[[Mapping[Any, int]], Layout], checks: Sequence[Complaint],
     ) -> None:
         require_device()
         self.source, self.kernels = source, kernels
-        self._arrays, self._in_place, self._layout, self._checks = arrays, dict(in_place), layout, checks
+        self._arrays, self._layout, self._checks = arrays, layout, checks
+        self._in_place, self._committed = dict(in_place), dict(committed)
         self.made: tuple[Any, ...] = ()
         """The arrays of `needs`, as `graphc.memory.Made`."""
         self._module: Any = None
         self._layouts: dict[int, tuple[Mapping[Any, int], Layout]] = {}
         self._blocks: dict[tuple[int, int], DeviceArray] = {}
         self._statuses: dict[tuple[int, int], _Status] = {}
+        self._graphs = Graphs("the simulator has none" if simulated() else recorder())
         self._lock = threading.Lock()
 
     def needs(self, sizes: Mapping[Any, int]) -> tuple[dict[str, int], int]:
         """Bytes of the results and temporaries, and how many of them are counted several times."""
         layout = self._layout(sizes)
-        made = [(name, dtype, role) for name, dtype, role in self._arrays if role != "input" and name not in self._in_place]
-        found = {name: math.prod(layout.shapes[name]) * np.dtype(dtype).itemsize for name, dtype, _ in made}
-        return found, max(0, sum(found[name] for name, _, role in made if role == "temporary") - layout.room)
+        made = [(name, dtype) for name, dtype, role in self._arrays if role != "input" and name not in self._in_place]
+        found = {name: math.prod(layout.shapes[name]) * np.dtype(dtype).itemsize for name, dtype in made}
+        return found, max(0, sum(found[name] for name in layout.places) - layout.room)
 
     def memory(self) -> int | None:
         """Bytes of the device; None in the simulator."""
@@ -125,7 +127,9 @@ class CudaRunner:
         there = {name: caller.upload(arrays[name]) for name, _, role in self._arrays if role == "input"}
         there = self._queued(caller, there, sizes, {})
         self._complain(caller, there)
-        return {name: caller.download(there[name]) for name, _, role in self._arrays if role == "output"}
+        results = {name: caller.download(there[name], wait=False) for name, _, role in self._arrays if role == "output"}
+        machine().wait(caller.stream)
+        return results
 
     def queue(
         self, caller: Caller, arrays: Mapping[str, DeviceArray], sizes: Mapping[Any, int], out: Mapping[str, DeviceArray]
@@ -156,12 +160,13 @@ class CudaRunner:
             for name, dtype, role in self._arrays:
                 if role == "input":
                     there[name] = arrays[name] if arrays[name].strides is None else caller.copy(arrays[name])
-                elif role == "temporary":
+                elif name in layout.places:
                     there[name] = DeviceArray(block.pointer + layout.places[name], layout.shapes[name], dtype, device=caller.device)
                 else:
                     there[name] = self._result(caller, name, layout.shapes[name], dtype, arrays, out)
-            self._launch(caller, there, layout)
-            return there
+            committed = {new: old for new, old in self._committed.items() if arrays[old].strides is None}
+            self._launch(caller, there, layout, committed)
+            return there | {new: arrays[old] for new, old in committed.items()}
 
     def _result(
         self, caller: Caller, name: str, shape: tuple[int, ...], dtype: str, arrays: Mapping[str, DeviceArray],
@@ -171,18 +176,25 @@ class CudaRunner:
         given = arrays[self._in_place[name]] if name in self._in_place else out.get(name)
         return given if given is not None and given.strides is None else caller.new(shape, dtype)
 
-    def _launch(self, caller: Caller, there: Mapping[str, DeviceArray], layout: Layout) -> None:
+    def _launch(self, caller: Caller, there: Mapping[str, DeviceArray], layout: Layout, committed: Mapping[str, str]) -> None:
+        """Queue the kernels, and the copies of new values into the arrays that they replace."""
         status = self._status(caller)
         arguments = [machine().argument(array) for array in there.values()]
-        stream = machine().stream(caller.stream)
-        first = self._module is None
-        if first:
+        fault = machine().argument(status.array)
+        copies = [(there[new], there[old]) for new, old in committed.items()]
+
+        def queue(stream: Any) -> None:
+            with quiet():
+                self._module.program(stream, fault, *arguments, *layout.sizes)
+                for source, target in copies:
+                    self._commit(stream, status, target, source)
+
+        key = (id(layout), status.array.pointer, *(array.pointer for array in there.values()))
+        if self._module is None:
             self._module = load(self.source)
-        with warnings.catch_warnings() if first else _NOTHING:
-            if first:
-                warnings.filterwarnings("ignore", message="Grid size")  # of programs on small arrays
+        if not self._graphs.launch(key, caller.stream, queue):
             try:
-                self._module.program(stream, machine().argument(status.array), *arguments, *layout.sizes)
+                queue(machine().stream(caller.stream))
             except Exception as error:
                 refusal = self._refusal(error)
                 if refusal is None:
@@ -191,6 +203,13 @@ class CudaRunner:
         if self._checks:
             status.shapes = layout.shapes
             status.fetch()
+
+    def _commit(self, stream: Any, status: _Status, target: DeviceArray, source: DeviceArray) -> None:
+        """Queue a copy that is not made if the program found a fault."""
+        if 0 not in target.shape:
+            commit = importlib.import_module("graphc.runtime.cuda_copy").commit
+            flat = [DeviceArray(a.pointer, (math.prod(a.shape),), a.dtype) for a in (status.array, target, source)]
+            commit[(*self._module.grid(flat[1].shape[0]), stream)](*map(machine().argument, flat))
 
     def _refusal(self, error: Exception) -> TargetError | None:
         """What to tell the user about a launch that the driver does not accept; None for other errors."""
@@ -208,8 +227,6 @@ class CudaRunner:
         """The layout for sizes, of which a program has one object for each combination."""
         known = self._layouts.get(id(sizes))
         if known is None or known[0] is not sizes:
-            if len(self._layouts) >= _REMEMBERED:
-                self._layouts.clear()
             known = self._layouts[id(sizes)] = (sizes, self._layout(sizes))
         return known[1]
 
@@ -258,15 +275,15 @@ class CudaRunner:
         elif target.strides is not None:
             self.wait()
             caller.assign(target, source)
-        elif 0 not in target.shape:
-            commit = importlib.import_module("graphc.runtime.cuda_copy").commit
-            flat = [DeviceArray(a.pointer, (math.prod(a.shape),), a.dtype) for a in (self._status(caller).array, target, source)]
-            commit[(*self._module.grid(flat[1].shape[0]), machine().stream(caller.stream))](*map(machine().argument, flat))
+        else:
+            with self._lock:
+                self._commit(machine().stream(caller.stream), self._status(caller), target, source)
 
-
-_NOTHING = contextlib.nullcontext()
-_REMEMBERED = 64
-"""Layouts that are kept."""
+    @property
+    def launching(self) -> str:
+        """How the kernels of a call with arrays on a GPU are queued, in words."""
+        count = f"{len(self.kernels)} kernel{'s' * (len(self.kernels) != 1)}"
+        return f"{count} queued one by one: {self._graphs.reason}" if self._graphs.reason else f"{count} queued as one CUDA graph"
 
 
 def compile_to_ptx(source: str, parameters: Mapping[str, Parameters], cc: tuple[int, int] = (8, 0)) -> dict[str, str]:

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class DeviceArray:
     span: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        itemsize = np.dtype(self.dtype).itemsize
+        itemsize = _itemsize(self.dtype)
         if self.strides is None or 0 in self.shape:
             span = (self.pointer, self.pointer + math.prod(self.shape) * itemsize)
         else:
@@ -64,6 +65,17 @@ class DeviceArray:
         """Whether both may have an element in common."""
         (first, last), (start, end) = self.span, other.span
         return first < end and start < last
+
+
+@cache
+def _itemsize(dtype: str) -> int:
+    return np.dtype(dtype).itemsize
+
+
+@cache
+def _name(dtype: Any) -> str:
+    """NumPy's name of an element type, in whatever form."""
+    return str(np.dtype(dtype))
 
 
 def _c_strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
@@ -88,10 +100,10 @@ def on_device(value: Any) -> bool:
     """Whether a value is an array in the memory of a GPU."""
     if isinstance(value, _HOST):
         return False
-    if _library(value) == "torch":
-        return bool(value.is_cuda)
     if getattr(type(value), "__cuda_ndarray__", False):
         return True
+    if _library(value) == "torch":
+        return bool(value.is_cuda)
     try:
         if hasattr(value, "__cuda_array_interface__"):
             return True
@@ -102,11 +114,16 @@ def on_device(value: Any) -> bool:
 
 def _library(value: Any) -> str:
     """The library whose kind of array results should have: "torch", "cupy" or "numba" for all others."""
-    for name, kind in (("torch", "Tensor"), ("cupy", "ndarray")):
-        module = sys.modules.get(name)
-        if module is not None and isinstance(value, getattr(module, kind, ())):
-            return name
-    return "numba"
+    kind = type(value)
+    found = _libraries.get(kind)
+    if found is None:
+        modules = [(name, sys.modules.get(name), base) for name, base in (("torch", "Tensor"), ("cupy", "ndarray"))]
+        made = (name for name, module, base in modules if module is not None and issubclass(kind, getattr(module, base, ())))
+        found = _libraries[kind] = next(made, "numba")
+    return found
+
+
+_libraries: dict[type, str] = {}
 
 
 def described(value: Any) -> DeviceArray:
@@ -126,16 +143,16 @@ def described(value: Any) -> DeviceArray:
     interface = machine().interface(value)
     if interface is None:
         pointer, shape, strides, dtype = unpacked(capsule := value.__dlpack__(stream=LEGACY))
-        regular = _regular(shape, strides, np.dtype(dtype).itemsize)
+        regular = _regular(shape, strides, _itemsize(dtype))
         return DeviceArray(pointer, shape, dtype, regular, False, value.__dlpack_device__()[1], 0, (value, capsule))
     if interface.get("mask") is not None:
         raise ValueError("it is masked")
-    kind = np.dtype(interface["typestr"])
+    dtype = _name(interface["typestr"])
     pointer, readonly = interface["data"]
     shape = tuple(interface["shape"])
-    regular = _regular(shape, interface.get("strides"), kind.itemsize)
+    regular = _regular(shape, interface.get("strides"), _itemsize(dtype))
     device = value.__dlpack_device__()[1] if _library(value) == "cupy" else machine().device_of(pointer)
-    return DeviceArray(pointer, shape, str(kind), regular, not readonly, device, interface.get("stream"), value)
+    return DeviceArray(pointer, shape, dtype, regular, not readonly, device, interface.get("stream"), value)
 
 
 # -------------------------------------------------------------------------------------------------------------------- caller
@@ -162,7 +179,7 @@ class Caller:
             OutOfDeviceMemory: there is no room.
         """
         if self.library == "numba":
-            size = math.prod(shape) * np.dtype(dtype).itemsize
+            size = math.prod(shape) * _itemsize(dtype)
             lease = machine().pool(self.device, self.stream).take(size)
             plain = DeviceArray(lease.pointer, shape, dtype, device=self.device, ready=self.stream, owner=lease)
             return DeviceArray(lease.pointer, shape, dtype, device=self.device, owner=machine().view(plain))
@@ -183,11 +200,12 @@ class Caller:
         machine().argument(made).copy_to_device(np.require(array, requirements=["C", "A"]), stream=machine().stream(self.stream))
         return made
 
-    def download(self, array: DeviceArray) -> NDArray[Any]:
-        """A copy on the host, complete."""
+    def download(self, array: DeviceArray, wait: bool = True) -> NDArray[Any]:
+        """A copy on the host, complete unless nobody waits."""
         plain = array if array.strides is None else Caller("numba", self.device, self.stream).copy(array)
         made: NDArray[Any] = machine().argument(plain).copy_to_host(stream=machine().stream(self.stream))
-        machine().wait(self.stream)
+        if wait:
+            machine().wait(self.stream)
         return made
 
     def copy(self, array: DeviceArray) -> DeviceArray:

@@ -6,8 +6,8 @@ last use is queued there may be used by what is queued next: every stream has a 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any
 
 __all__ = ["Lease", "OutOfDeviceMemory", "Pool"]
@@ -47,29 +47,29 @@ class Pool:
     """Blocks of memory for the work on one stream.
 
     Args:
-        allocate: from a number of bytes to an object that holds them, and their address; raises MemoryError if there is no room.
+        allocate: from a number of bytes to an object that holds them, and their address; raises OutOfDeviceMemory if there is no room.
     """
 
     def __init__(self, allocate: Callable[[int], tuple[Any, int]]) -> None:
         self._allocate = allocate
-        self._free: dict[int, deque[tuple[Any, int]]] = {}
+        self._free: dict[int, list[tuple[int, Any]]] = {}
 
     def take(self, size: int) -> Lease:
-        """A block of at least so many bytes.
+        """A block of at least so many bytes: the first one that is free, so that a loop meets the same addresses again.
 
         Raises:
-            MemoryError: there is no room for it.
+            OutOfDeviceMemory: there is no room for it.
         """
         size = rounded(size)
         try:
-            memory, pointer = self._free[size].pop()
+            pointer, memory = heappop(self._free[size])
         except (KeyError, IndexError):
             memory, pointer = self._allocate(size)
         return Lease(self, memory, pointer, size)
 
     def give_back(self, memory: Any, pointer: int, size: int) -> None:
-        """Keep a block for the next one who wants its size. It may come from any thread, at any time: deques need no lock."""
-        self._free.setdefault(size, deque()).append((memory, pointer))
+        """Keep a block for the next one who wants its size. It may come from any thread, at any time: heaps of numbers need no lock."""
+        heappush(self._free.setdefault(size, []), (pointer, memory))
 
     @property
     def kept(self) -> int:

@@ -6,6 +6,8 @@ import contextlib
 import ctypes
 import importlib
 import os
+import warnings
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from graphc.runtime.device_memory import OutOfDeviceMemory, Pool
 if TYPE_CHECKING:
     from graphc.runtime.device import DeviceArray
 
-__all__ = ["Driver", "Simulator", "machine", "require_device", "simulated"]
+__all__ = ["Driver", "Simulator", "machine", "quiet", "require_device", "simulated"]
 
 _REMEMBERED = 4096
 """Views that are kept: making one takes as long as a launch."""
@@ -31,6 +33,7 @@ class Driver:
         self._pools: dict[tuple[int, int], Pool] = {}
         self._streams: dict[int, Any] = {}
         self._views: dict[Any, Any] = {}
+        self._count: int | None = None
 
     # ------------------------------------------------------------------------------------------------------------- memory
     def pool(self, device: int, stream: int) -> Pool:
@@ -70,9 +73,9 @@ class Driver:
 
     def device_of(self, pointer: int) -> int | None:
         """The GPU that an address belongs to; None if the driver does not know, as for arrays without elements."""
-        module = importlib.import_module("numba.cuda.cudadrv.driver")
         if self.count() == 1 or not pointer:
             return 0 if pointer else None
+        module = importlib.import_module("numba.cuda.cudadrv.driver")
         attribute = module.binding.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
         return int(module.driver.cuPointerGetAttribute(attribute, pointer))
 
@@ -105,7 +108,8 @@ class Driver:
         if target.strides is None and source.strides is None:
             there.copy_to_device(here, stream=self.stream(stream))
         else:
-            there.setitem((slice(None),) * len(target.shape), here, stream=self.stream(stream))
+            with quiet():
+                there.setitem((slice(None),) * len(target.shape), here, stream=self.stream(stream))
 
     # ------------------------------------------------------------------------------------------------------------- streams
     def stream(self, address: int) -> Any:
@@ -138,7 +142,9 @@ class Driver:
     # ------------------------------------------------------------------------------------------------------------- devices
     def count(self) -> int:
         """How many GPUs there are."""
-        return len(self.cuda.gpus)
+        if self._count is None:
+            self._count = len(self.cuda.gpus)
+        return self._count
 
     def current(self) -> int:
         """The number of the GPU that is used unless somebody says which."""
@@ -201,6 +207,14 @@ class _Holder:
     def __init__(self, interface: dict[str, Any], owner: Any) -> None:
         self.__array_interface__ = {k: v for k, v in interface.items() if k != "stream"}
         self.owner = owner
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Numba does not warn of launches that are too small for a GPU: nobody can change that."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*Grid size")
+        yield
 
 
 @cache

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import graphc as gc
+from graphc.runtime.cuda_graph import Graphs
 from graphc.runtime.device import Caller, described, on_device
 from graphc.runtime.device_memory import OutOfDeviceMemory
 from graphc.runtime.machine import machine
@@ -348,6 +349,47 @@ class TestFaults:
         with pytest.raises(gc.ArgumentError, match=r"^t\[1\] is 7"):
             self.step()(state, t=np.int64([0, 7]), T=np.ones(2, np.float32))
         np.testing.assert_array_equal(state["E"], [1, 2, 3])
+
+
+@pytest.mark.skipif(not SIMULATED, reason="an imitation for the simulator")
+class TestGraphs:
+    """Steps of a loop become graphs; what these contain is run here by calling it again."""
+
+    pytestmark = pytest.mark.gpu
+
+    class Recorder:
+        def __init__(self) -> None:
+            self.recorded, self.launched = 0, 0
+
+        def record(self, queue: Any) -> Any:
+            self.recorded += 1
+            return queue
+
+        def launch(self, graph: Any, stream: int) -> None:
+            self.launched += 1
+            graph(0)
+
+    @pytest.mark.parametrize("reads_through_integers", [False, True])
+    def test_a_loop(self, reads_through_integers: bool) -> None:
+        L, V_new, V = gc.tensor("L"), gc.tensor("V_new"), gc.tensor("V", D)
+        L[()] += (V[t[b]] if reads_through_integers else V[0]) * T[b]
+        V_new[i] = 0.5 * V[i] + L[()]
+        step, reference = (gc.compile(L, updates={V: V_new}, target=target) for target in ("cuda", "interpret"))
+        step._runner._graphs = Graphs(recorder := self.Recorder())
+        state, expected = {"V": there(x[0])}, {"V": x[0].copy()}
+        arguments = {"T": y} | ({"t": np.int64([0, 1, 2, 2, 1, 0])} if reads_through_integers else {})
+        device = {name: there(array) for name, array in arguments.items()}
+        for _ in range(6):
+            loss, want = step(state, **device), reference(expected, **arguments)
+            np.testing.assert_allclose(here(loss), want, rtol=1e-5)
+            np.testing.assert_allclose(here(state["V"]), expected["V"], rtol=1e-5)
+        assert (recorder.recorded, recorder.launched) == (2, 4)  # the losses of two steps in a row lie in two places
+
+    def test_the_report_tells(self) -> None:
+        f = gc.compile(double(), target="cuda")
+        assert repr(f.report(N=2, D=3)).endswith(" 1 kernel queued one by one: the simulator has none")
+        f._runner._graphs = Graphs(self.Recorder())
+        assert repr(f.report(N=2, D=3)).endswith(" 1 kernel queued as one CUDA graph")
 
 
 class TestMemory:
