@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import sympy as sp
 
@@ -23,31 +24,35 @@ _SHORT = 32
 OTHER = Local("other")
 
 
-def over_lanes(step: Step) -> Step:
+def over_lanes(step: Step, in_place: Mapping[str, str] = MappingProxyType({})) -> Step:
     """The step with a block for every iteration of its shared loop instead of a thread.
 
     That is done if every long loop inside can be divided, and if neighbours in memory then fall to neighbouring threads.
+
+    Args:
+        step: with loops of single threads.
+        in_place: new values that are written into the array of an input: threads wait for each other's reads of that.
     """
     if isinstance(step, Loop):
-        return replace(step, steps=tuple(map(over_lanes, step.steps)))
+        return replace(step, steps=tuple(over_lanes(s, in_place) for s in step.steps))
     if not isinstance(step, Nest) or step.kernel.flat:
         return step
-    body = _rows(step.kernel.body)
+    body = _rows(step.kernel.body, in_place)
     return step if body is None else replace(step, kernel=replace(step.kernel, body=body, lanes=True))
 
 
-def _rows(body: tuple[Node, ...]) -> tuple[Node, ...] | None:
+def _rows(body: tuple[Node, ...], same: Mapping[str, str]) -> tuple[Node, ...] | None:
     """The body with its inner loops divided; None if it stays as it is."""
     shared = [n for n in nodes_in(body) if isinstance(n, For) and n.shared]
     if not shared:
-        return _divided(body)
+        return _divided(body, same)
     *before, rows = body
     if len(shared) > 1 or not isinstance(rows, For) or not rows.shared or not all(isinstance(n, Assign) for n in before):
         return None
     if not _better(rows):
         return None
     start = 1 if isinstance(rows.body[0], Unravel) else 0
-    inner = _divided(rows.body[start:])
+    inner = _divided(rows.body[start:], same)
     return None if inner is None else (*before, replace(rows, body=(*rows.body[:start], *inner)))
 
 
@@ -77,12 +82,12 @@ def _touched(body: Sequence[Node]) -> Iterator[Access]:
 # ---------------------------------------------------------------------------------------------------------------- a block
 
 
-def _divided(nodes: Sequence[Node]) -> tuple[Node, ...] | None:
+def _divided(nodes: Sequence[Node], same: Mapping[str, str]) -> tuple[Node, ...] | None:
     """What all threads of a block do together; None if a long loop cannot be divided, or none is long."""
     made = _block(nodes)
     if made is None or _private(made) or not any(isinstance(n, For) and n.lanes and _long(n) for n in nodes_in(made)):
         return None
-    return _ordered(made)
+    return _ordered(made, same)
 
 
 def _private(nodes: Sequence[Node]) -> bool:
@@ -277,19 +282,20 @@ class _Sum:
 # ------------------------------------------------------------------------------------------------------------------ order
 
 
-def _ordered(nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """Barriers before what touches a tensor that other threads have written since the last one, or writes what they still read."""
+def _ordered(nodes: Sequence[Node], same: Mapping[str, str]) -> tuple[Node, ...]:
+    """Barriers before what touches a tensor that other threads have written since the last one, or writes what they still read; tensors
+    in `same` lie where another one does."""
     made: list[Node] = []
     written: set[str] = set()
     read: set[str] = set()
     for node in nodes:
         inner = node
         if isinstance(node, For | If) and not (isinstance(node, For) and node.lanes):
-            inside = _ordered(node.body)
+            inside = _ordered(node.body, same)
             if isinstance(node, For) and _conflict(node.body):
                 inside = (*inside, Barrier())
             inner = replace(node, body=inside)
-        own_writes, own_reads = _writes(node), _reads(node)
+        own_writes, own_reads = ({same.get(n, n) for n in names} for names in (_writes(node), _reads(node)))
         if (own_reads | own_writes) & written or own_writes & read:
             made.append(Barrier())
             written, read = set(), set()

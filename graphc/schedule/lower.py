@@ -78,7 +78,7 @@ def schedule(
     if target.vector_innermost:
         steps = tuple(branchless(step, worker.tensors) for step in steps)
     if not target.vector_innermost:
-        steps = tuple(map(over_lanes, steps))
+        steps = tuple(over_lanes(step, in_place) for step in steps)
     elif accumulate is None:
         steps = tuple(map(jammed, steps))
     return replace(graph, tensors=tuple(worker.tensors.values())), steps

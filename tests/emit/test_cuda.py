@@ -52,6 +52,21 @@ def test_layers_on_the_simulated_gpu(name: str) -> None:
     assert error(LAYERS[name](), gpu.compiled) <= 5e-6
 
 
+@pytest.mark.parametrize("summed", [False, True])
+def test_what_is_updated_in_place_is_read_before(summed: bool) -> None:
+    """The threads of a row wait until all of them have read what they replace."""
+    N, D = gc.dims("N D")
+    b, j = gc.indices("b j")
+    W, V, S, W_new = gc.tensor("W", N, D), *gc.tensors("V S W_new")
+    S[b] += W[b, j]
+    V[b, j] = W[b, D - 1 - j] * (S[b] if summed else 3)
+    W_new[b, j] = 2 * W[b, j]
+    state, expected = ({"W": np.arange(180).reshape(3, 60).astype(np.float32)} for _ in range(2))
+    np.testing.assert_array_equal(gpu.compiled(V, updates={W: W_new}, real=True)(state),
+                                  gc.compile(V, updates={W: W_new}, target="interpret")(expected))
+    np.testing.assert_array_equal(state["W"], expected["W"])
+
+
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors(name: str) -> None:
     outputs, arrays = ERRORS[name][0]()

@@ -47,8 +47,9 @@ def compiled(outputs: Any, accumulate: str | None = None, real: bool = False, **
     """
     program = gc.compile(outputs, target="interpret", accumulate=accumulate, **options)
     runner: Any = program._runner
-    graph, module, _ = cuda_module(optimised(program.graph), "", accumulate, target=CUDA if real else SIMULATOR)
-    runner.source, runner.kernels, runner.run = module.text, module.kernels, partial(_run, graph, module, not real)
+    updates = tuple((old, new) for old, new in program.signature.updates if new not in program.signature.outputs)
+    graph, module, in_place = cuda_module(optimised(program.graph), "", accumulate, updates, CUDA if real else SIMULATOR)
+    runner.source, runner.kernels, runner.run = module.text, module.kernels, partial(_run, graph, module, not real, in_place)
     return program
 
 
@@ -58,11 +59,13 @@ def module_of(outputs: Any) -> CudaModule:
 
 
 def _run(
-    graph: Graph, module: CudaModule, few: bool, arrays: Mapping[str, Array], sizes: Mapping[Any, int], out: Mapping[str, Array]
+    graph: Graph, module: CudaModule, few: bool, in_place: Mapping[str, str], arrays: Mapping[str, Array], sizes: Mapping[Any, int],
+    out: Mapping[str, Array],
 ) -> dict[str, Array]:
     tensors, device = graph.by_name(), Device(module.text, few)
+    given = {name: device.array(np.array(arrays[name], order="C"), name) for name in module.arrays if tensors[name].is_input}
     there = {
-        name: device.array(np.array(arrays[name], order="C"), name) if tensors[name].is_input
+        name: given[name] if name in given else given[in_place[name]] if name in in_place
         else device.empty(tuple(size_value(e, sizes) for e in tensors[name].shape), tensors[name].dtype, name)
         for name in module.arrays
     }  # fmt: skip
