@@ -167,7 +167,7 @@ class _Lanes:
     """What the threads of a block do together."""
 
     def divided(self, name: str, low: str, high: str) -> str:
-        if (low, high) == ("0", "1"):
+        if (name, low, high) == ("_one", "0", "1"):
             return "if cuda.threadIdx.x == 0:"
         return f"for {name} in range({'' if low == '0' else f'{low} + '}cuda.threadIdx.x, {high}, LANES):"
 

@@ -119,7 +119,7 @@ def _block(nodes: Sequence[Node]) -> list[Node] | None:
                 made.append(node)
                 known[node.name] = node.value
             case Store():
-                made.append(For(Index("one"), (_ZERO,), (_ONE,), (node,), lanes=True))
+                made.append(For(Index(".one"), (_ZERO,), (_ONE,), (node,), lanes=True))
             case If():
                 inner = _block(node.body)
                 if inner is None:
