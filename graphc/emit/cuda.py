@@ -246,10 +246,10 @@ class _Emitter:
         sizes = sorted({z for e in _size_sources(step, self.tensors) for z in e.free_symbols if isinstance(z, Size)}, key=str)
         arrays, names = [self.variables[n] for n in step.operands], [self._size_name(z) for z in sizes]
         parameters = different([*arrays, *names])
-        of_sizes = dict(zip(map(str, sizes), parameters[3:], strict=True))
+        of_sizes = dict(zip(map(str, sizes), parameters[len(arrays):], strict=True))
         own = replace(self._writer(self.orders.get(step.plan.loop, Order())), size_of=lambda n: of_sizes[n])
         self.definitions.append(tile_kernel(name, step, self.tensors, own, parameters))
-        self.parameters[name] = self.parameters[f"{name}_small"] = (*(((dtype, 1),) * 3), *((None,) * len(names)))
+        self.parameters[name] = self.parameters[f"{name}_small"] = (*(((dtype, 1),) * len(arrays)), *((None,) * len(names)))
         self.records.append(KernelRecord.of(name, step))
         return list(launches(name, step, self._writer(Order()), dtype, [*(f"{a}.reshape(-1)" for a in arrays), *names]))
 

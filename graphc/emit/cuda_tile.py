@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import sympy as sp
 
 from graphc.emit.expression import SHORT, Writer
-from graphc.ir.nest import Contract, Group
+from graphc.ir.expr import INFINITY, Call
+from graphc.ir.nest import Contract, Group, Local
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import postorder, substitute
 
 __all__ = ["HEAD", "different", "launches", "tile_kernel"]
 
@@ -32,13 +34,24 @@ def tiles(rows, columns, batches, large, small):
     return sums, (max(blocks, 1), min(max(batches, 1), 65535))'''
 """What modules with contractions begin with."""
 
-SUMS = {"float32": (8, 2), "float64": (4, 2)}
+_SUMS = {"float32": (8, 2), "float64": (4, 2)}
 """Rows and columns of sums of a thread: in large blocks, and in small ones, of which there are more."""
+
+
+def _sums(step: Contract, dtype: str) -> tuple[int, int]:
+    large, small = _SUMS[dtype]
+    calls = [part for part in postorder(step.inner.value) if isinstance(part, Call)] if step.inner is not None else []
+    crowded = len(step.operands) > 3 or any(call.function not in _SHORT for call in calls)
+    return (large // 2 if crowded else large), small
+
+
+_SHORT = {"abs", "maximum", "minimum", "sign", "difference"}
+"""Functions of a few instructions."""
 
 
 _NAMES = frozenset((
     "rows", "columns", "depth", "left", "right", "sums", "above", "across", "next_left", "next_right", "from_left", "from_right", "me", "x",
-    "y", "m0", "n0", "m", "n", "k", "k0", "z", "i", "j", "down", "inside", "at", "to_row",
+    "y", "m0", "n0", "m", "n", "k", "k0", "z", "i", "j", "down", "inside", "at", "to_row", "here0", "here1",
 ))  # fmt: skip
 
 
@@ -61,21 +74,24 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
         step: the contraction.
         tensors: by name.
         writer: of integer expressions.
-        parameters: names of C, A, B, and of the sizes.
+        parameters: names of the operands, and of the sizes.
     """
     dtype = tensors[step.writes].dtype
     text, f = _Text(step, tensors, writer), SHORT[dtype]
-    c, a, b = parameters[:3]
-    large, small = SUMS[dtype]
+    c, a, b, *others = parameters[:len(step.operands)]
+    large, small = _sums(step, dtype)
     scale = "" if step.scale == 1 else f"{writer.value(step.scale, dtype)} * "
+    start, added = text.summing(dtype)
     batched = bool(step.batch.extents)
     comment = textwrap.wrap(step.plan.loop, 132, initial_indent="    # ", subsequent_indent="    #     ")
     body = [
         f"rows, columns, depth = {text.extent(step.rows)}, {text.extent(step.columns)}, {text.extent(step.depth)}",
         f"left = cuda.shared.array(TILE, {f})",
         f"right = cuda.shared.array(TILE, {f})",
-        *(f"{array} = cuda.local.array({shape}, {f})" for array, shape in
-          (("sums", "(SUMS, SUMS)"), ("across", "SUMS"), ("next_left", "LOADS"), ("next_right", "LOADS"))),
+        *(f"{array} = cuda.local.array((SUMS, SUMS), {f})" for array in ("sums", *(f"here{k}" for k in range(len(others))))),
+        f"across = cuda.local.array(SUMS, {f})",
+        f"next_left = cuda.local.array(LOADS, {f})",
+        f"next_right = cuda.local.array(LOADS, {f})",
         "me = i64(cuda.threadIdx.x)",
         "x, y = me % SIDE, me // SIDE",
         "down = (rows + TALL - 1) // TALL",
@@ -86,18 +102,19 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
         *text.starts(2, "right", step.columns, "n", "columns"),
         "for i in range(SUMS):",
         "    for j in range(SUMS):",
-        f"        sums[i, j] = {f}(0.0)",
+        f"        sums[i, j] = {start}",
+        *(line for k, name in enumerate(others) for line in text.read_here(k, name, f)),
         "for k0 in range(-DEPTH, depth, DEPTH):",
         *(f"    {line}" for line in text.fetch(1, a, "left", step.rows, "m", "rows", f)),
         *(f"    {line}" for line in text.fetch(2, b, "right", step.columns, "n", "columns", f)),
         "    if k0 >= 0:",
-        "        for k in range(DEPTH):",
+        f"        for k in range({'DEPTH' if step.inner is None else 'min(DEPTH, depth - k0)'}):",
         "            for j in range(SUMS):",
         "                across[j] = right[k, x + SIDE * j]",
         "            for i in range(SUMS):",
         "                above = left[k, y + SIDE * i]",
         "                for j in range(SUMS):",
-        "                    sums[i, j] += above * across[j]",
+        f"                    sums[i, j] = {added}",
         "    cuda.syncthreads()",
         *(f"    {line}" for line in text.keep(1, "left", step.rows)),
         *(f"    {line}" for line in text.keep(2, "right", step.columns)),
@@ -125,7 +142,7 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
 def launches(name: str, step: Contract, writer: Writer, dtype: str, arguments: Sequence[str]) -> Iterator[str]:
     """Lines of the host function: large blocks if there are enough of them for all multiprocessors."""
     text = _Text(step, {}, writer)
-    large, small = SUMS[dtype]
+    large, small = _sums(step, dtype)
     rows, columns, batches = text.extent(step.rows), text.extent(step.columns), text.extent(step.batch) if step.batch.extents else "1"
     indent = "    "
     if step.when:
@@ -141,6 +158,28 @@ class _Text:
     def __init__(self, step: Contract, tensors: Mapping[str, Tensor], writer: Writer) -> None:
         self.step, self.writer = step, writer
         self.shapes = [tensors[n].shape for n in step.operands] if tensors else []
+
+    def summing(self, dtype: str) -> tuple[str, str]:
+        """What the sums begin with, and how they go on."""
+        inner, total = self.step.inner, Local("sums[i, j]")
+        names = [Local("above"), Local("across[j]"), *(Local(f"here{k}[i, j]") for k in range(len(self.step.operands) - 3))]
+        self.writer.locals.update(dict.fromkeys([total, *names], dtype))
+        if inner is None:
+            return f"{SHORT[dtype]}(0.0)", "sums[i, j] + above * across[j]"
+        value = substitute(inner.value, dict(zip(inner.parts, names, strict=True)))
+        start = {"plus": sp.Integer(0), "maximum": -INFINITY, "minimum": INFINITY}[inner.combine]
+        return self.writer.value(start, dtype), self.writer.value(Call(inner.combine, total, value), dtype)
+
+    def read_here(self, number: int, array: str, kind: str) -> Iterator[str]:
+        """The elements of an operand that does not move along the depth."""
+        operand = number + 3
+        yield "for i in range(SUMS):"
+        yield "    m = m0 + y + SIDE * i"
+        yield f"    at = {self.place(operand, self.step.rows, 'm', constant=True)}"
+        yield "    for j in range(SUMS):"
+        yield "        n = n0 + x + SIDE * j"
+        yield "        inside = m < rows and n < columns"
+        yield f"        here{number}[i, j] = {array}[at + {self.place(operand, self.step.columns, 'n')}] if inside else {kind}(0.0)"
 
     def extent(self, group: Group) -> str:
         return self._product(group.extents)

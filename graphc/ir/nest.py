@@ -19,6 +19,7 @@ __all__ = [
     "For",
     "Group",
     "If",
+    "Inner",
     "Kernel",
     "KernelRecord",
     "KernelTable",
@@ -208,25 +209,42 @@ class Nest:
 
 
 @dataclass(frozen=True, slots=True)
+class Inner:
+    """What a contraction sums in place of products.
+
+    Attributes:
+        combine: of two results: "plus", "maximum" or "minimum".
+        value: an expression in `parts`: the elements of A and B, and of further operands, which have the rows and columns of C.
+        parts: a name for each operand but C.
+    """
+
+    combine: str
+    value: sp.Expr
+    parts: tuple[Local, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """A step that calls the contraction engine: ``C += scale · Σ A·B`` with affine subscripts.
 
-    Operands are C, A, B; `constants` holds per operand the constant part of each subscript. In a loop of steps, `starts` holds per
-    operand the element at which the step begins, and the step is left out unless every expression of `when` is ≥ 0.
+    Operands are C, A, B (and those of an `inner` function); `constants` holds per operand the constant part of each subscript. In a
+    loop of steps, `starts` holds per operand the element at which the step begins, and the step is left out unless every expression
+    of `when` is ≥ 0.
     """
 
-    operands: tuple[str, str, str]
+    operands: tuple[str, ...]
     batch: Group
     rows: Group
     columns: Group
     depth: Group
-    constants: tuple[tuple[sp.Expr, ...], tuple[sp.Expr, ...], tuple[sp.Expr, ...]]
+    constants: tuple[tuple[sp.Expr, ...], ...]
     scale: sp.Expr
     accumulate: bool
     plan: LoopPlan
     cost: sp.Expr
-    starts: tuple[sp.Expr, sp.Expr, sp.Expr] = (sp.Integer(0), sp.Integer(0), sp.Integer(0))
+    starts: tuple[sp.Expr, ...] = (sp.Integer(0), sp.Integer(0), sp.Integer(0))
     when: tuple[sp.Expr, ...] = ()
+    inner: Inner | None = None
 
     @property
     def reads(self) -> tuple[str, ...]:

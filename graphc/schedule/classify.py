@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
@@ -10,6 +10,7 @@ from graphc.analysis.injectivity import injective
 from graphc.ir.affine import linear
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, Index
+from graphc.ir.nest import Inner, Local
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, indices_of, substitute
@@ -24,7 +25,10 @@ ACCUMULATED = frozenset({"max", "min", "prod"})
 
 @dataclass(frozen=True, slots=True)
 class Contraction:
-    """The two factors of a product that the contraction engine sums, and the role of every index."""
+    """The two factors of a product that the contraction engine sums, and the role of every index.
+
+    With an `inner` function, `here` are operands of it that do not move along the depth.
+    """
 
     first: Access
     second: Access
@@ -33,6 +37,8 @@ class Contraction:
     rows: tuple[Index, ...]
     columns: tuple[Index, ...]
     depth: tuple[Index, ...]
+    here: tuple[Access, ...] = ()
+    inner: Inner | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +50,56 @@ class Order:
     reason: str
 
 
-def contraction_roles(statement: Statement, tensors: dict[str, Tensor]) -> Contraction | None:
+def contraction_roles(statement: Statement, tensors: dict[str, Tensor], any_inner: bool = False) -> Contraction | None:
     """Roles of the indices if the statement is a sum of products of two tensors on a box; None otherwise.
 
     Index in left, first and second: batch; in left and one factor: rows or columns; in both factors only: depth.
+
+    Args:
+        statement: of a canonical graph.
+        tensors: by name.
+        any_inner: whether any function of two tensors may be summed, or its largest or least value be found.
     """
-    if statement.op != "+=" or statement.domain or statement.scatters or not statement.reduced:
+    if statement.domain or statement.scatters or not statement.reduced:
         return None
     factors = sp.Mul.make_args(statement.value)
     reads = [f for f in factors if isinstance(f, Access)]
     rest = [f for f in factors if not isinstance(f, Access)]
-    dtype = tensors[statement.target].dtype
-    if len(reads) != 2 or not is_float(dtype) or any(contains(f, (Access, Index)) for f in rest):
+    if statement.op == "+=" and len(reads) == 2 and not any(contains(f, (Access, Index)) for f in rest):
+        return _roles(statement, tensors, reads, sp.Mul(*rest))
+    return _inner_roles(statement, tensors) if any_inner else None
+
+
+_COMBINED = {"+=": "plus", "max": "maximum", "min": "minimum"}
+
+
+def _inner_roles(statement: Statement, tensors: dict[str, Tensor]) -> Contraction | None:
+    """The same for other functions of two tensors, and of some that do not move along the reduced indices."""
+    reads = list(dict.fromkeys(a for a in accesses(statement.value) if isinstance(a, Access)))
+    reduced = set(statement.reduced)
+    moving = [a for a in reads if reduced & set(a.free_symbols)]
+    here = tuple(a for a in reads if a not in moving)
+    if statement.op not in _COMBINED or len(moving) != 2 or len(here) > _HERE or any(a.tensor == statement.target for a in here):
         return None
-    if any(tensors[r.tensor].dtype != dtype or r.tensor == statement.target for r in reads):
+    if any(tensors[a.tensor].dtype != tensors[statement.target].dtype for a in here):
+        return None
+    found = _roles(statement, tensors, moving, sp.Integer(1))
+    if found is None or any(linear(s) is None or _has_quotient(s) for a in here for s in a.subscripts):
+        return None
+    parts = {a: Local(f"part{k}") for k, a in enumerate((found.first, found.second, *here))}
+    value = substitute(statement.value, dict(parts))
+    if indices_of(value):
+        return None
+    return replace(found, here=here, inner=Inner(_COMBINED[statement.op], value, tuple(parts.values())))
+
+
+_HERE = 2
+"""Operands beside the two factors: each takes as many registers as the sums."""
+
+
+def _roles(statement: Statement, tensors: dict[str, Tensor], reads: list[Access], scale: sp.Expr) -> Contraction | None:
+    dtype = tensors[statement.target].dtype
+    if not is_float(dtype) or any(tensors[r.tensor].dtype != dtype or r.tensor == statement.target for r in reads):
         return None
     if any(linear(s) is None or _has_quotient(s) for r in reads for s in (*r.subscripts, *statement.subscripts)):
         return None
@@ -80,7 +122,7 @@ def contraction_roles(statement: Statement, tensors: dict[str, Tensor]) -> Contr
     depth = tuple(i for i in order if i in reduced)
     if not (rows and columns and depth):
         return None
-    return Contraction(reads[0], reads[1], sp.Mul(*rest), batch, rows, columns, depth)
+    return Contraction(reads[0], reads[1], scale, batch, rows, columns, depth)
 
 
 def _has_quotient(subscript: sp.Expr) -> bool:

@@ -133,10 +133,11 @@ class _Scheduler:
 
     def roles(self, statement: Statement) -> Contraction | None:
         """Roles of the indices if the contraction engine computes the statement."""
-        roles = contraction_roles(statement, self.tensors) if self.target.has_engine and self.wide is None else None
+        engine = self.target.has_engine and self.wide is None
+        roles = contraction_roles(statement, self.tensors, self.target.any_inner) if engine else None
         if roles is None or self._tiny(statement, roles):
             return None
-        touched = (Access(statement.target, *statement.subscripts), roles.first, roles.second)
+        touched = (Access(statement.target, *statement.subscripts), roles.first, roles.second, *roles.here)
         # Rows of a ring do not lie one behind the other.
         return None if any(a.tensor in self.rings and indices_of(a.subscripts[self.rings[a.tensor][0]]) for a in touched) else roles
 
@@ -209,18 +210,17 @@ class _Scheduler:
         self.steps.append(Nest(kernel, plan, reads(statement), statement.target, cost(statement)))
 
     def contract(self, statement: Statement, roles: Contraction, adding: bool) -> Contract:
-        operands = (Access(statement.target, *statement.subscripts), roles.first, roles.second)
+        operands = (Access(statement.target, *statement.subscripts), roles.first, roles.second, *roles.here)
         batch, rows, columns, depth = (self._group(statement, g, operands) for g in (roles.batch, roles.rows, roles.columns, roles.depth))
-        of_target, of_first, of_second = (tuple(_split(_constant(s))[0] for s in o.subscripts) for o in operands)
-        starts = [self._start(o) for o in operands]
+        constants = tuple(tuple(_split(_constant(s))[0] for s in o.subscripts) for o in operands)
+        starts = tuple(self._start(o) for o in operands)
         names = {"batch": roles.batch, "rows": roles.rows, "columns": roles.columns, "depth": roles.depth}
         words = "; ".join(f"{k} {' '.join(map(str, v))}" for k, v in names.items() if v)
         order = (*roles.batch, *roles.rows, *roles.columns, *roles.depth)
         plan = LoopPlan(show(statement), "contraction", tuple(map(str, order)), "tiles", f"contraction engine: {words}")
-        names_of = (statement.target, roles.first.tensor, roles.second.tensor)
-        constants = (of_target, of_first, of_second)
-        moving = (starts[0], starts[1], starts[2])
-        return Contract(names_of, batch, rows, columns, depth, constants, roles.scale, adding, plan, cost(statement), moving)
+        names_of = tuple(o.tensor for o in operands)
+        return Contract(
+            names_of, batch, rows, columns, depth, constants, roles.scale, adding, plan, cost(statement), starts, inner=roles.inner)
 
     def _start(self, operand: Access) -> sp.Expr:
         """How many elements the variables of loops of steps move an operand."""
