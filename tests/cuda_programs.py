@@ -37,6 +37,12 @@ def layer() -> Case:
     return [L, *gc.grad(L, [X, A, c])], {"X": normal(6, 5), "A": normal(5, 4), "c": normal(4), "T": normal(6, 4, seed=1)}
 
 
+def product() -> Case:
+    A, B, C = gc.tensor("A", N, D), gc.tensor("B", D, M), gc.tensor("C")
+    C[i, j] += A[i, b] * B[b, j]
+    return [C], {"A": normal(70, 17), "B": normal(17, 66, seed=1)}
+
+
 def row_sums() -> Case:
     R = gc.tensor("R")
     R[b] += X[b, j]
@@ -220,8 +226,8 @@ def windows() -> Case:
 
 
 _ALL = (
-    layer, row_sums, column_sums, extrema, logsumexp, total, shifted, delayed, strided, colliding, elementary, angles, random, gather,
-    embedding, scatter, counts, running_sum, recurrent, checkpointed, longest_way, wave, windows,
+    layer, product, row_sums, column_sums, extrema, logsumexp, total, shifted, delayed, strided, colliding, elementary, angles, random,
+    gather, embedding, scatter, counts, running_sum, recurrent, checkpointed, longest_way, wave, windows,
 )  # fmt: skip
 PROGRAMS: dict[str, Callable[[], Case]] = {f.__name__: f for f in _ALL}
 

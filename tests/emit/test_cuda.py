@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from tests.gpu import module_of
 from tests.programs import generate
 
 ROOT = Path(__file__).parents[2]
-RANDOM_PROGRAMS = int(os.environ.get("GRAPHC_CUDA_PROGRAMS", "40"))
+RANDOM_PROGRAMS = int(os.environ.get("GRAPHC_CUDA_PROGRAMS", "24"))
 SEED = int(os.environ.get("GRAPHC_SEED", "0"))
 BATCH = 8
 
@@ -65,6 +66,19 @@ def test_what_is_updated_in_place_is_read_before(summed: bool) -> None:
     np.testing.assert_array_equal(gpu.compiled(V, updates={W: W_new}, real=True)(state),
                                   gc.compile(V, updates={W: W_new}, target="interpret")(expected))
     np.testing.assert_array_equal(state["W"], expected["W"])
+
+
+FULL = ("layer", "extrema", "logsumexp", "recurrent", "cross_entropy", "conv2d", "layer_norm", "attention")
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_with_as_many_threads_as_on_a_gpu(name: str) -> None:
+    assert error({**PROGRAMS, **LAYERS}[name](), partial(gpu.compiled, real=True)) <= 5e-6
+
+
+def test_large_tiles() -> None:
+    """A thread has 8×8 sums of a product, of which there are several tiles along each side."""
+    assert error(PROGRAMS["product"](), partial(gpu.compiled, change=("blocks * batches >= 128", "True"))) <= 2e-6
 
 
 @pytest.mark.parametrize("name", ERRORS)

@@ -8,7 +8,7 @@ thread that does not take part. Results that nothing has written are faults, too
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from graphc.emit.checks import EmptyRange, GatherCheck
 from graphc.emit.cuda import CudaModule
 from graphc.interpret import size_value
 from graphc.ir.graph import Graph
-from graphc.schedule.target import CUDA, SIMULATOR
+from graphc.schedule.target import SIMULATOR
 from graphc.targets import cuda_module
 from tests.gpu.device import Device
 from tests.gpu.memory import Fault
@@ -38,18 +38,24 @@ class Reported(Exception):
         self.check, self.value = check, value
 
 
-def compiled(outputs: Any, accumulate: str | None = None, real: bool = False, **options: Any) -> gc.Program:
+def compiled(
+    outputs: Any, accumulate: str | None = None, real: bool = False, change: tuple[str, str] = ("", ""), **options: Any
+) -> gc.Program:
     """What ``gc.compile(outputs, target="cuda")`` gives where there is a GPU; calls run here.
 
     Args:
         outputs, accumulate, options: as for `graphc.compile`.
         real: whether blocks have as many threads as on a GPU; else a few, which is enough for most mistakes.
+        change: a part of the module, and what is put in its place.
     """
     program = gc.compile(outputs, target="interpret", accumulate=accumulate, **options)
     runner: Any = program._runner
     updates = tuple((old, new) for old, new in program.signature.updates if new not in program.signature.outputs)
-    graph, module, in_place = cuda_module(optimised(program.graph), "", accumulate, updates, CUDA if real else SIMULATOR)
-    runner.source, runner.kernels, runner.run = module.text, module.kernels, partial(_run, graph, module, not real, in_place)
+    graph, module, in_place = cuda_module(optimised(program.graph), "", accumulate, updates, SIMULATOR)
+    assert change[0] in module.text
+    text = module.text.replace(*change)
+    runner.source, runner.kernels = text, module.kernels
+    runner.run = partial(_run, graph, module, lambda: Device(text, not real), in_place)
     return program
 
 
@@ -59,10 +65,10 @@ def module_of(outputs: Any) -> CudaModule:
 
 
 def _run(
-    graph: Graph, module: CudaModule, few: bool, in_place: Mapping[str, str], arrays: Mapping[str, Array], sizes: Mapping[Any, int],
-    out: Mapping[str, Array],
+    graph: Graph, module: CudaModule, new: Callable[[], Device], in_place: Mapping[str, str], arrays: Mapping[str, Array],
+    sizes: Mapping[Any, int], out: Mapping[str, Array],
 ) -> dict[str, Array]:
-    tensors, device = graph.by_name(), Device(module.text, few)
+    tensors, device = graph.by_name(), new()
     given = {name: device.array(np.array(arrays[name], order="C"), name) for name in module.arrays if tensors[name].is_input}
     there = {
         name: given[name] if name in given else given[in_place[name]] if name in in_place

@@ -6,9 +6,11 @@ import ast
 import itertools
 import linecache
 import math
+import re
 import traceback
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
+from functools import lru_cache
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,16 +36,10 @@ class Device:
     def __init__(self, text: str, few: bool = False) -> None:
         self.text, self.unwritten, self.memories = text, set[int](), list[Memory]()
         self.here: Any = None
-        tree = ast.parse(text)
-        waiting = OF_A_BLOCK | OF_A_WARP
-        while waiting:
-            generators = _Requests(waiting)
-            tree = generators.visit(tree)
-            waiting = generators.found
-        name = f"<module {id(self)}>"
-        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+        code = _python(text)
+        linecache.cache[code.co_filename] = (len(text), None, text.splitlines(keepends=True), code.co_filename)
         self.module: dict[str, Any] = {"cuda": cuda_of(self), "math": MATH, "config": SimpleNamespace(ENABLE_CUDASIM=few)}
-        exec(compile(ast.fix_missing_locations(tree), name, "exec"), self.module)
+        exec(code, self.module)
 
     def array(self, array: Array, name: str, racing: bool = False) -> Memory:
         self.memories.append(Memory(self, array, name, racing))
@@ -80,6 +76,24 @@ class Device:
         del self.memories[kept:]
 
 
+@lru_cache(maxsize=16)
+def _python(text: str) -> CodeType:
+    """The module with ``yield`` where threads wait; without what `Device` puts in the place of imports."""
+    tree, lines, name = ast.parse(text), text.splitlines(), f"<module {hash(text)}>"
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            node.names = [n for n in node.names if n.name not in ("cuda", "config", "math")]
+    tree.body = [n for n in tree.body if not isinstance(n, ast.Import | ast.ImportFrom) or n.names]
+    waiting = OF_A_BLOCK | OF_A_WARP | {"array"}
+    while waiting:
+        calls, requests = re.compile(rf"\b({'|'.join(waiting)})\("), _Requests(waiting)
+        for node in tree.body:
+            if calls.search("\n".join(lines[node.lineno - 1 : node.end_lineno])):
+                requests.visit(node)
+        waiting = {n for n in requests.found if text.count(f"{n}(") > 1}
+    return compile(tree, name, "exec")
+
+
 class _Requests(ast.NodeTransformer):
     """Calls that wait become ``yield``; `found` are functions that wait for that reason."""
 
@@ -92,23 +106,17 @@ class _Requests(ast.NodeTransformer):
         self.inside.pop()
         return node
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
-        node.names = [name for name in node.names if name.name not in ("cuda", "config")]
-        return node if node.names else None
-
-    def visit_Import(self, node: ast.Import) -> Any:
-        return None if node.names[0].name == "math" else node
-
     def visit_Call(self, node: ast.Call) -> Any:
         self.generic_visit(node)
         name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
-        if ast.unparse(node.func) == "cuda.shared.array" and all(k.arg != "site" for k in node.keywords):
-            node.keywords.append(ast.keyword("site", ast.Constant(f"{node.lineno}:{node.col_offset}")))
         if name not in self.names or not self.inside:
             return node
-        self.found.add(self.inside[-1])
-        if isinstance(node.func, ast.Name):
-            return ast.copy_location(ast.YieldFrom(node), node)
-        arguments = node.args or ([ast.Constant(2**WARP - 1)] if name == "syncwarp" else [])
-        request = ast.Tuple([ast.Constant(name), ast.Constant(node.lineno), ast.Tuple(arguments, ast.Load())], ast.Load())
-        return ast.copy_location(ast.Yield(request), node)
+        new: ast.expr = node
+        if name == "array":
+            node.keywords.append(ast.keyword("site", ast.Constant(f"{node.lineno}:{node.col_offset}")))
+        else:
+            self.found.add(self.inside[-1])
+            arguments = node.args or ([ast.Constant(2**WARP - 1)] if name == "syncwarp" else [])
+            request = ast.Tuple([ast.Constant(name), ast.Constant(node.lineno), ast.Tuple(arguments, ast.Load())], ast.Load())
+            new = ast.YieldFrom(node) if isinstance(node.func, ast.Name) else ast.Yield(request)
+        return ast.fix_missing_locations(ast.copy_location(new, node))
