@@ -143,7 +143,7 @@ from numba import config, cuda
 f32, f64, i64 = np.float32, np.float64, np.int64
 INFINITY, NAN = f32(np.inf), f32(np.nan)
 THREADS, LANES, BLOCKS = (8, 4, 2) if config.ENABLE_CUDASIM else (128, 256, 4096)  # a simulated thread is one of Python
-ROWS = {} if config.ENABLE_CUDASIM else {"launch_bounds": (LANES, 4)}
+ROWS = {} if config.ENABLE_CUDASIM else {"launch_bounds": (LANES, 2)}
 
 
 def grid(iterations):

@@ -20,7 +20,8 @@ from graphc.ir.tree import postorder, substitute
 
 __all__ = ["HEAD", "different", "launches", "tile_kernel"]
 
-HEAD = '''SIDE, DEPTH = (8, 8) if config.ENABLE_CUDASIM else (16, 8)
+HEAD = '''SHIFT, DEPTH = (3, 8) if config.ENABLE_CUDASIM else (4, 8)
+SIDE = 1 << SHIFT
 MEMBERS = SIDE * SIDE
 BLOCK = {} if config.ENABLE_CUDASIM else {"launch_bounds": (MEMBERS, 2)}
 
@@ -51,7 +52,7 @@ _SHORT = {"abs", "maximum", "minimum", "sign", "difference"}
 
 _NAMES = frozenset((
     "rows", "columns", "depth", "left", "right", "sums", "above", "across", "next_left", "next_right", "from_left", "from_right", "me", "x",
-    "y", "m0", "n0", "m", "n", "k", "k0", "z", "i", "j", "down", "inside", "at", "to_row", "here0", "here1",
+    "y", "m0", "n0", "m", "n", "k", "k0", "z", "i", "j", "down", "inside", "at", "to_column", "here0", "here1",
 ))  # fmt: skip
 
 
@@ -93,7 +94,7 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
         f"next_left = cuda.local.array(LOADS, {f})",
         f"next_right = cuda.local.array(LOADS, {f})",
         "me = i64(cuda.threadIdx.x)",
-        "x, y = me % SIDE, me // SIDE",
+        "x, y = me & (SIDE - 1), (me >> SHIFT) & (SIDE - 1)  # masks say that they are not negative",
         "down = (rows + TALL - 1) // TALL",
         "m0, n0 = cuda.blockIdx.x % down * TALL, cuda.blockIdx.x // down * TALL",
     ]
@@ -119,13 +120,14 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
         *(f"    {line}" for line in text.keep(1, "left", step.rows)),
         *(f"    {line}" for line in text.keep(2, "right", step.columns)),
         "    cuda.syncthreads()",
-        "for i in range(SUMS):",
-        "    m = m0 + y + SIDE * i",
-        f"    to_row = {text.place(0, step.rows, 'm', constant=True)}",
-        "    for j in range(SUMS):",
-        "        n = n0 + x + SIDE * j",
+        "for j in range(SUMS):",
+        "    n = n0 + x + SIDE * j",
+        f"    to_column = {text.place(0, step.columns, 'n')}",
+        "    for i in range(SUMS):",
+        "        m = m0 + y + SIDE * i",
         "        if m < rows and n < columns:",
-        f"            {c}[to_row + {text.place(0, step.columns, 'n')}] {'+=' if step.accumulate else '='} {scale}sums[i, j]",
+        f"            at = {text.place(0, step.rows, 'm', constant=True)}",
+        f"            {c}[at + to_column] {'+=' if step.accumulate else '='} {scale}sums[i, j]",
     ]
     if batched:
         body += [f"for z in range(i64(cuda.blockIdx.y), {text.extent(step.batch)}, i64(cuda.gridDim.y)):"]
@@ -245,7 +247,7 @@ class _Text:
             yield f"    {letter} = min({letter}0 + me // DEPTH + MEMBERS // DEPTH * i, {count} - 1)"
             yield f"    from_{side}[i] = {place}"
         else:
-            yield f"{letter} = min({letter}0 + me % TALL, {count} - 1)"
+            yield f"{letter} = min({letter}0 + (me & (TALL - 1)), {count} - 1)"
             yield f"from_{side} = {place}"
 
     def fetch(self, operand: int, array: str, side: str, group: Group, letter: str, count: str, kind: str) -> Iterator[str]:
@@ -255,13 +257,13 @@ class _Text:
             here = f"from_{side}[i]"
             if self._steady(operand, group):
                 here = f"from_{side} + MEMBERS // DEPTH * i * {self._product(self._strides(operand, group)[:1])}"
-            yield "k = k0 + DEPTH + me % DEPTH"
+            yield "k = k0 + DEPTH + (me & (DEPTH - 1))"
             yield f"at = {place}"
             yield "for i in range(LOADS):"
             yield f"    inside = k < depth and {letter}0 + me // DEPTH + MEMBERS // DEPTH * i < {count}"
             yield f"    next_{side}[i] = {array}[{here} + at] if inside else {kind}(0.0)"
         else:
-            yield f"inside = {letter}0 + me % TALL < {count}"
+            yield f"inside = {letter}0 + (me & (TALL - 1)) < {count}"
             yield "for i in range(LOADS):"
             yield "    k = k0 + DEPTH + me // TALL + MEMBERS // TALL * i"
             yield f"    next_{side}[i] = {array}[from_{side} + {place}] if inside and k < depth else {kind}(0.0)"
@@ -270,6 +272,6 @@ class _Text:
         """The tile from registers into shared memory."""
         yield "for i in range(LOADS):"
         if self._along_depth(operand, group):
-            yield f"    {side}[me % DEPTH, me // DEPTH + MEMBERS // DEPTH * i] = next_{side}[i]"
+            yield f"    {side}[me & (DEPTH - 1), ((me // DEPTH) & (TALL - 1)) + MEMBERS // DEPTH * i] = next_{side}[i]"
         else:
-            yield f"    {side}[me // TALL + MEMBERS // TALL * i, me % TALL] = next_{side}[i]"
+            yield f"    {side}[((me // TALL) & (DEPTH - 1)) + MEMBERS // TALL * i, me & (TALL - 1)] = next_{side}[i]"
