@@ -64,7 +64,7 @@ class _Emitter:
         self.timed = timed
         self.tensors, self.orders, self.steps, self.in_place = tensors, orders, steps, in_place
         self.contractions = 0
-        touched = dict.fromkeys(n for s in single(steps) for n in (s.writes, *(s.also if isinstance(s, Nest) else ()), *s.reads))
+        touched = dict.fromkeys(n for s in single(steps) for n in (s.writes, *s.also, *s.reads))
         taken = generated_names(steps)
         self.variables = variable_names(list(touched), taken)
         shapes = [e for name in touched for e in tensors[name].shape]
@@ -177,7 +177,7 @@ class _Emitter:
         written: set[str] = set()
         read: set[str] = set()
         for step in steps:
-            targets = {self.in_place.get(n, n) for n in (step.writes, *(step.also if isinstance(step, Nest | Loop) else ()))}
+            targets = {self.in_place.get(n, n) for n in (step.writes, *step.also)}
             reads = {self.in_place.get(r, r) for r in step.reads}
             if (reads | targets) & written or targets & read:
                 lines.append("    wait(sync, team)")

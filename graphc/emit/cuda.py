@@ -130,7 +130,7 @@ def _lives(steps: Sequence[Step], shown: Set[str]) -> dict[str, tuple[int, int]]
     lives: dict[str, tuple[int, int]] = {}
     for number, step in enumerate(steps):
         for s in single([step]):
-            for name in (s.writes, *(s.also if isinstance(s, Nest) else ()), *s.reads):
+            for name in (s.writes, *s.also, *s.reads):
                 lives[name] = (lives.get(name, (number, 0))[0], number)
     return {name: (first, len(steps) if name in shown else last) for name, (first, last) in lives.items()}
 
@@ -195,7 +195,7 @@ class _Emitter:
     def __init__(self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order]) -> None:
         self.tensors, self.orders = tensors, orders
         taken = generated_names(steps)
-        touched = dict.fromkeys(n for s in single(steps) for n in (s.writes, *(s.also if isinstance(s, Nest) else ()), *s.reads))
+        touched = dict.fromkeys(n for s in single(steps) for n in (s.writes, *s.also, *s.reads))
         self.variables = variable_names(list(touched), taken)
         sources = {z for s in steps for e in _size_sources(s, tensors) for z in e.free_symbols}
         self.sizes = tuple(sorted((z for z in sources if isinstance(z, Size) and not isinstance(z, Moment)), key=str))
@@ -249,9 +249,11 @@ class _Emitter:
         of_sizes = dict(zip(map(str, sizes), parameters[len(arrays):], strict=True))
         own = replace(self._writer(self.orders.get(step.plan.loop, Order())), size_of=lambda n: of_sizes[n])
         self.definitions.append(tile_kernel(name, step, self.tensors, own, parameters))
-        self.parameters[name] = self.parameters[f"{name}_small"] = (*(((dtype, 1),) * len(arrays)), *((None,) * len(names)))
+        integers = (None,) * (1 + len(names))
+        self.parameters[name] = self.parameters[f"{name}_small"] = (*(((dtype, 1),) * len(arrays)), *integers)
+        self.parameters[f"{name}_joined"] = (*(((dtype, 1),) * 2), *integers)
         self.records.append(KernelRecord.of(name, step))
-        return list(launches(name, step, self._writer(Order()), dtype, [*(f"{a}.reshape(-1)" for a in arrays), *names]))
+        return list(launches(name, step, self._writer(Order()), dtype, [*arrays, self.variables[step.scratch]], names))
 
     def _nest(self, step: Nest) -> list[str]:
         kernel = step.kernel

@@ -23,16 +23,20 @@ __all__ = ["HEAD", "different", "launches", "tile_kernel"]
 HEAD = '''SHIFT, DEPTH = (3, 8) if config.ENABLE_CUDASIM else (4, 8)
 SIDE = 1 << SHIFT
 MEMBERS = SIDE * SIDE
-BLOCK = {} if config.ENABLE_CUDASIM else {"launch_bounds": (MEMBERS, 2)}
+ENOUGH, LEAST = (4, 16) if config.ENABLE_CUDASIM else (128, 256)
+BLOCK, ALONE = ({}, {}) if config.ENABLE_CUDASIM else ({"launch_bounds": (MEMBERS, 2)}, {"launch_bounds": MEMBERS})
 
 
-def tiles(rows, columns, batches, large, small):
-    """Sums of a thread along each side, and blocks: small ones where large ones are too few for all multiprocessors."""
+def tiles(rows, columns, batches, depth, room, large, small):
+    """Sums of a thread along each side; blocks, of which small ones and parts of the depth fill all multiprocessors; those parts."""
     for sums in (large, small):
         blocks = -(-rows // (SIDE * sums)) * -(-columns // (SIDE * sums))
-        if blocks * batches >= 128:
+        if blocks * batches >= ENOUGH:
             break
-    return sums, (max(blocks, 1), min(max(batches, 1), 65535))'''
+    parts = 1
+    while parts * blocks * batches < ENOUGH and depth > 2 * parts * LEAST and 2 * parts * rows * columns * batches <= room:
+        parts *= 2
+    return sums, (max(blocks, 1), min(max(batches, 1), 65535), parts), parts'''
 """What modules with contractions begin with."""
 
 _SUMS = {"float32": (8, 2), "float64": (4, 2)}
@@ -51,8 +55,9 @@ _SHORT = {"abs", "maximum", "minimum", "sign", "difference"}
 
 
 _NAMES = frozenset((
-    "rows", "columns", "depth", "left", "right", "sums", "above", "across", "next_left", "next_right", "from_left", "from_right", "me", "x",
-    "y", "m0", "n0", "m", "n", "k", "k0", "z", "i", "j", "down", "inside", "at", "to_column", "here0", "here1",
+    "rows", "columns", "depth", "batches", "left", "right", "sums", "above", "across", "next_left", "next_right", "from_left", "from_right",
+    "me", "x", "y", "m0", "n0", "m", "n", "k", "k0", "z", "i", "j", "e", "down", "inside", "at", "to_column", "here0", "here1", "scratch",
+    "out", "whole", "parts", "part", "begin", "count", "total",
 ))  # fmt: skip
 
 
@@ -79,14 +84,17 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
     """
     dtype = tensors[step.writes].dtype
     text, f = _Text(step, tensors, writer), SHORT[dtype]
-    c, a, b, *others = parameters[:len(step.operands)]
+    c, a, b, *others = parameters[: len(step.operands)]
     large, small = _sums(step, dtype)
-    scale = "" if step.scale == 1 else f"{writer.value(step.scale, dtype)} * "
+    scale = "" if step.scale == 1 else f"({writer.value(step.scale, dtype)} if parts == 1 else {f}(1.0)) * "
+    scaled = "" if step.scale == 1 else f"{writer.value(step.scale, dtype)} * "
     start, added = text.summing(dtype)
     batched = bool(step.batch.extents)
     comment = textwrap.wrap(step.plan.loop, 132, initial_indent="    # ", subsequent_indent="    #     ")
     body = [
-        f"rows, columns, depth = {text.extent(step.rows)}, {text.extent(step.columns)}, {text.extent(step.depth)}",
+        f"rows, columns, batches = {text.extent(step.rows)}, {text.extent(step.columns)}, {text.batches}",
+        f"part = ({text.extent(step.depth)} + DEPTH * parts - 1) // (DEPTH * parts) * DEPTH",
+        f"depth = min({text.extent(step.depth)}, (cuda.blockIdx.z + 1) * part)",
         f"left = cuda.shared.array(TILE, {f})",
         f"right = cuda.shared.array(TILE, {f})",
         *(f"{array} = cuda.local.array((SUMS, SUMS), {f})" for array in ("sums", *(f"here{k}" for k in range(len(others))))),
@@ -105,10 +113,10 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
         "    for j in range(SUMS):",
         f"        sums[i, j] = {start}",
         *(line for k, name in enumerate(others) for line in text.read_here(k, name, f)),
-        "for k0 in range(-DEPTH, depth, DEPTH):",
+        "for k0 in range(cuda.blockIdx.z * part - DEPTH, depth, DEPTH):",
         *(f"    {line}" for line in text.fetch(1, a, "left", step.rows, "m", "rows", f)),
         *(f"    {line}" for line in text.fetch(2, b, "right", step.columns, "n", "columns", f)),
-        "    if k0 >= 0:",
+        "    if k0 >= cuda.blockIdx.z * part:",
         f"        for k in range({'DEPTH' if step.inner is None else 'min(DEPTH, depth - k0)'}):",
         "            for j in range(SUMS):",
         "                across[j] = right[k, x + SIDE * j]",
@@ -120,38 +128,60 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
         *(f"    {line}" for line in text.keep(1, "left", step.rows)),
         *(f"    {line}" for line in text.keep(2, "right", step.columns)),
         "    cuda.syncthreads()",
+        f"whole = (cuda.blockIdx.z * batches + {'z' if batched else '0'}) * rows",
         "for j in range(SUMS):",
         "    n = n0 + x + SIDE * j",
-        f"    to_column = {text.place(0, step.columns, 'n')}",
+        f"    to_column = {text.place(0, step.columns, 'n')} if parts == 1 else n",
         "    for i in range(SUMS):",
         "        m = m0 + y + SIDE * i",
         "        if m < rows and n < columns:",
-        f"            at = {text.place(0, step.rows, 'm', constant=True)}",
-        f"            {c}[at + to_column] {'+=' if step.accumulate else '='} {scale}sums[i, j]",
+        f"            at = {text.place(0, step.rows, 'm', constant=True)} if parts == 1 else (whole + m) * columns",
+        f"            out[at + to_column] = {scale}sums[i, j]" if not step.accumulate else
+        f"            out[at + to_column] = {scale}sums[i, j] + (out[at + to_column] if parts == 1 else {f}(0.0))",
     ]
     if batched:
-        body += [f"for z in range(i64(cuda.blockIdx.y), {text.extent(step.batch)}, i64(cuda.gridDim.y)):"]
+        body += ["for z in range(i64(cuda.blockIdx.y), batches, i64(cuda.gridDim.y)):"]
         inner = [f"    {line}" for line in inner]
-    lines = [*body, *inner]
+    given = ", ".join(["out", *parameters[1 : len(step.operands)], "parts", *parameters[len(step.operands) :]])
+    total = Local("total")
+    joined = [
+        f"rows, columns, batches = {text.extent(step.rows)}, {text.extent(step.columns)}, {text.batches}",
+        "count = batches * rows * columns",
+        "for e in range(cuda.grid(1), count, cuda.gridsize(1)):",
+        f"    total = {start}",
+        "    for part in range(parts):",
+        f"        total = {text.combined(total, Local('scratch[part * count + e]'), dtype)}",
+        "    z, m, n = e // (rows * columns), e // columns % rows, e % columns",
+        f"    at = {text.place(0, step.rows, 'm', constant=True)}",
+        f"    {c}[at + {text.place(0, step.columns, 'n')}] {'+=' if step.accumulate else '='} {scaled}total",
+    ]
+    sized = ", ".join([c, "scratch", "parts", *parameters[len(step.operands) :]])
     return "\n".join([
         f"def {name}_of(SUMS):", *comment,
-        "    TALL = SIDE * SUMS", "    TILE = DEPTH, TALL + 4", "    LOADS = TALL * DEPTH // MEMBERS", "", "    @cuda.jit(**BLOCK)",
-        f"    def {name}({', '.join(parameters)}):", *(f"        {line}" for line in lines), "", f"    return {name}",
+        "    TALL = SIDE * SUMS", "    TILE = DEPTH, TALL + 4", "    LOADS = TALL * DEPTH // MEMBERS", "", f"    @cuda.jit(**{'ALONE' if text.crowded else 'BLOCK'})",
+        f"    def {name}({given}):", *(f"        {line}" for line in (*body, *inner)), "", f"    return {name}",
         "", "", f"{name}, {name}_small = {name}_of({large}), {name}_of({small})",
+        "", "", "@cuda.jit", f"def {name}_joined({sized}):", *(f"    {line}" for line in joined),
     ])  # fmt: skip
 
 
-def launches(name: str, step: Contract, writer: Writer, dtype: str, arguments: Sequence[str]) -> Iterator[str]:
+def launches(name: str, step: Contract, writer: Writer, dtype: str, arrays: Sequence[str], sizes: Sequence[str]) -> Iterator[str]:
     """Lines of the host function: large blocks if there are enough of them for all multiprocessors."""
     text = _Text(step, {}, writer)
     large, small = _sums(step, dtype)
-    rows, columns, batches = text.extent(step.rows), text.extent(step.columns), text.extent(step.batch) if step.batch.extents else "1"
-    indent = "    "
+    rows, columns, depth = (text.extent(group) for group in (step.rows, step.columns, step.depth))
+    indent, scratch = "    ", arrays[-1]
     if step.when:
         yield f"    if {' and '.join(f'{writer.integer(x)} >= 0' for x in step.when)}:"
         indent = "        "
-    yield f"{indent}sums, tiled = tiles({rows}, {columns}, {batches}, {large}, {small})"
-    yield f"{indent}({name} if sums == {large} else {name}_small)[tiled, MEMBERS, stream]({', '.join(arguments)})"
+    views = [f"{a}.reshape(-1)" for a in arrays[:-1]]
+    yield f"{indent}sums, tiled, parts = tiles({rows}, {columns}, {text.batches}, {depth}, {scratch}.size, {large}, {small})"
+    kernel = f"({name} if sums == {large} else {name}_small)"
+    given = [f"{views[0]} if parts == 1 else {scratch}", *views[1:], "parts", *sizes]
+    yield f"{indent}{kernel}[tiled, MEMBERS, stream]({', '.join(given)})"
+    yield f"{indent}if parts > 1:"
+    count = " * ".join(part for part in (text.batches, rows, columns) if part != "1")
+    yield f"{indent}    {name}_joined[(*grid({count}), stream)]({', '.join([views[0], scratch, 'parts', *sizes])})"
 
 
 class _Text:
@@ -160,6 +190,14 @@ class _Text:
     def __init__(self, step: Contract, tensors: Mapping[str, Tensor], writer: Writer) -> None:
         self.step, self.writer = step, writer
         self.shapes = [tensors[n].shape for n in step.operands] if tensors else []
+
+    @property
+    def batches(self) -> str:
+        return self.extent(self.step.batch) if self.step.batch.extents else "1"
+
+    def combined(self, total: Local, value: sp.Expr, dtype: str) -> str:
+        self.writer.locals.update(dict.fromkeys([total, value], dtype))
+        return self.writer.value(Call("plus" if self.step.inner is None else self.step.inner.combine, total, value), dtype)
 
     def summing(self, dtype: str) -> tuple[str, str]:
         """What the sums begin with, and how they go on."""
@@ -234,6 +272,11 @@ class _Text:
     def _steady(self, operand: int, group: Group) -> bool:
         """Whether the rows of a thread lie at equal distances."""
         return self._along_depth(operand, group) and len(group.extents) == 1
+
+    @property
+    def crowded(self) -> bool:
+        """Whether two blocks on one multiprocessor have too few registers: each thread keeps its place in many rows of both operands."""
+        return self._along_depth(1, self.step.rows) and self._along_depth(2, self.step.columns)
 
     def starts(self, operand: int, side: str, group: Group, letter: str, count: str) -> Iterator[str]:
         """Where the rows of an operand that a thread reads begin."""

@@ -420,6 +420,7 @@ _RESERVED = frozenset(
         "half",
         "sums",
         "tiled",
+        "parts",
         "tiles",
         "config",
     ]

@@ -229,7 +229,7 @@ class Contract:
 
     Operands are C, A, B (and those of an `inner` function); `constants` holds per operand the constant part of each subscript. In a
     loop of steps, `starts` holds per operand the element at which the step begins, and the step is left out unless every expression
-    of `when` is ≥ 0.
+    of `when` is ≥ 0. Where the depth is divided among blocks of threads, their sums wait in `scratch`.
     """
 
     operands: tuple[str, ...]
@@ -245,6 +245,11 @@ class Contract:
     starts: tuple[sp.Expr, ...] = (sp.Integer(0), sp.Integer(0), sp.Integer(0))
     when: tuple[sp.Expr, ...] = ()
     inner: Inner | None = None
+    scratch: str = ""
+
+    @property
+    def also(self) -> tuple[str, ...]:
+        return (self.scratch,) if self.scratch else ()
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -263,6 +268,7 @@ class Fill:
     plan: LoopPlan
     reads: tuple[str, ...] = ()
     cost: sp.Expr = field(default_factory=lambda: sp.Integer(0))
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +291,7 @@ class Loop:
 
     @property
     def also(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(n for s in self.steps for n in (s.writes, *(s.also if isinstance(s, Nest | Loop) else ()))))
+        return tuple(dict.fromkeys(n for s in self.steps for n in (s.writes, *s.also)))
 
 
 Step = Nest | Contract | Fill | Loop
@@ -325,8 +331,7 @@ class KernelRecord:
     @classmethod
     def of(cls, name: str, step: Nest | Contract | Fill) -> KernelRecord:
         """The record of a step that is executed by the function `name`."""
-        also = step.also if isinstance(step, Nest) else ()
-        return cls(name, step.plan.loop, step.plan, step.cost, tuple(dict.fromkeys((step.writes, *also, *step.reads))))
+        return cls(name, step.plan.loop, step.plan, step.cost, tuple(dict.fromkeys((step.writes, *step.also, *step.reads))))
 
     @property
     def how(self) -> str:

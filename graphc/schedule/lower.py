@@ -36,10 +36,13 @@ from graphc.schedule.segments import Sweeps
 from graphc.schedule.share import shared
 from graphc.schedule.target import Target
 
-__all__ = ["PARTIAL", "schedule"]
+__all__ = ["PARTIAL", "SCRATCH", "schedule"]
 
 FEW = 512
 """Iterations up to which a reduction is one loop of one thread."""
+
+SCRATCH = 2**20
+"""Elements for sums of parts of the depth of a contraction."""
 
 PARTIAL = "partial"
 """Suffix of the tensors that hold partial sums."""
@@ -219,8 +222,15 @@ class _Scheduler:
         order = (*roles.batch, *roles.rows, *roles.columns, *roles.depth)
         plan = LoopPlan(show(statement), "contraction", tuple(map(str, order)), "tiles", f"contraction engine: {words}")
         names_of = tuple(o.tensor for o in operands)
-        return Contract(
-            names_of, batch, rows, columns, depth, constants, roles.scale, adding, plan, cost(statement), starts, inner=roles.inner)
+        scratch = self._scratch(self.tensors[statement.target]) if self.target.any_inner else ""
+        return Contract(names_of, batch, rows, columns, depth, constants, roles.scale, adding, plan, cost(statement), starts,
+                        inner=roles.inner, scratch=scratch)
+
+    def _scratch(self, target: Tensor) -> str:
+        """A tensor for sums of parts of the depth, the same for all contractions of one type."""
+        name = f".sums.{target.dtype}"
+        self.tensors.setdefault(name, Tensor(name, (sp.Integer(SCRATCH),), target.dtype, "defined", target.group))
+        return name
 
     def _start(self, operand: Access) -> sp.Expr:
         """How many elements the variables of loops of steps move an operand."""

@@ -100,7 +100,7 @@ def folded(
 ) -> tuple[Step, ...]:
     """The steps with the rows of rings; `tensors` get their shapes. A ring that others than loops touch stays an array, unless it is
     one of `held`, whose products are made for rings."""
-    others = {n for s in steps if not isinstance(s, Nest) or s.kernel.flat for n in (s.writes, *s.reads, *getattr(s, "also", ()))}
+    others = {n for s in steps if not isinstance(s, Nest) or s.kernel.flat for n in (s.writes, *s.reads, *s.also)}
     chosen = {name: ring for name, ring in found.items() if name in held or name not in others}
     if not chosen:
         return tuple(steps)

@@ -273,7 +273,7 @@ class Builder:
         tensors = self.worker.tensors
         own = {step.writes, *step.also}
         others = [s for s in steps if s is not step]
-        touched = {n for s in others for n in (s.writes, *getattr(s, "also", ()), *s.reads)}
+        touched = {n for s in others for n in (s.writes, *s.also, *s.reads)}
         private = own - later - touched - set(self.worker.graph.outputs)
         taken = {str(z) for t in tensors.values() for e in t.shape for z in e.free_symbols} | {v.name for v in self.variables}
         facts = (moment, sp.expand(extent - 1 - moment))
