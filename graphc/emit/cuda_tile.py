@@ -158,7 +158,8 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
     sized = ", ".join([c, "scratch", "parts", *parameters[len(step.operands) :]])
     return "\n".join([
         f"def {name}_of(SUMS):", *comment,
-        "    TALL = SIDE * SUMS", "    TILE = DEPTH, TALL + 4", "    LOADS = TALL * DEPTH // MEMBERS", "", f"    @cuda.jit(**{'ALONE' if text.crowded else 'BLOCK'})",
+        "    TALL = SIDE * SUMS", "    TILE = DEPTH, TALL + 4", "    LOADS = TALL * DEPTH // MEMBERS", "",
+        f"    @cuda.jit(**{'ALONE' if text.crowded else 'BLOCK'})",
         f"    def {name}({given}):", *(f"        {line}" for line in (*body, *inner)), "", f"    return {name}",
         "", "", f"{name}, {name}_small = {name}_of({large}), {name}_of({small})",
         "", "", "@cuda.jit", f"def {name}_joined({sized}):", *(f"    {line}" for line in joined),
