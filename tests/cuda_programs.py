@@ -43,6 +43,17 @@ def product() -> Case:
     return [C], {"A": normal(70, 17), "B": normal(17, 66, seed=1)}
 
 
+def deep() -> Case:
+    """Few results from many products; sums, a maximum and a function of two tensors, in batches."""
+    A, B, P = gc.tensor("A", 5, D), gc.tensor("B", D, 7), gc.tensor("P", 3, 5, D)
+    C, F, G = gc.tensors("C F G")
+    C[i, j] += 2 * A[i, b] * B[b, j]
+    F[i, j] = gc.max(A[i, b] + B[b, j], over=b)
+    k = gc.index("k")
+    G[k, i, j] += abs(P[k, i, b] - B[b, j]) * C[i, j]
+    return [C, F, G], {"A": normal(5, 300), "B": normal(300, 7, seed=1), "P": normal(3, 5, 300, seed=2)}
+
+
 def row_sums() -> Case:
     R = gc.tensor("R")
     R[b] += X[b, j]
@@ -226,7 +237,7 @@ def windows() -> Case:
 
 
 _ALL = (
-    layer, product, row_sums, column_sums, extrema, logsumexp, total, shifted, delayed, strided, colliding, elementary, angles, random,
+    layer, product, deep, row_sums, column_sums, extrema, logsumexp, total, shifted, delayed, strided, colliding, elementary, angles, random,
     gather, embedding, scatter, counts, running_sum, recurrent, checkpointed, longest_way, wave, windows,
 )  # fmt: skip
 PROGRAMS: dict[str, Callable[[], Case]] = {f.__name__: f for f in _ALL}

@@ -78,7 +78,13 @@ def test_with_as_many_threads_as_on_a_gpu(name: str) -> None:
 
 def test_large_tiles() -> None:
     """A thread has 8×8 sums of a product, of which there are several tiles along each side."""
-    assert error(PROGRAMS["product"](), partial(gpu.compiled, change=("blocks * batches >= 128", "True"))) <= 2e-6
+    assert error(PROGRAMS["product"](), partial(gpu.compiled, change=("if blocks * batches >= ENOUGH", "if True"))) <= 2e-6
+
+
+def test_the_depth_is_divided_where_results_are_few() -> None:
+    """The simulated GPU divides a depth of 300 into parts, whose sums are added in order."""
+    assert error(PROGRAMS["deep"](), gpu.compiled) <= 2e-6
+    assert "parts > 1" in module("deep").text
 
 
 @pytest.mark.parametrize("name", ERRORS)
