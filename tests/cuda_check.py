@@ -35,15 +35,16 @@ TOO_LARGE = ("W11", "product.2048")
 
 @dataclass(frozen=True)
 class Found:
-    """A kernel of a program, as machine code."""
+    """A kernel of a program, as machine code; `double` tells whether it has arguments of float64."""
 
     program: str
     kernel: str
     source: str
+    double: bool
     made: dict[int, Assembled]
 
     def complaints(self) -> list[str]:
-        return [f"sm_{architecture}: {text}" for architecture, made in self.made.items() for text in complaints(self.source, made)]
+        return [f"sm_{architecture}: {text}" for architecture, made in self.made.items() for text in complaints(self.source, made, self.double)]
 
 
 def outputs_of(program: str) -> Any:
@@ -63,7 +64,7 @@ def outputs_of(program: str) -> Any:
     from tests.programs import generate
 
     try:
-        case = checks.prepare(generate(int(name)))
+        case = checks.prepare(generate(int(name), statements=1 + int(name) % 2))
     except (checks.Refused, checks.Unsuitable):
         return None
     return [case.names["L"], *case.made]
@@ -79,7 +80,8 @@ def of_program(program: str, architectures: Sequence[int] = ARCHITECTURES, cache
         module = module_of(outputs)
         virtual = min(ARCHITECTURES) if program.startswith("random") else None
         made = assembled(module, architectures, cached, virtual)
-    return [Found(program, name, text_of(name, module), found) for name, found in made.items()]
+    kinds = {name: {k[0] for k in parameters if k is not None} for name, parameters in module.parameters.items()}
+    return [Found(program, name, text_of(name, module), "float64" in kinds[name], found) for name, found in made.items()]
 
 
 def _tried(task: tuple[str, tuple[int, ...]]) -> list[Found] | str:

@@ -65,13 +65,13 @@ def missing() -> str | None:
     return None
 
 
-def complaints(source: str, made: Assembled) -> Iterator[str]:
-    """What is wrong with a kernel of a program without float64.
+def complaints(source: str, made: Assembled, double: bool = False) -> Iterator[str]:
+    """What is wrong with a kernel; `double` allows float64.
 
     Sines and cosines may use float64 and local memory: NVIDIA's library reduces large angles with them.
     """
     angles = re.search(r"math\.(sin|cos|tan)\(", source) is not None
-    if made.double and not angles:
+    if made.double and not angles and not double:
         yield "float64"
     if (made.local or made.stack) and not angles:
         yield f"local memory ({made.stack} bytes of stack)"
