@@ -44,7 +44,7 @@ class Found:
     made: dict[int, Assembled]
 
     def complaints(self) -> list[str]:
-        return [f"sm_{architecture}: {text}" for architecture, made in self.made.items() for text in complaints(self.source, made, self.double)]
+        return [f"sm_{target}: {text}" for target, made in self.made.items() for text in complaints(self.source, made, self.double)]
 
 
 def outputs_of(program: str) -> Any:

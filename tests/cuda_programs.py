@@ -237,8 +237,8 @@ def windows() -> Case:
 
 
 _ALL = (
-    layer, product, deep, row_sums, column_sums, extrema, logsumexp, total, shifted, delayed, strided, colliding, elementary, angles, random,
-    gather, embedding, scatter, counts, running_sum, recurrent, checkpointed, longest_way, wave, windows,
+    layer, product, deep, row_sums, column_sums, extrema, logsumexp, total, shifted, delayed, strided, colliding, elementary, angles,
+    random, gather, embedding, scatter, counts, running_sum, recurrent, checkpointed, longest_way, wave, windows,
 )  # fmt: skip
 PROGRAMS: dict[str, Callable[[], Case]] = {f.__name__: f for f in _ALL}
 
