@@ -1,6 +1,6 @@
 """Every Python block of README and docs runs, in order per file, and prints what the ``text`` block right behind it says.
 
-``pytest tests/test_docs.py --update-golden`` writes what was printed into these blocks. Blocks marked ``console`` or ``make`` are not run.
+The page about GPUs runs in a process with Numba's simulator. ``pytest tests/test_docs.py --update-golden`` writes what was printed into these blocks. Blocks marked ``console`` or ``make`` are not run.
 """
 
 from __future__ import annotations
@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import io
 import linecache
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,13 @@ def ran(page: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if page.stem == "gpu" and os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
+        update = ["--update-golden"] if request.config.getoption("--update-golden") else []
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_docs.py::test_page[gpu]", *update]
+        environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "GRAPHC_CACHE_DIR": str(tmp_path)}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout
+        return
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     found = ran(page)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from comparison.timed import Timed, by_name
 from graphc.runtime.limits import limits as measured_limits
 from graphc.runtime.pool import default_team
 
-VERSION = version("graphc")
+VERSION = gc.__version__
 
 
 @dataclass(frozen=True)
