@@ -1,6 +1,7 @@
 """Every Python block of README and docs runs, in order per file, and prints what the ``text`` block right behind it says.
 
-The page about GPUs runs in a process with Numba's simulator. ``pytest tests/test_docs.py --update-golden`` writes what was printed into these blocks. Blocks marked ``console`` or ``make`` are not run.
+``pytest tests/test_docs.py --update-golden`` writes what was printed into these blocks. Blocks marked ``console`` or ``make`` are not run.
+The page about GPUs runs in a process with Numba's simulator.
 """
 
 from __future__ import annotations
