@@ -197,7 +197,7 @@ class _Emitter:
                 self.used.add("fill")
                 lines.append(f"    fill(me, team, {self._flat(step.writes)})")
                 self.records.append(KernelRecord.of("fill", step))
-            else:
+            elif isinstance(step, Nest):
                 lines += self._launch(step)
             if self.timed:
                 lines += ["    wait(sync, team)", f"    tick(me, status, {len(self.records) - 1})"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import sympy as sp
@@ -30,6 +30,8 @@ from graphc.ir.nest import (
     Moment,
     Nest,
     Node,
+    Outside,
+    Sort,
     Step,
     nodes_in,
     single,
@@ -163,15 +165,73 @@ def {name}(first, last, array):
         array[k] = 0'''
 
 
+_SORT = '''@cuda.jit
+def behind(items, first, last):
+    """Numbers behind all others."""
+    for t in range(first + cuda.grid(1), last, cuda.gridsize(1)):
+        items[t] = 9223372036854775807
+
+
+@cuda.jit
+def sort_pass(items, length, size, stride):
+    """One pass of a bitonic sort (Batcher, "Sorting networks and their applications", 1968)."""
+    for t in range(cuda.grid(1), length // 2, cuda.gridsize(1)):
+        i = t // stride * 2 * stride + t % stride
+        low, high = items[i], items[i + stride]
+        if (low > high) == (i & size == 0):
+            items[i], items[i + stride] = high, low
+
+
+@cuda.jit
+def segments(items, order, starts, count, keys):
+    """The numbers of the items in order, and the place of the first one of each key."""
+    for t in range(cuda.grid(1), max(count, keys + 1), cuda.gridsize(1)):
+        if t < count:
+            order[t] = items[t] & 4294967295
+        if t <= keys:
+            low, high = i64(0), i64(count)
+            while low < high:
+                middle = (low + high) // 2
+                if items[middle] < t << 32:
+                    low = middle + 1
+                else:
+                    high = middle
+            starts[t] = low
+
+
+def sort(stream, items, order, starts, count, keys):
+    """Put items in the order of their keys; their places break ties, so that it is always the same."""
+    length = 1
+    while length < count:
+        length *= 2
+    if length > count:
+        behind[(*grid(length - count), stream)](items, count, length)
+    size = 2
+    while size <= length:
+        stride = size // 2
+        while stride > 0:
+            sort_pass[(*grid(length // 2), stream)](items, length, size, stride)
+            stride //= 2
+        size *= 2
+    segments[(*grid(max(count, keys + 1)), stream)](items, order, starts, count, keys)'''
+
+
 class _Lanes:
-    """What the threads of a block do together."""
+    """What the threads of a block do together, and what they report: `code` gives the number of a check."""
+
+    def __init__(self, code: Callable[[GatherCheck], int]) -> None:
+        self.code = code
 
     def divided(self, name: str, low: str, high: str) -> str:
         if (name, low, high) == ("_one", "0", "1"):
             return "if cuda.threadIdx.x == 0:"
         return f"for {name} in range({'' if low == '0' else f'{low} + '}cuda.threadIdx.x, {high}, LANES):"
 
-    def together(self, node: Combine | Barrier, writer: Writer) -> Iterator[str]:
+    def together(self, node: Combine | Barrier | Outside, writer: Writer) -> Iterator[str]:
+        if isinstance(node, Outside):
+            yield f"status[0] = {self.code(GatherCheck(node.tensor, node.target, node.dimension, node.loop))}"
+            yield f"status[1] = {writer.integer(node.value)}"
+            return
         if isinstance(node, Barrier):
             yield "cuda.syncthreads()"
             return
@@ -217,6 +277,8 @@ class _Emitter:
                 return self._repeated(step)
             case Contract():
                 return self._contract(step)
+            case Sort():
+                return self._sort(step)
 
     def _repeated(self, step: Loop) -> list[str]:
         """The loop of the host: what one step launches is complete before the next one begins."""
@@ -255,6 +317,17 @@ class _Emitter:
         self.records.append(KernelRecord.of(name, step))
         return list(launches(name, step, self._writer(Order()), dtype, [*arrays, self.variables[step.scratch]], names))
 
+    def _sort(self, step: Sort) -> list[str]:
+        if "sort_pass" not in self.parameters:
+            self.definitions.append(_SORT)
+            array = ("int64", 1)
+            self.parameters |= {"behind": (array, None, None), "sort_pass": (array, None, None, None)}
+            self.parameters["segments"] = (array, array, array, None, None)
+        self.records.append(KernelRecord.of("sort_pass", step))
+        items, order, starts = (self.variables[n] for n in (step.items, step.order, step.starts))
+        writer = self._writer(Order())
+        return [f"    sort(stream, {items}, {order}, {starts}, {writer.integer(step.count)}, {writer.integer(step.keys)})"]
+
     def _nest(self, step: Nest) -> list[str]:
         kernel = step.kernel
         number = self.counters[kernel.kind] = self.counters.get(kernel.kind, -1) + 1
@@ -284,7 +357,7 @@ class _Emitter:
     def _lines(self, kernel: Kernel) -> tuple[list[str], dict[str, int]]:
         writer = self._writer(self.orders.get(kernel.comment, Order()), kernel.comment)
         walker = Walker(writer, lambda name, low, high: f"for {name} in range({low} + cuda.grid(1), {high}, cuda.gridsize(1)):",
-                        lambda report: f"status[0] = {self._code(EmptyRange(report.loop))}", block=_Lanes())
+                        lambda report: f"status[0] = {self._code(EmptyRange(report.loop))}", block=_Lanes(self._code))
         if kernel.lanes:
             walker.open_shared = lambda name, low, high: f"for {name} in range({low} + cuda.blockIdx.x, {high}, cuda.gridDim.x):"
         lines = list(walker.lines(_guarded(kernel.body), 1))
@@ -312,7 +385,7 @@ class _Emitter:
 
         return Writer(
             lambda n: self.tensors[n].dtype, lambda n: self.variables.get(n) or safe(n), lambda n: self.size_names.get(n) or safe(n),
-            check, order, SPELLING,
+            check, order, SPELLING, frozenset({"uint8", "int8", "int16", "int32"}),
         )  # fmt: skip
 
 
@@ -328,6 +401,8 @@ def _size_sources(step: Step, tensors: Mapping[str, Tensor]) -> list[sp.Expr]:
             shapes = [e for n in step.operands for e in tensors[n].shape[1:]]
             return [step.scale, *step.starts, *step.when, *shapes, *(e for g in groups for e in (*g.extents, *g.lowers)),
                     *(e for c in step.constants for e in c)]
+        case Sort():
+            return [step.count, step.keys]
     return []
 
 

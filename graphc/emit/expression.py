@@ -51,6 +51,7 @@ class Writer:
         order: the order of factors and terms.
         spelling: texts of elementary functions: name → template of the arguments ``{0}``, ``{1}``, the type ``{float}`` and the least
             number from which all are whole, ``{whole}``; by default a call of the name.
+        widened: types whose elements become int64 when they are read: Numba computes with unsigned integers without a sign.
         locals: types of the scalar variables.
         used: names of elementary functions that were written.
     """
@@ -61,6 +62,7 @@ class Writer:
     subscript_check: Callable[[str, Access, int], str]
     order: Order = field(default_factory=Order)
     spelling: Mapping[str, str] = field(default_factory=dict)
+    widened: frozenset[str] = frozenset({"uint8"})
     locals: dict[sp.Basic, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
@@ -137,8 +139,7 @@ class Writer:
         match node:
             case Access():
                 dtype, text = self.dtype_of(node.tensor), self.read(node)
-                # Numba computes with unsigned integers without a sign.
-                return Typed(f"i64({text})" if dtype == "uint8" else text, _ATOM, _wide(dtype))
+                return Typed(f"i64({text})" if dtype in self.widened else text, _ATOM, _wide(dtype))
             case Local():
                 return Typed(node.name, _ATOM, self.locals[node])
             case Index() | Size() | FloorDiv() | Modulo():
@@ -421,6 +422,22 @@ _RESERVED = frozenset(
         "sums",
         "tiled",
         "parts",
+        "sort",
+        "behind",
+        "segments",
+        "each_a_block",
+        "THREADS",
+        "LANES",
+        "BLOCKS",
+        "ROWS",
+        "SHIFT",
+        "SIDE",
+        "DEPTH",
+        "MEMBERS",
+        "ENOUGH",
+        "LEAST",
+        "BLOCK",
+        "ALONE",
         "tiles",
         "config",
     ]

@@ -22,6 +22,7 @@ from graphc.ir.nest import (
     Moment,
     Nest,
     Node,
+    Outside,
     Report,
     Step,
     Store,
@@ -40,7 +41,7 @@ _LITERAL = 8
 class Block(Protocol):
     """How a target writes what the threads of a block do together."""
 
-    def together(self, node: Combine | Barrier, writer: Writer) -> Iterator[str]:
+    def together(self, node: Combine | Barrier | Outside, writer: Writer) -> Iterator[str]:
         """Lines for a node."""
 
     def divided(self, name: str, low: str, high: str) -> str:
@@ -80,6 +81,10 @@ class Walker:
                 case Assign():
                     self.writer.locals[node.name] = node.dtype
                     yield f"{indent}{node.name.name} = {self.writer.value(node.value, node.dtype)}"
+                case Store(atomic=True):
+                    value = self.writer.value(node.value, self.writer.dtype_of(node.tensor))
+                    where = f"({self._left(node)})" if len(node.subscripts) > 1 else self._left(node)
+                    yield f"{indent}cuda.atomic.add({self.writer.name_of(node.tensor)}, {where}, {value})"
                 case Store():
                     dtype = self.writer.dtype_of(node.tensor)
                     left = f"{self.writer.name_of(node.tensor)}[{self._left(node)}]"
@@ -89,7 +94,7 @@ class Walker:
                     yield from self.lines(node.body, depth + 1)
                 case Report():
                     yield indent + self.report(node)
-                case Combine() | Barrier():
+                case Combine() | Barrier() | Outside():
                     assert self.block is not None
                     yield from (indent + line for line in self.block.together(node, self.writer))
                 case Unravel():
@@ -180,7 +185,7 @@ def _expressions(body: Sequence[Node]) -> Iterator[sp.Basic]:
             case If():
                 yield node.condition
                 yield from _expressions(node.body)
-            case Combine():
+            case Combine() | Outside():
                 yield node.value
             case Unravel():
                 yield from (extent for _, extent in node.parts[1:])
@@ -222,7 +227,7 @@ def generated_names(steps: Sequence[Step]) -> dict[str, str]:
             names |= used.intersection(_names_in(step.kernel.body))
             numbered[f"{step.kernel.kind}_"] = number
         elif isinstance(step, Contract):
-            numbered |= dict.fromkeys(TABLES, number)
+            numbered |= dict.fromkeys((*TABLES, "contract_"), number)
     return {name: name for name in (*names, *(f"{stem}{k}" for stem, last in numbered.items() for k in range(last + 1)))}
 
 

@@ -29,7 +29,9 @@ __all__ = [
     "Moment",
     "Node",
     "Nest",
+    "Outside",
     "Report",
+    "Sort",
     "Step",
     "Store",
     "Unravel",
@@ -80,12 +82,13 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """``tensor[subscripts] = value`` or ``+=``."""
+    """``tensor[subscripts] = value`` or ``+=``; integers can be added by many threads at once, in one indivisible (`atomic`) step."""
 
     tensor: str
     subscripts: tuple[sp.Expr, ...]
     value: sp.Expr
     accumulate: bool = False
+    atomic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +125,22 @@ class Combine:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """The call fails: an integer of `tensor` is a subscript of `target`, and lies outside of it."""
+
+    tensor: str
+    target: str
+    dimension: int
+    value: sp.Expr
+    loop: str
+
+
+@dataclass(frozen=True, slots=True)
 class Barrier:
     """The threads of a block wait for each other: what each of them has stored, all of them see."""
 
 
-Node = For | Assign | Store | If | Report | Unravel | Combine | Barrier
+Node = For | Assign | Store | If | Report | Outside | Unravel | Combine | Barrier
 
 
 def nodes_in(body: Sequence[Node]) -> Iterator[Node]:
@@ -272,6 +286,42 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
+class Sort:
+    """A step that puts the numbers of items in the order of their keys, and finds where the items of each key begin.
+
+    Attributes:
+        items: tensor with ``key · 2³² + number`` for each item.
+        order: tensor for the numbers.
+        starts: tensor for the places where the keys begin, and the number of items that have a key.
+        count: of the items.
+        keys: number of keys; items with a larger one count for nothing.
+    """
+
+    items: str
+    order: str
+    starts: str
+    count: sp.Expr
+    keys: sp.Expr
+    plan: LoopPlan
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.items,)
+
+    @property
+    def writes(self) -> str:
+        return self.order
+
+    @property
+    def also(self) -> tuple[str, ...]:
+        return self.starts, self.items
+
+    @property
+    def cost(self) -> sp.Expr:
+        return self.count
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """Steps that are repeated, by all threads together: for `moment` from `first` up to the least of `ends`, or backwards."""
 
@@ -294,10 +344,10 @@ class Loop:
         return tuple(dict.fromkeys(n for s in self.steps for n in (s.writes, *s.also)))
 
 
-Step = Nest | Contract | Fill | Loop
+Step = Nest | Contract | Fill | Sort | Loop
 
 
-def single(steps: Sequence[Step]) -> Iterator[Nest | Contract | Fill]:
+def single(steps: Sequence[Step]) -> Iterator[Nest | Contract | Fill | Sort]:
     """The steps, and those of loops one by one."""
     for step in steps:
         if isinstance(step, Loop):
@@ -329,7 +379,7 @@ class KernelRecord:
     choice: str = ""
 
     @classmethod
-    def of(cls, name: str, step: Nest | Contract | Fill) -> KernelRecord:
+    def of(cls, name: str, step: Nest | Contract | Fill | Sort) -> KernelRecord:
         """The record of a step that is executed by the function `name`."""
         return cls(name, step.plan.loop, step.plan, step.cost, tuple(dict.fromkeys((step.writes, *step.also, *step.reads))))
 

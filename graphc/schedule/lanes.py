@@ -35,7 +35,7 @@ def over_lanes(step: Step, in_place: Mapping[str, str] = MappingProxyType({})) -
     """
     if isinstance(step, Loop):
         return replace(step, steps=tuple(over_lanes(s, in_place) for s in step.steps))
-    if not isinstance(step, Nest) or step.kernel.flat:
+    if not isinstance(step, Nest) or step.kernel.flat or step.kernel.kind == "scatter":
         return step
     body = _rows(step.kernel.body, in_place)
     return step if body is None else replace(step, kernel=replace(step.kernel, body=body, lanes=True))

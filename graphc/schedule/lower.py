@@ -32,6 +32,7 @@ from graphc.schedule.lookup import looked_up
 from graphc.schedule.ring import Ring, folded
 from graphc.schedule.rows import flat_step, rows_step
 from graphc.schedule.scan import recurrence
+from graphc.schedule.scatter import sorted_scatter
 from graphc.schedule.segments import Sweeps
 from graphc.schedule.share import shared
 from graphc.schedule.target import Target
@@ -152,6 +153,8 @@ class _Scheduler:
         if is_flat(statement, self.tensors):
             self.steps.append(flat_step(self.bodies, [(statement, adding)], {statement.target}))
             return
+        if statement.scatters and not self.target.vector_innermost and self._scattered(statement, adding):
+            return
         order = loop_order(statement, self.target.vector_innermost)
         few = _few(statement.range_of(i).extent for i in (*statement.free, *statement.reduced))
         if statement.op == "+=" and not statement.free and statement.reduced and not few:
@@ -166,6 +169,21 @@ class _Scheduler:
             self._nest(statement, order, self.bodies.in_place(statement, order, adding), "sum", "rows added in place")
         else:
             self._nest(statement, order, self.bodies.mapped(statement, order, adding), self._kind(statement), "element by element")
+
+    def _scattered(self, statement: Statement, adding: bool) -> bool:
+        """Steps of a GPU for a sum where integers point, by as many threads as there are items or elements."""
+        if any(contains(e, Moment) for e in (statement.value, *statement.subscripts, *statement.domain)):
+            return False
+        if statement.op == "+=" and self.tensors[statement.target].dtype in ("int32", "int64"):
+            every = tuple(r.index for r in statement.loops)
+            store = Store(statement.target, statement.subscripts, statement.value, True, True)
+            body = self.bodies.loops(statement, every, (store,), hoist=False, guard=True)
+            order = Order(every, True, "integers have the same sum in any order")
+            self._nest(statement, order, body, "scatter", "added atomically", apart=every)
+            return True
+        steps = sorted_scatter(statement, self.tensors, self.bodies.accumulator_type(statement), adding)
+        self.steps += steps
+        return bool(steps)
 
     @staticmethod
     def _sum(statement: Statement) -> str:
@@ -196,6 +214,7 @@ class _Scheduler:
         strategy: str,
         shared: Index | None = None,
         extent: sp.Expr | None = None,
+        apart: tuple[Index, ...] = (),
     ) -> None:
         if self.target.vector_innermost:
             shared = shared if shared is not None else shared_index(statement, order)
@@ -204,7 +223,7 @@ class _Scheduler:
                 body = divided(body, shared)
             body, together = split_interior(body, {}), str(shared or "")
         else:
-            body, extent, apart = in_line(body, independent(statement))
+            body, extent, apart = in_line(body, apart or independent(statement))
             together = " ".join(map(str, apart))
         names = tuple(dict.fromkeys((statement.target, *reads(statement))))
         roles = {"sum": "reduction", "map": "map", "gather": "gather", "scatter": "scatter"}.get(kind, "reduction")

@@ -166,7 +166,7 @@ def test_ptx_without_gpu(compiler: None, name: str) -> None:
     if built_in and re.search(r"\bm(ax|in)\(", made.text.split("@cuda.jit", 1)[1]):
         pytest.skip('Numba\'s own CUDA target compiles max() of integers only with a driver: pip install "graphc[cuda]"')
     found = compile_to_ptx(made.text, made.parameters)
-    assert set(found) == {k.name for k in made.kernels}
+    assert {k.name for k in made.kernels} <= set(found)
     for kernel, ptx in found.items():
         assert ".entry" in ptx
         if name != "angles":
