@@ -37,7 +37,7 @@ soak: $(VENV)/.dev $(VENV)/.torch  ## random maps against isl, then programs aga
 	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 cuda-check: $(VENV)/.cuda  ## CUDA kernels to machine code for three generations of GPUs, without one (OPTIONS="layer --table")
-	@$(BIN)/python -m pytest -m toolchain tests/emit
+	@$(BIN)/python -m pytest -m toolchain tests/emit tests/runtime
 	@$(BIN)/python -m tests.cuda_check $(OPTIONS)
 
 bench: $(VENV)/.examples  ## the numbers of docs/performance.md (those beside other frameworks: make peers)
