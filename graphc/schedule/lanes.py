@@ -8,10 +8,12 @@ from types import MappingProxyType
 
 import sympy as sp
 
+from graphc.analysis.injectivity import injective
 from graphc.ir.affine import linear
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import INFINITY, Access, Call, Index, build
 from graphc.ir.nest import Assign, Barrier, Combine, For, If, Local, Loop, Nest, Node, Report, Step, Store, Unravel, nodes_in
+from graphc.ir.statement import Range
 from graphc.ir.tree import accesses, indices_of, postorder
 
 __all__ = ["over_lanes"]
@@ -200,7 +202,8 @@ def _carried(loop: For) -> list[_Sum] | None:
     if loop.body and isinstance(loop.body[0], Unravel):
         names = {i for i, _ in loop.body[0].parts}
     stores = [n for n in nodes_in(loop.body) if isinstance(n, Store)]
-    if not all(names <= _telling(s) for s in stores):
+    alone = {s.tensor for s in stores if sum(o.tensor == s.tensor for o in stores) == 1}
+    if not all(names <= _telling(s) or (s.tensor in alone and _apart(s, loop)) for s in stores):
         return None
     places = {(s.tensor, s.subscripts) for s in stores}
     written = {s.tensor for s in stores}
@@ -212,6 +215,26 @@ def _carried(loop: For) -> list[_Sum] | None:
 def _telling(store: Store) -> set[Index]:
     """Indices whose values give different elements, whatever the others are."""
     return {s for s in store.subscripts if isinstance(s, Index)}
+
+
+def _apart(store: Store, loop: For) -> bool:
+    """Whether all iterations, those of loops inside included, write different elements: ``X.grad[2*p+r]`` with r < 2."""
+    ranges = [Range(loop.index, loop.lower[0], loop.upper[0])]
+    if loop.body and isinstance(loop.body[0], Unravel):
+        ranges = [Range(i, _ZERO, e) for i, e in loop.body[0].parts]
+    waiting = list(loop.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, For | If) and any(n is store for n in nodes_in(node.body)):
+            if isinstance(node, For):
+                ranges.append(Range(node.index, node.lower[0], node.upper[0]))
+            waiting += node.body
+    inside = {r.index for r in ranges}
+    moving = [s for s in store.subscripts if linear(s) is not None]
+    if len(moving) < len(store.subscripts) or any(indices_of(e) for r in ranges for e in (r.lower, r.upper)):
+        return False
+    known = {i for s in moving for i in indices_of(s)}
+    return inside <= known and injective(moving, [r for r in ranges if r.index in known])
 
 
 def _sums(loop: For) -> list[_Sum] | None:
