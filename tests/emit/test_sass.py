@@ -36,6 +36,14 @@ def test_programs(name: str, folder: Path) -> None:
         assert all(made.registers and made.instructions for made in kernel.made.values())
 
 
+@pytest.mark.parametrize("program", ["program product", "layer conv2d"])
+def test_sums_of_products_are_in_registers(program: str, folder: Path) -> None:
+    """And most of what the innermost loop of large blocks does is multiply and add."""
+    kernels = {kernel.kernel: kernel for kernel in of_program(program, [80], folder)}
+    assert not any(kernel.complaints() for kernel in kernels.values())
+    assert kernels["contract_0"].made[80].fused > (0.6 if program == "program product" else 0.2)
+
+
 HEAD = """\
 import math
 import numpy as np
