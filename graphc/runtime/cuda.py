@@ -95,7 +95,7 @@ class CudaRunner:
         """The arrays of `needs`, as `graphc.memory.Made`."""
         self._module: Any = None
         self._layouts: dict[int, tuple[Mapping[Any, int], Layout]] = {}
-        self._blocks: dict[tuple[int, int], DeviceArray] = {}
+        self._blocks: dict[tuple[int, int], tuple[DeviceArray, dict[int, Mapping[str, DeviceArray]]]] = {}
         self._statuses: dict[tuple[int, int], _Status] = {}
         self._graphs = Graphs("the simulator has none" if simulated() else recorder())
         self._lock = threading.Lock()
@@ -155,14 +155,11 @@ class CudaRunner:
         with self._lock:
             self._complain_of_earlier(caller)
             layout = self._laid_out(sizes)
-            block = self._block(caller, layout.room)
-            there: dict[str, DeviceArray] = {}
+            there = dict(self._kept(caller, layout))
             for name, dtype, role in self._arrays:
                 if role == "input":
                     there[name] = arrays[name] if arrays[name].strides is None else caller.copy(arrays[name])
-                elif name in layout.places:
-                    there[name] = DeviceArray(block.pointer + layout.places[name], layout.shapes[name], dtype, device=caller.device)
-                else:
+                elif name not in there:
                     there[name] = self._result(caller, name, layout.shapes[name], dtype, arrays, out)
             committed = {new: old for new, old in self._committed.items() if arrays[old].strides is None}
             self._launch(caller, there, layout, committed)
@@ -179,15 +176,13 @@ class CudaRunner:
     def _launch(self, caller: Caller, there: Mapping[str, DeviceArray], layout: Layout, committed: Mapping[str, str]) -> None:
         """Queue the kernels, and the copies of new values into the arrays that they replace."""
         status = self._status(caller)
-        arguments = [machine().argument(array) for array in there.values()]
-        fault = machine().argument(status.array)
-        copies = [(there[new], there[old]) for new, old in committed.items()]
 
         def queue(stream: Any) -> None:
+            arguments = [machine().argument(array) for array in (status.array, *(there[name] for name, _, _ in self._arrays))]
             with quiet():
-                self._module.program(stream, fault, *arguments, *layout.sizes)
-                for source, target in copies:
-                    self._commit(stream, status, target, source)
+                self._module.program(stream, *arguments, *layout.sizes)
+                for new, old in committed.items():
+                    self._commit(stream, status, there[old], there[new])
 
         key = (id(layout), status.array.pointer, *(array.pointer for array in there.values()))
         if self._module is None:
@@ -230,14 +225,18 @@ class CudaRunner:
             known = self._layouts[id(sizes)] = (sizes, self._layout(sizes))
         return known[1]
 
-    def _block(self, caller: Caller, room: int) -> DeviceArray:
-        """Memory for the temporaries of calls on one stream, which are computed one behind the other."""
-        key = (caller.device, caller.stream)
-        block = self._blocks.get(key)
-        if block is None or block.shape[0] < room:
-            self._blocks.pop(key, None)
-            block = self._blocks[key] = Caller("numba", *key).new((room,), "uint8")
-        return block
+    def _kept(self, caller: Caller, layout: Layout) -> Mapping[str, DeviceArray]:
+        """The arrays in `layout.places`, for calls on one stream, which are computed one behind the other."""
+        stream = (caller.device, caller.stream)
+        block, made = self._blocks.get(stream, (None, {}))
+        if block is None or block.shape[0] < layout.room:
+            self._blocks.pop(stream, None)
+            block, made = self._blocks[stream] = Caller("numba", *stream).new((layout.room,), "uint8"), {}
+        if id(layout) not in made:
+            types = {name: dtype for name, dtype, _ in self._arrays}
+            made[id(layout)] = {name: DeviceArray(block.pointer + place, layout.shapes[name], types[name], device=caller.device)
+                                for name, place in layout.places.items()}
+        return made[id(layout)]
 
     # --------------------------------------------------------------------------------------------------------------- faults
     def _status(self, caller: Caller) -> _Status:

@@ -69,7 +69,11 @@ class DeviceArray:
 
 @cache
 def _itemsize(dtype: str) -> int:
-    return np.dtype(dtype).itemsize
+    """Bytes of an element; 1 if NumPy has no such type, so that no tensor has it."""
+    try:
+        return np.dtype(dtype).itemsize
+    except TypeError:
+        return 1
 
 
 @cache

@@ -290,6 +290,12 @@ class TestTorch:
         np.testing.assert_allclose(loss.array, want, rtol=1e-5)
         np.testing.assert_allclose(state["W"].array, expected["W"], rtol=1e-5)
 
+    def test_a_type_that_numpy_does_not_have(self) -> None:
+        array = Tensor(x)
+        array.dtype = "torch.bfloat16"
+        with pytest.raises(gc.DtypeError, match="The argument X has dtype bfloat16"):
+            gc.compile(double(), target="cuda")(X=array)
+
     def test_the_current_stream(self, monkeypatch: pytest.MonkeyPatch) -> None:
         used: list[int] = []
         stream = machine().stream
@@ -375,6 +381,7 @@ class TestGraphs:
         L[()] += (V[t[b]] if reads_through_integers else V[0]) * T[b]
         V_new[i] = 0.5 * V[i] + L[()]
         step, reference = (gc.compile(L, updates={V: V_new}, target=target) for target in ("cuda", "interpret"))
+        collector.collect()  # blocks that become free on the way would be taken
         step._runner._graphs = Graphs(recorder := self.Recorder())
         state, expected = {"V": there(x[0])}, {"V": x[0].copy()}
         arguments = {"T": y} | ({"t": np.int64([0, 1, 2, 2, 1, 0])} if reads_through_integers else {})
@@ -383,7 +390,8 @@ class TestGraphs:
             loss, want = step(state, **device), reference(expected, **arguments)
             np.testing.assert_allclose(here(loss), want, rtol=1e-5)
             np.testing.assert_allclose(here(state["V"]), expected["V"], rtol=1e-5)
-        assert (recorder.recorded, recorder.launched) == (2, 4)  # the losses of two steps in a row lie in two places
+        # The losses of two steps in a row lie in two places. What the imitation records keeps its arrays, so that others come then.
+        assert (recorder.recorded, recorder.launched) == (2, 2)
 
     def test_the_report_tells(self) -> None:
         f = gc.compile(double(), target="cuda")
