@@ -201,7 +201,7 @@ def segments(items, order, starts, count, keys):
 
 def sort(stream, items, order, starts, count, keys):
     """Put items in the order of their keys; their places break ties, so that it is always the same."""
-    length = 1
+    length = min(count, 1)
     while length < count:
         length *= 2
     if length > count:
