@@ -54,6 +54,56 @@ def deep() -> Case:
     return [C, F, G], {"A": normal(5, 300), "B": normal(300, 7, seed=1), "P": normal(3, 5, 300, seed=2)}
 
 
+def sometimes() -> Case:
+    """Stores of a short loop under a condition, in a kernel with a block for each row."""
+    C, q = gc.tensor("C", N, 4), gc.index("q", 0, 4)
+    S, Z = gc.tensor("S"), gc.tensor("Z", N, 4)
+    S[b] += X[b, j]
+    Z[b, q] = C[b, q]
+    Z[b, q] += gc.where((q + b) % 2 == 0, C[b, q] * S[b], 0)
+    return [S, Z], {"X": normal(3, 70), "C": normal(3, 4, seed=1)}
+
+
+def empty_products() -> Case:
+    """No rows, no columns, no depth."""
+    A, B, E, F = gc.tensor("A", N, D), gc.tensor("B", D, M), gc.tensor("E", 20, 0, 3), gc.tensor("F", 0, 3, 30)
+    C, G, L, k = gc.tensor("C"), gc.tensor("G"), gc.tensor("L"), gc.index("k")
+    C[i, j] += A[i, b] * B[b, j]
+    G[i, j] += E[i, b, k] * F[b, k, j]
+    L[()] += C[i, j] ** 2
+    return [C, G, *gc.grad(L, [A, B])], {"A": normal(0, 30), "B": normal(30, 40, seed=1), "E": normal(20, 0, 3), "F": normal(0, 3, 30)}
+
+
+def nothing_scattered() -> Case:
+    t, v, T = gc.tensor("t", N, dtype="int64"), gc.tensor("v", N), gc.tensor("T", 4)
+    T[t[b]] += v[b]
+    return [T], {"t": np.zeros(0, "int64"), "v": normal(0)}
+
+
+def stored_seldom() -> Case:
+    """Checkpoints of a recurrence with a product in each step."""
+    T, K = gc.dims("T K")
+    t, l = gc.index("t", T), gc.index("l")
+    W, v, h0, h, L = gc.tensor("W", K, K), gc.tensor("v", T, K), gc.tensor("h0", K), gc.tensor("h"), gc.tensor("L")
+    h[-1, j] = h0[j]
+    h[t, j] = gc.tanh(gc.sum(W[j, l] * h[t - 1, l], over=l) + v[t, j])
+    L[()] += h[t, j] ** 2
+    gc.checkpoint(h, every=2)
+    return [L, *gc.grad(L, [v, h0, W])], {"W": normal(11, 11) / 4, "v": normal(5, 11, seed=1), "h0": normal(11, seed=2)}
+
+
+def named_alike() -> Case:
+    """Indices and tensors with the names of variables of the kernels."""
+    item, key, line, place = gc.indices("item key line place")
+    t, SUMS, lane_float32 = gc.tensor("t", N, dtype="int64"), gc.tensor("SUMS", N, D), gc.tensor("lane_float32", D, M)
+    T, U, V, S = gc.tensor("T", 4, D), gc.tensor("U", 4), gc.tensor("contract_0_small"), gc.tensor("fill_float32")
+    T[t[line], item] += SUMS[line, item]
+    U[t[key]] += SUMS[key, 0]
+    V[place, key] += SUMS[place, item] * lane_float32[item, key]
+    S[line] += lane_float32[line, item]
+    return [T, U, V, S], {"t": np.arange(9) % 4, "SUMS": normal(9, 40), "lane_float32": normal(40, 50, seed=1)}
+
+
 def row_sums() -> Case:
     R = gc.tensor("R")
     R[b] += X[b, j]
@@ -237,7 +287,8 @@ def windows() -> Case:
 
 
 _ALL = (
-    layer, product, deep, row_sums, column_sums, extrema, logsumexp, total, shifted, delayed, strided, colliding, elementary, angles,
+    layer, product, deep, sometimes, empty_products, nothing_scattered, stored_seldom, named_alike, row_sums,
+    column_sums, extrema, logsumexp, total, shifted, delayed, strided, colliding, elementary, angles,
     random, gather, embedding, scatter, counts, running_sum, recurrent, checkpointed, longest_way, wave, windows,
 )  # fmt: skip
 PROGRAMS: dict[str, Callable[[], Case]] = {f.__name__: f for f in _ALL}
@@ -293,7 +344,7 @@ def error(case: Case, compiled: Compiled = CUDA) -> float:
         assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
         same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
         with np.errstate(invalid="ignore"):
-            errors.append(np.where(same, 0, np.abs(got - wanted)).max() / (1e-6 + np.abs(wanted[np.isfinite(wanted)]).max(initial=0)))
+            errors.append(np.where(same, 0, np.abs(got - wanted)).max(initial=0) / (1e-6 + np.abs(wanted[np.isfinite(wanted)]).max(initial=0)))
     return float(max(errors))
 
 

@@ -449,8 +449,11 @@ def _guarded(body: Sequence[Node]) -> tuple[Node, ...]:
                 inner = (If(tests[0] if len(tests) == 1 else Logical("and", *tests), inner),) if tests else inner
                 node = replace(node, lower=node.lower[:1], upper=node.upper[:1])
             result.append(replace(node, body=inner))
+        elif isinstance(node, If):
+            inner = _guarded(node.body)
+            result += [replace(node, body=inner)] if inner else []
         else:
-            result.append(replace(node, body=_guarded(node.body)) if isinstance(node, If) else node)
+            result.append(node)
     return tuple(result)
 
 

@@ -57,7 +57,7 @@ _SHORT = {"abs", "maximum", "minimum", "sign", "difference"}
 _NAMES = frozenset((
     "rows", "columns", "depth", "batches", "left", "right", "sums", "above", "across", "next_left", "next_right", "from_left", "from_right",
     "me", "x", "y", "m0", "n0", "m", "n", "k", "k0", "z", "i", "j", "e", "down", "inside", "at", "to_column", "here0", "here1", "scratch",
-    "out", "whole", "parts", "part", "begin", "count", "total",
+    "out", "whole", "parts", "part", "SUMS", "TALL", "TILE", "LOADS", "count", "total",
 ))  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
         "    for j in range(SUMS):",
         f"        sums[i, j] = {start}",
         *(line for k, name in enumerate(others) for line in text.read_here(k, name, f)),
-        "for k0 in range(cuda.blockIdx.z * part - DEPTH, depth, DEPTH):",
+        "for k0 in range(cuda.blockIdx.z * part - DEPTH, depth if part > 0 else -DEPTH, DEPTH):",
         *(f"    {line}" for line in text.fetch(1, a, "left", step.rows, "m", "rows", f)),
         *(f"    {line}" for line in text.fetch(2, b, "right", step.columns, "n", "columns", f)),
         "    if k0 >= cuda.blockIdx.z * part:",
@@ -171,17 +171,20 @@ def launches(name: str, step: Contract, writer: Writer, dtype: str, arrays: Sequ
     text = _Text(step, {}, writer)
     large, small = _sums(step, dtype)
     rows, columns, depth = (text.extent(group) for group in (step.rows, step.columns, step.depth))
-    indent, scratch = "    ", arrays[-1]
-    if step.when:
-        yield f"    if {' and '.join(f'{writer.integer(x)} >= 0' for x in step.when)}:"
-        indent = "        "
+    indent, scratch = "        ", arrays[-1]
+    counts = [part for part in (text.batches, rows, columns) if not part.isdigit() or part == "0"]
+    count = " * ".join(part for part in (text.batches, rows, columns) if part != "1") or "1"
+    tests = [*(f"{writer.integer(x)} >= 0" for x in step.when), *([f"{count} > 0"] if counts else [])]
+    if tests:
+        yield f"    if {' and '.join(tests)}:"
+    else:
+        indent = "    "
     views = [f"{a}.reshape(-1)" for a in arrays[:-1]]
     yield f"{indent}sums, tiled, parts = tiles({rows}, {columns}, {text.batches}, {depth}, {scratch}.size, {large}, {small})"
     kernel = f"({name} if sums == {large} else {name}_small)"
     given = [f"{views[0]} if parts == 1 else {scratch}", *views[1:], "parts", *sizes]
     yield f"{indent}{kernel}[tiled, MEMBERS, stream]({', '.join(given)})"
     yield f"{indent}if parts > 1:"
-    count = " * ".join(part for part in (text.batches, rows, columns) if part != "1")
     yield f"{indent}    {name}_joined[(*grid({count}), stream)]({', '.join([views[0], scratch, 'parts', *sizes])})"
 
 

@@ -438,6 +438,8 @@ _RESERVED = frozenset(
         "LEAST",
         "BLOCK",
         "ALONE",
+        "lane_float32",
+        "lane_float64",
         "tiles",
         "config",
     ]

@@ -15,6 +15,7 @@ from graphc.ir.nest import (
     Barrier,
     Combine,
     Contract,
+    Fill,
     For,
     If,
     Local,
@@ -228,6 +229,10 @@ def generated_names(steps: Sequence[Step]) -> dict[str, str]:
             numbered[f"{step.kernel.kind}_"] = number
         elif isinstance(step, Contract):
             numbered |= dict.fromkeys((*TABLES, "contract_"), number)
+        elif isinstance(step, Fill):
+            names |= {f"fill_{dtype}" for dtype in ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")}
+    contracts = range(numbered.get("contract_", -1) + 1)
+    names |= {f"contract_{k}_{part}" for k in contracts for part in ("of", "small", "joined")}
     return {name: name for name in (*names, *(f"{stem}{k}" for stem, last in numbered.items() for k in range(last + 1)))}
 
 

@@ -152,7 +152,7 @@ def _loop(loop: For, known: Mapping[Local, sp.Expr]) -> list[Node] | None:
     """
     flat = _flat(loop)
     inner = [n for n in nodes_in(loop.body) if isinstance(n, For)]
-    if not _long(flat) and not inner and not any(isinstance(n, Store) for n in loop.body):
+    if not _long(flat) and not inner and not any(isinstance(n, Store) for n in nodes_in(loop.body)):
         return [loop]
     carried = _carried(flat)
     if carried is not None and (_long(flat) or not inner):
@@ -183,7 +183,7 @@ def _flat(loop: For) -> For:
         inner = body[0]
         if not isinstance(inner, For) or len(inner.lower) > 1 or len(inner.upper) > 1 or inner.descending:
             break
-        if inner.lower[0] != 0 or indices_of(inner.upper[0]):
+        if inner.lower[0] != 0 or indices_of(inner.upper[0]) or inner.step != 1:
             break
         parts.append((inner.index, inner.upper[0]))
         body = inner.body
@@ -317,6 +317,8 @@ def _ordered(nodes: Sequence[Node], same: Mapping[str, str]) -> tuple[Node, ...]
             inside = _ordered(node.body, same)
             if isinstance(node, For) and _conflict(node.body):
                 inside = (*inside, Barrier())
+            if _reads(replace(node, body=())) & set().union(*map(_writes, node.body)):
+                inside = (Barrier(), *inside)  # all threads have read the condition before one of them changes it
             inner = replace(node, body=inside)
         own_writes, own_reads = ({same.get(n, n) for n in names} for names in (_writes(node), _reads(node)))
         if (own_reads | own_writes) & written or own_writes & read:

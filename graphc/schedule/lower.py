@@ -11,6 +11,7 @@ import sympy as sp
 from graphc.analysis.recurrence import components
 from graphc.analysis.segments import segments
 from graphc.ir.affine import linear
+from graphc.ir.dtypes import dtype_of, is_float
 from graphc.ir.expr import Access, Call, FloorDiv, Index, Modulo
 from graphc.ir.graph import Graph, reads
 from graphc.ir.nest import Assign, Contract, Fill, For, Group, Kernel, Local, LoopPlan, Moment, Nest, Node, Step, Store
@@ -174,7 +175,9 @@ class _Scheduler:
         """Steps of a GPU for a sum where integers point, by as many threads as there are items or elements."""
         if any(contains(e, Moment) for e in (statement.value, *statement.subscripts, *statement.domain)):
             return False
-        if statement.op == "+=" and self.tensors[statement.target].dtype in ("int32", "int64"):
+        own = dtype_of(statement.value, lambda n: self.tensors[n].dtype)
+        whole = self.tensors[statement.target].dtype in ("int32", "int64") and not is_float(own) and own != "weak_float"
+        if statement.op == "+=" and whole:
             every = tuple(r.index for r in statement.loops)
             store = Store(statement.target, statement.subscripts, statement.value, True, True)
             body = self.bodies.loops(statement, every, (store,), hoist=False, guard=True)

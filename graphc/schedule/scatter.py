@@ -53,7 +53,7 @@ def sorted_scatter(statement: Statement, tensors: dict[str, Tensor], dtype: str,
         names.append(name)
     of_items, order, starts = names
 
-    item, key, total = Index("item"), Local("key"), Local("total")
+    item, key, total = Index(".item"), Local("_key"), Local("total")
     unravel = Unravel(item, tuple((r.index, r.extent) for r in items))
     tests = [Compare(">=", c, _ZERO) for c in statement.domain]
     place = sp.Add(*(statement.subscripts[d] * sp.Mul(*(target.shape[e] for e in keyed if e > d)) for d in keyed))
@@ -65,19 +65,19 @@ def sorted_scatter(statement: Statement, tensors: dict[str, Tensor], dtype: str,
         If(Compare("!=", key, _NONE), (Assign(key, key * 2**32 + item, "int64"),)), Store(of_items, (item,), key)), True),)  # fmt: skip
     integers = tuple(dict.fromkeys(a.tensor for s in statement.subscripts for a in accesses(s)))
     text = show(statement)
-    plan = LoopPlan(f"{of_items}: where the items of {statement.target} go", "map", ("item",), "item", "a key for each item")
+    plan = LoopPlan(f"{of_items}: where the items of {statement.target} go", "map", ("item",), "items", "a key for each item")
     kernel = Kernel("keys", text, (of_items, *integers), first, count)
     steps: list[Step] = [Nest(kernel, plan, integers, of_items, count)]
     plan = LoopPlan(f"{order} = items sorted by key", "scatter", ("item",), "item", "a bitonic sort: the same order in every call")
     steps.append(Sort(of_items, order, starts, count, keys, plan))
 
-    line, place_of = Index("line"), Index("place")
+    line, place_of = Index(".line"), Index(".place")
     width = sp.expand(sp.Mul(*(r.extent for r in own)))
     body: tuple[Node, ...] = (
-        Unravel(line, ((Index(".key"), keys), *((r.index, r.extent) for r in own))),
+        Unravel(line, ((Index(".to"), keys), *((r.index, r.extent) for r in own))),
         Assign(total, _ZERO, dtype),
-        For(place_of, (Access(starts, Index(".key")),), (Access(starts, Index(".key") + 1),), (
-            Assign(Local("item"), Access(order, place_of), "int64"), unravel, Assign(total, plus(total, statement.value), dtype))),
+        For(place_of, (Access(starts, Index(".to")),), (Access(starts, Index(".to") + 1),), (
+            Assign(Local("_item"), Access(order, place_of), "int64"), unravel, Assign(total, plus(total, statement.value), dtype))),
         *_stored(statement, target, keyed, total, adding),
     )  # fmt: skip
     external = tuple(dict.fromkeys((order, starts, *(r for r in reads(statement) if r not in integers or r in _in_value(statement)))))
@@ -104,12 +104,12 @@ def _outside(statement: Statement, target: Tensor, keyed: list[int], key: Local)
 def _stored(statement: Statement, target: Tensor, keyed: list[int], total: Local, adding: bool) -> Iterator[Node]:
     """The sum, where its key says."""
     subscripts = list(statement.subscripts)
-    rest: sp.Expr = Index(".key")
+    rest: sp.Expr = Index(".to")
     parts = tuple((Index(f".k{d}"), target.shape[d]) for d in keyed)
     if len(keyed) == 1:
         subscripts[keyed[0]] = rest
     else:
-        yield Unravel(Index(".key"), parts)
+        yield Unravel(Index(".to"), parts)
         for d, (index, _) in zip(keyed, parts, strict=True):
             subscripts[d] = index
     yield Store(statement.target, tuple(subscripts), total, adding)
