@@ -344,7 +344,8 @@ def error(case: Case, compiled: Compiled = CUDA) -> float:
         assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
         same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
         with np.errstate(invalid="ignore"):
-            errors.append(np.where(same, 0, np.abs(got - wanted)).max(initial=0) / (1e-6 + np.abs(wanted[np.isfinite(wanted)]).max(initial=0)))
+            scale = 1e-6 + np.abs(wanted[np.isfinite(wanted)]).max(initial=0)
+            errors.append(np.where(same, 0, np.abs(got - wanted)).max(initial=0) / scale)
     return float(max(errors))
 
 
