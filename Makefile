@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PEER_STAMPS := $(if $(filter 1 torch,$(PEERS)),$(VENV)/.torch) $(if $(filter jax,$(PEERS)),$(VENV)/.jax)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint golden soak cuda-check bench peers clean distclean
+.PHONY: help demo test lint golden soak cuda-check bench peers gallery clean distclean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ help:  ## show the targets
 demo: $(VENV)/.examples  ## train a convolutional net on handwritten digits and draw it (pictures in ./pictures)
 	@$(BIN)/python examples/00_digits.py
 	@echo; echo "The pictures are in $(CURDIR)/pictures:"; cd pictures && ls
+
+gallery: $(VENV)/.dev  ## run all examples, with a table of their times (OPTIONS="2 31": those; OPTIONS=--warm: with the cache of kernels)
+	@$(BIN)/python -m tests.examples.gallery $(OPTIONS)
 
 test: $(VENV)/.dev $(PEER_STAMPS) lint  ## ruff, mypy and the whole test suite (PEERS=1: also against PyTorch)
 	@$(BIN)/python -m pytest -n $(JOBS) $(TESTS)

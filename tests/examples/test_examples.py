@@ -1,36 +1,28 @@
-"""Every example runs, in a directory of its own, within a minute; each ends by asserting its numbers itself."""
+"""Every example runs, in a directory of its own; each ends by asserting its numbers itself. The longer ones are for ``make gallery``."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-SCRIPTS = sorted(EXAMPLES.glob("[0-9][0-9]_*.py"))
-LONG = {"00_digits": 240}
-"""Seconds on a busy machine, for those that train a larger net."""
+from tests.examples import gallery
+from tests.examples.gallery import LONG, SCRIPTS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("script", [path for path in SCRIPTS if path.stem not in LONG], ids=lambda path: path.stem)
 def test_example(script: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error::RuntimeWarning"}
-    if "PYTEST_XDIST_WORKER" in environment:
-        environment["GRAPHC_NUM_THREADS"] = "1"  # the processors are taken by the other workers
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8",
-                          timeout=LONG.get(script.stem, 120), check=False)
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    done = gallery.run(script, tmp_path, **({} if alone else {"GRAPHC_NUM_THREADS": "1"}))  # the other workers have the processors
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert done.stdout.strip()
-    promised = [word.strip(".,") for word in script.read_text(encoding="utf-8").split('"""')[1].split() if word.startswith("pictures/")]
-    for name in promised:
-        stem, _, endings = name.partition(".")
-        for ending in endings.strip("{}").split(","):
-            path = tmp_path / f"{stem}.{ending}"
-            assert path.is_file() and path.stat().st_size > 500, f"{path.name} was not written"
+    assert not gallery.missing_pictures(script, tmp_path)
+
+
+def test_long_examples_exist() -> None:
+    assert {path.stem for path in SCRIPTS} >= LONG
 
 
 def test_examples_are_short() -> None:
@@ -42,3 +34,15 @@ def test_examples_are_short() -> None:
 def test_every_example_checks_its_gradient() -> None:
     for script in SCRIPTS:
         assert "check_grad(" in script.read_text(encoding="utf-8"), script.name
+
+
+def test_table_of_times(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    good, bad = tmp_path / "98_good.py", tmp_path / "99_bad.py"
+    good.write_text('"""Good."""\nprint(1)\n', encoding="utf-8")
+    bad.write_text('"""Writes pictures/none.png."""\nassert False, "the number"\n', encoding="utf-8")
+    monkeypatch.setattr(gallery, "SCRIPTS", [good, bad])
+    monkeypatch.chdir(tmp_path)
+    assert gallery.main([]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("98_good") and lines[0].endswith(" s") and lines[1].endswith("FAILED")
+    assert any("the number" in line for line in lines) and lines[-1].startswith("2 examples, 1 failed")

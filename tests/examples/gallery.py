@@ -1,0 +1,71 @@
+"""All examples, one after the other, with a table of their times: ``make gallery``, or ``python -m tests.examples.gallery 2 3``.
+
+Each runs as a user runs it, with an empty cache of kernels, so that the times include compilation; its pictures go to ./pictures.
+Arguments are the beginnings of names: ``2`` means all examples whose number is 20 to 29.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["LONG", "SCRIPTS", "main", "missing_pictures", "run"]
+
+SCRIPTS = sorted((Path(__file__).parents[2] / "examples").glob("[0-9][0-9]_*.py"))
+LONG = frozenset({
+    "31_twenty_lines",
+})
+"""Examples of more than five seconds, which the test suite leaves to ``make gallery``; one name a line."""
+LIMIT = 60.0
+"""Seconds that an example may take on an idle machine with two cores."""
+
+
+def run(script: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The example in that folder, without a screen, warnings of invalid numbers being errors; killed where it takes far too long."""
+    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONWARNINGS": "error::RuntimeWarning", **environment}
+    return subprocess.run([sys.executable, script], cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8",
+                          timeout=4 * LIMIT, check=False)
+
+
+def missing_pictures(script: Path, folder: Path) -> list[str]:
+    """Those that the docstring promises and that the example has not written: ``pictures/name.png``, ``pictures/name.{svg,png}``."""
+    promised = [word.strip(".,") for word in script.read_text(encoding="utf-8").split('"""')[1].split() if word.startswith("pictures/")]
+    paths = []
+    for name in promised:
+        stem, _, endings = name.partition(".")
+        paths += [folder / f"{stem}.{ending}" for ending in endings.strip("{}").split(",")]
+    return [path.name for path in paths if not path.is_file() or path.stat().st_size <= 500]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the examples and prints the table; the number of those that failed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("names", nargs="*", help="beginnings of names; all examples by default")
+    parser.add_argument("--warm", action="store_true", help="with the user's cache of kernels instead of an empty one")
+    options = parser.parse_args(arguments)
+    chosen = [script for script in SCRIPTS if script.stem.startswith(tuple(options.names) or "")]
+    failed, total, folder = 0, 0.0, Path.cwd()
+    with tempfile.TemporaryDirectory() as cache:
+        for script in chosen:
+            started = time.perf_counter()
+            done = run(script, folder, **({} if options.warm else {"GRAPHC_CACHE_DIR": cache}))
+            passed = time.perf_counter() - started
+            missing = missing_pictures(script, folder)
+            total += passed
+            failed += bool(done.returncode or missing)
+            remark = "  FAILED" if done.returncode else f"  NOT WRITTEN: {missing}" if missing else "  long" if passed > LIMIT else ""
+            print(f"{script.stem:32} {passed:6.1f} s{remark}", flush=True)
+            if done.returncode:
+                print(done.stdout[-2000:], done.stderr[-4000:], sep="\n", flush=True)
+    print(f"{f'{len(chosen)} examples, {failed} failed':32} {total:6.1f} s")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(), 1))
