@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["EmptyRange", "GatherCheck"]
+__all__ = ["Checks", "EmptyRange", "GatherCheck"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +22,16 @@ class EmptyRange:
     """What a code in the status array stands for: a reduction without a neutral element was over nothing."""
 
     loop: str
+
+
+@dataclass(slots=True)
+class Checks:
+    """What a module may find wrong, in the order of the codes: the first one is 1, and 0 is a status without fault."""
+
+    found: list[GatherCheck | EmptyRange] = field(default_factory=list)
+
+    def code(self, check: GatherCheck | EmptyRange) -> int:
+        """The code of a check, a new one if it is new."""
+        if check not in self.found:
+            self.found.append(check)
+        return self.found.index(check) + 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from graphc.emit.checks import EmptyRange, GatherCheck
+from graphc.emit.checks import Checks, EmptyRange, GatherCheck
 from graphc.emit.expression import SHORT, Writer, safe, variable_names
 from graphc.emit.walk import TABLES, Walker, generated_names, locals_of, sizes_of_kernel
 from graphc.ir.expr import Access, Size
@@ -73,7 +73,7 @@ class _Emitter:
         self.size_names = variable_names([str(z) for z in sizes], taken | {f".{n}": v for n, v in self.variables.items()})
         self.sizes = tuple(sizes)
         self.functions: dict[str, _Function] = {}
-        self.checks: list[GatherCheck | EmptyRange] = []
+        self.checks = Checks()
         self.used: set[str] = set()
         self.counters: dict[str, int] = {}
         self.records: list[KernelRecord] = []
@@ -125,7 +125,7 @@ class _Emitter:
             self.used.add("checked")
             inner = access.subscripts[dimension]
             assert isinstance(inner, Access)
-            code = self._code(GatherCheck(inner.tensor, access.tensor, dimension, kernel.comment))
+            code = self.checks.code(GatherCheck(inner.tensor, access.tensor, dimension, kernel.comment))
             return f"checked({text}, {names[access.tensor]}, {dimension}, status, {code})"
 
         writer = Writer(
@@ -134,7 +134,7 @@ class _Emitter:
         walker = Walker(
             writer,
             lambda name, low, high: f"for {name} in range({low}, {high}):",
-            lambda report: f"status[0] = {self._code(EmptyRange(report.loop))}",
+            lambda report: f"status[0] = {self.checks.code(EmptyRange(report.loop))}",
             fix="fixed",
         )
         lines = list(walker.lines(kernel.body, 1))
@@ -143,11 +143,6 @@ class _Emitter:
 
     def _size_name(self, size: Size) -> str:
         return safe(str(size)) if isinstance(size, Moment) else self.size_names[str(size)]
-
-    def _code(self, check: GatherCheck | EmptyRange) -> int:
-        if check not in self.checks:
-            self.checks.append(check)
-        return self.checks.index(check) + 1
 
     def definition(self, function: _Function) -> str:
         arrays = [self.variables[n] for n in function.arrays]
@@ -368,8 +363,8 @@ def emit_cpu(
             "",
         ]
     )
-    for check in emitter.checks:
+    for check in emitter.checks.found:
         if isinstance(check, GatherCheck) and check.tensor in emitter.lives:
             emitter.lives[check.tensor] = (emitter.lives[check.tensor][0], emitter.passed)  # a complaint shows its elements
-    checks, records = tuple(emitter.checks), tuple(emitter.records)
+    checks, records = tuple(emitter.checks.found), tuple(emitter.records)
     return CpuModule(text, arrays, contractions, emitter.sizes, checks, records, emitter.lives)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from graphc.emit.checks import EmptyRange, GatherCheck
-from graphc.emit.cuda_tile import HEAD, different, launches, tile_kernel
+from graphc.emit.checks import Checks, EmptyRange, GatherCheck
+from graphc.emit.cuda_tile import TILES, different, launches, tile_kernel
 from graphc.emit.expression import SHORT, Writer, safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.errors import TargetError
@@ -123,8 +123,8 @@ def emit_cuda(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapp
         "", "", f"def program({shown}):", *launches, "",
     ])  # fmt: skip
     return CudaModule(
-        text, tuple(emitter.variables), emitter.sizes, emitter.parameters, tuple(emitter.checks), tuple(emitter.records),
-        _lives(steps, {c.tensor for c in emitter.checks if isinstance(c, GatherCheck)}))
+        text, tuple(emitter.variables), emitter.sizes, emitter.parameters, tuple(emitter.checks.found), tuple(emitter.records),
+        _lives(steps, {c.tensor for c in emitter.checks.found if isinstance(c, GatherCheck)}))
 
 
 def _lives(steps: Sequence[Step], shown: Set[str]) -> dict[str, tuple[int, int]]:
@@ -200,7 +200,12 @@ def segments(items, order, starts, count, keys):
 
 
 def sort(stream, items, order, starts, count, keys):
-    """Put items in the order of their keys; their places break ties, so that it is always the same."""
+    """Put items in the order of their keys; their places break ties, so that it is always the same.
+
+    An item is one number of 64 bits: its key in the upper half, its place in the lower one.
+    """
+    if count > 2**32 or keys > 2**31:
+        raise OverflowError(f"A scatter of {count} items into {keys} places does not fit in 64 bits.")
     length = min(count, 1)
     while length < count:
         length *= 2
@@ -262,7 +267,7 @@ class _Emitter:
         self.size_names = variable_names([str(z) for z in self.sizes], taken | {f".{n}": v for n, v in self.variables.items()})
         self.definitions: list[str] = []
         self.parameters: dict[str, tuple[Parameter, ...]] = {}
-        self.checks: list[GatherCheck | EmptyRange] = []
+        self.checks = Checks()
         self.records: list[KernelRecord] = []
         self.counters: dict[str, int] = {}
 
@@ -301,8 +306,8 @@ class _Emitter:
         return [f"    {name}[(*grid({array}.size), stream)](0, {array}.size, {array}.reshape(-1))"]
 
     def _contract(self, step: Contract) -> list[str]:
-        if HEAD not in self.definitions:
-            self.definitions.insert(0, HEAD)
+        if TILES not in self.definitions:
+            self.definitions.insert(0, TILES)
         number = self.counters["contract"] = self.counters.get("contract", -1) + 1
         name, dtype = f"contract_{number}", self.tensors[step.writes].dtype
         sizes = sorted({z for e in _size_sources(step, self.tensors) for z in e.free_symbols if isinstance(z, Size)}, key=str)
@@ -357,7 +362,7 @@ class _Emitter:
     def _lines(self, kernel: Kernel) -> tuple[list[str], dict[str, int]]:
         writer = self._writer(self.orders.get(kernel.comment, Order()), kernel.comment)
         walker = Walker(writer, lambda name, low, high: f"for {name} in range({low} + cuda.grid(1), {high}, cuda.gridsize(1)):",
-                        lambda report: f"status[0] = {self._code(EmptyRange(report.loop))}", block=_Lanes(self._code))
+                        lambda report: f"status[0] = {self.checks.code(EmptyRange(report.loop))}", block=_Lanes(self.checks.code))
         if kernel.lanes:
             walker.open_shared = lambda name, low, high: f"for {name} in range({low} + cuda.blockIdx.x, {high}, cuda.gridDim.x):"
         lines = list(walker.lines(_guarded(kernel.body), 1))
@@ -371,16 +376,11 @@ class _Emitter:
     def _size_name(self, size: Size) -> str:
         return safe(str(size)) if isinstance(size, Moment) else self.size_names[str(size)]
 
-    def _code(self, check: GatherCheck | EmptyRange) -> int:
-        if check not in self.checks:
-            self.checks.append(check)
-        return self.checks.index(check) + 1
-
     def _writer(self, order: Order, loop: str = "") -> Writer:
         def check(text: str, access: Access, dimension: int) -> str:
             inner = access.subscripts[dimension]
             assert isinstance(inner, Access)
-            code = self._code(GatherCheck(inner.tensor, access.tensor, dimension, loop))
+            code = self.checks.code(GatherCheck(inner.tensor, access.tensor, dimension, loop))
             return f"checked({text}, {self.variables[access.tensor]}.shape[{dimension}], status, {code})"
 
         return Writer(

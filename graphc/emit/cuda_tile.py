@@ -18,9 +18,9 @@ from graphc.ir.nest import Contract, Group, Local
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import postorder, substitute
 
-__all__ = ["HEAD", "different", "launches", "tile_kernel"]
+__all__ = ["TILES", "different", "launches", "tile_kernel"]
 
-HEAD = '''SHIFT, DEPTH = (3, 8) if config.ENABLE_CUDASIM else (4, 8)
+TILES = '''SHIFT, DEPTH = (3, 8) if config.ENABLE_CUDASIM else (4, 8)
 SIDE = 1 << SHIFT
 MEMBERS = SIDE * SIDE
 ENOUGH, LEAST = (4, 16) if config.ENABLE_CUDASIM else (128, 256)
