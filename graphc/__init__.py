@@ -61,6 +61,7 @@ maximum, minimum, clip = scalar("maximum"), scalar("minimum"), scalar("clip")
 hypot, atan2, stop_gradient = scalar("hypot"), scalar("atan2"), scalar("stop_gradient")
 
 from graphc import nn, optim  # noqa: E402 (written in the notation above)
+from graphc.interop.einsum import from_einsum  # noqa: E402
 
 __version__ = "0.1.0"
 
@@ -107,6 +108,7 @@ __all__ = [
     "explain",
     "expm1",
     "floor",
+    "from_einsum",
     "function",
     "gelu",
     "grad",

@@ -28,7 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "runtime": {"errors", "kernels"},
     "nn": {"", "requests"},
     "optim": {"", "requests"},
-    "interop": {""},
+    "interop": {"", "requests"},
 }
 """What a layer sees beside itself; "" is the public API, "requests" the form of refusals.
 Members of one row of the house never see each other."""

@@ -1,0 +1,1 @@
+"""Programs that come from elsewhere, and programs that go elsewhere."""
