@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from graphc.errors import ArgumentError, DtypeError, GraphcError
+from graphc.errors import ArgumentError, DtypeError
+from graphc.foreign import given_back, library, viewed, writable_view
 from graphc.interpret import size_value
 from graphc.ir.dtypes import DTYPES
 from graphc.ir.expr import Size
 from graphc.ir.show import expression
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import sizes_of
-from graphc.runtime.device import on_device
+from graphc.runtime.device import library_of
 
-__all__ = ["HOST", "Host", "bound_array", "mismatch", "new_array", "size_values"]
+__all__ = ["HOST", "Host", "bound_array", "host_of", "mismatch", "new_array", "size_values"]
 
 Array = NDArray[Any]
 _NUMPY = {name: np.dtype(name) for name in DTYPES}
-_FOREIGN = ("__array_interface__", "__dlpack__", "__array__")
 
 
 def bound_array(tensor: Tensor, value: Any) -> Array:
@@ -40,39 +40,26 @@ def bound_array(tensor: Tensor, value: Any) -> Array:
         raise ArgumentError(f"The argument {name} is a masked array; its mask has no meaning here.", fix="pass array.filled(value).")
     if isinstance(value, bool | int | float | list | tuple) and not isinstance(value, np.generic):
         return _exact(tensor, value)
-    array = _array(name, value)
+    if library_of(value) == "torch" and (dtype := str(value.dtype).removeprefix("torch.")) != tensor.dtype:
+        raise mismatch(tensor, dtype, value)  # before NumPy says that it has no such type
+    array = viewed(name, value)
     if array.dtype == tensor.dtype or (isinstance(value, np.generic) and np.can_cast(array.dtype, tensor.dtype, "safe")):
         return array.astype(tensor.dtype, copy=False)
-    raise mismatch(tensor, str(array.dtype))
+    raise mismatch(tensor, str(array.dtype), value)
 
 
-def _array(name: str, value: Any) -> Array:
-    if on_device(value):
-        raise ArgumentError(f"The argument {name} is on a GPU, but the program is compiled for the host.",
-                            fix=f'compile with target="cuda", or copy {name} to the host.')
-    try:
-        if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array_interface__"):
-            return np.asarray(value)
-        if hasattr(value, "__dlpack__"):
-            return np.from_dlpack(value)
-        if hasattr(value, "__array__"):
-            return np.asarray(value)
-    except GraphcError:
-        raise ArgumentError(f"The argument {name} is a part of a program ({value!r}), not an array.", fix="pass a NumPy array.") from None
-    except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
-        raise ArgumentError(f"The argument {name} of type {type(value).__name__} cannot become a NumPy array: {error}",
-                            fix="pass a NumPy array.") from None
-    raise ArgumentError(f"The argument {name} is a {type(value).__name__}, not an array.", fix="pass a NumPy array.")
-
-
-def mismatch(tensor: Tensor, dtype: str, given: str = "") -> DtypeError:
-    """The error about an argument of another dtype; `given` names what has no dtype of its own."""
-    name = tensor.name
-    ways = [f"pass {given} of dtype {tensor.dtype}" if given else f'pass {name}.astype("{tensor.dtype}")']
+def mismatch(tensor: Tensor, dtype: str, value: Any) -> DtypeError:
+    """The error about an argument of another dtype; `value` may be numbers, which have none of their own."""
+    name, wanted = tensor.name, tensor.dtype
+    if isinstance(value, bool | int | float | list | tuple) and not isinstance(value, np.generic):
+        ways = [f"pass values of dtype {wanted}"]
+    elif library_of(value) == "torch":
+        ways = [f"pass {name}.to(torch.{wanted})"]
+    else:
+        ways = [f'pass {name}.astype("{wanted}")' if hasattr(value, "astype") else f'pass np.asarray({name}, "{wanted}")']
     if dtype in DTYPES:
         ways.append(f'declare gc.tensor("{name}", …, dtype="{dtype}")')
-    return DtypeError(f"The argument {name} has dtype {dtype}, but the tensor {name} has dtype {tensor.dtype}.",
-                      fix=", or ".join(ways) + ".")
+    return DtypeError(f"The argument {name} has dtype {dtype}, but the tensor {name} has dtype {wanted}.", fix=", or ".join(ways) + ".")
 
 
 def _exact(tensor: Tensor, value: Any) -> Array:
@@ -99,14 +86,21 @@ def _exact(tensor: Tensor, value: Any) -> Array:
     if array.dtype == object:
         raise ArgumentError(f"The argument {name} is a {type(value).__name__} that does not consist of numbers of at most 64 bits.",
                             fix="pass a NumPy array.")
-    raise mismatch(tensor, str(array.dtype), "values")
+    raise mismatch(tensor, str(array.dtype), value)
 
 
 # -------------------------------------------------------------------------------------------------------------- one call
 
 
 class Host:
-    """The arrays of a call that lie on the host."""
+    """The arrays of a call that lie on the host.
+
+    Args:
+        library: whose arrays results are, as `graphc.foreign.library` tells.
+    """
+
+    def __init__(self, library: str = "") -> None:
+        self._library = library
 
     @staticmethod
     def bound(tensors: Mapping[str, Tensor], given: Mapping[str, Any]) -> dict[str, Array]:
@@ -114,9 +108,9 @@ class Host:
         return {name: bound_array(tensor, given[name]) for name, tensor in tensors.items()}
 
     @staticmethod
-    def array(value: Any) -> Array | None:
+    def array(name: str, value: Any) -> Array | None:
         """What can be written, for ``out=`` and updates; None if it is no array."""
-        return value if isinstance(value, np.ndarray) else None
+        return writable_view(name, value)
 
     @staticmethod
     def empty(shape: tuple[int, ...], dtype: str) -> str:
@@ -130,8 +124,8 @@ class Host:
 
     @staticmethod
     def key(array: Array) -> Any:
-        """Equal for two arrays only if they lie in the same place."""
-        return id(array)
+        """Equal for two arrays only if they lie in the same place, or own their memory, which then is nobody else's."""
+        return id(array) if array.base is None else (array.__array_interface__["data"][0], array.shape, array.strides)
 
     @staticmethod
     def overlap(first: Array, second: Array, exactly: bool = False) -> bool:
@@ -154,13 +148,23 @@ class Host:
         results: dict[str, Array] = runner.run(arrays, sizes, out)
         return results
 
-    @staticmethod
-    def result(array: Array) -> Any:
+    def result(self, array: Array) -> Any:
         """What the caller gets."""
-        return array
+        return given_back(array, self._library) if self._library else array
 
 
 HOST = Host()
+"""Of callers who have arrays of NumPy, and of libraries whose kind is not kept."""
+
+_HOSTS = {name: Host(name) for name in ("torch", "jax")}
+
+
+def host_of(names: Iterable[str], given: Mapping[str, Any]) -> Host:
+    """Whose call it is, by the arguments of these names."""
+    for name in names:
+        if type(given[name]) is not np.ndarray:
+            return _HOSTS.get(library(given[name] for name in names), HOST)
+    return HOST
 
 
 # ------------------------------------------------------------------------------------------------------------- parameters

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from graphc.compile import compile_program
 from graphc.errors import ArgumentError, GradientError
+from graphc.foreign import viewed
 from graphc.frontend.expression import IndexVariable
 from graphc.frontend.tensor import Tensor
 from graphc.gradient import grad
 from graphc.interpret import interpret
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Index
+from graphc.on_device import on_host
 
 __all__ = ["check_grad"]
 
@@ -73,6 +75,11 @@ def check_grad(output: Tensor, wrt: Any, *, order: int = 1, step: float | None =
     return worst
 
 
+def _numbers(name: str, value: Any) -> Array:
+    """An argument of any kind as an array of the host."""
+    return np.asarray(value) if isinstance(value, bool | int | float | list | tuple) else viewed(name, on_host(value))
+
+
 def _direction(shape: tuple[int, ...]) -> Array:
     random = np.random.default_rng(0)
     return np.asarray(random.uniform(0.5, 1.5, shape) * random.choice([-1.0, 1.0], shape))
@@ -99,7 +106,7 @@ class _Check:
         self.names = [t.name for t in tensors]
         self.forward = compile_program([function, *(t for t in tensors if not t.statements)], target="interpret", precision="float64")
         integers = {t.name for t in self.forward.signature.inputs if not is_float(t.dtype)}
-        given = {n: np.asarray(a) if n in integers else np.asarray(a, "float64") for n, a in arrays.items()}
+        given = {n: _numbers(n, a) if n in integers else _numbers(n, a).astype("float64", copy=False) for n, a in arrays.items()}
         for tensor in tensors:
             if tensor.name not in given:
                 what = "is defined by statements; only inputs can be varied" if tensor.statements else "has no array"

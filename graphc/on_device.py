@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from graphc.arrays import bound_array, mismatch
 from graphc.errors import ArgumentError
+from graphc.foreign import given_back
 from graphc.ir.tensor import Tensor
 from graphc.runtime.device import DeviceArray, caller_of, current_caller, described, on_device
 from graphc.runtime.machine import machine, require_device
@@ -48,7 +49,7 @@ class Device:
             if name not in there:
                 there[name] = self._caller.upload(bound_array(tensor, given[name]))
             elif there[name].dtype != tensor.dtype:
-                raise mismatch(tensor, there[name].dtype)
+                raise mismatch(tensor, there[name].dtype, given[name])
         self._caller.follow(list(there.values()))
         return {name: there[name] for name in tensors}
 
@@ -71,8 +72,8 @@ class Device:
                                 fix=f"copy {', '.join(elsewhere)} to GPU {self._caller.device}.")
 
     # ------------------------------------------------------------------------------------------- arrays that are written
-    def array(self, value: Any) -> DeviceArray | None:
-        """What is written for ``out=``; None if it is no array of this GPU."""
+    def array(self, name: str, value: Any) -> DeviceArray | None:
+        """What is written for ``out=`` and updates; None if it is no array of this GPU."""
         found = self._known.get(id(value)) or (described(value) if on_device(value) else None)
         return found if found is not None and found.device in (None, self._caller.device) else None
 
@@ -142,9 +143,9 @@ def placed(arrays: Mapping[str, NDArray[Any]], device: Any) -> dict[str, Any]:
         ArgumentError: there is no such device.
         TargetError: nothing can run on a GPU here.
     """
-    if device is None or str(device) == "cpu":
-        return dict(arrays)
     library = type(device).__module__.partition(".")[0]
+    if device is None or str(device) == "cpu":
+        return {name: given_back(array, library) for name, array in arrays.items()}
     number = getattr(device, "id" if library == "cupy" else "index", None) if library in ("torch", "cupy") else device
     if isinstance(device, str) and (found := re.fullmatch(r"cuda(?::(\d+))?", device)):
         number = None if found[1] is None else int(found[1])

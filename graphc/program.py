@@ -13,9 +13,10 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from graphc.arrays import HOST, new_array, size_values
+from graphc.arrays import HOST, Host, host_of, new_array, size_values
 from graphc.binding import Binder
 from graphc.errors import ArgumentError
+from graphc.foreign import changed
 from graphc.interpret import size_value
 from graphc.ir.graph import Graph
 from graphc.ir.nest import KernelTable
@@ -73,7 +74,8 @@ class Program:
     """A compiled program: call it with arrays.
 
     ``f(X=x, A=a)`` takes arguments by name, ``f(x, a)`` in the order of ``inputs=``, ``f(state, X=x)`` from a dictionary that may
-    hold more than is needed. Results come back in the structure that was given to `graphc.compile`. Inputs are never changed or
+    hold more than is needed. Arrays are read where they are, whichever library made them; results are PyTorch's if one argument is,
+    else JAX's if one is, else NumPy's. Results come back in the structure that was given to `graphc.compile`. Inputs are never changed or
     kept, except that ``updates`` are written into the arrays of the dictionary given first.
 
     Attributes:
@@ -149,7 +151,7 @@ class Program:
             if made is not None:
                 return self._signature.structure(made)
         place, given = self._arguments(arrays, named)
-        if place is HOST:
+        if isinstance(place, Host):
             return self._signature.structure(self._called(place, given, out))
         with place.using():
             return self._signature.structure(self._called(place, given, out))
@@ -158,9 +160,13 @@ class Program:
         prepared = place.bound(self._by_name, given)
         sizes = self._sizes(prepared)
         try:
-            return self._computed(place, prepared, sizes, out)
+            results = self._computed(place, prepared, sizes, out)
         except OutOfDeviceMemory as error:
             raise device_full(self._graph, *self._runner.needs(sizes), error.free, error.total) from None
+        for name in self._updated:
+            if type(given[name]) is not np.ndarray:
+                changed(given[name])
+        return results
 
     def _computed(self, place: Any, prepared: dict[str, Any], sizes: dict[sp.Basic, int], out: Any) -> list[Any]:
         """The results of a call, the arrays of ``out=`` and those that are updated written."""
@@ -170,7 +176,7 @@ class Program:
             results = place.run(self._runner, prepared, sizes, {})
             self._hasten(sizes)
             return [place.result(results[name]) for name in self._signature.outputs]
-        targets = self._out(place, out, sizes) if out is not None else {}
+        targets, owners = self._out(place, out, sizes) if out is not None else ({}, {})
         overlapping = {name for name, target in targets.items() if any(place.overlap(target, a) for a in prepared.values())}
         apart = {name: target for name, target in targets.items() if name not in overlapping}
         results = before | place.run(self._runner, prepared, sizes, apart)
@@ -178,10 +184,13 @@ class Program:
         for name in self._signature.outputs:
             value = results[name]
             target = targets.get(name)
-            if target is not None and value is not target:
+            if target is None:
+                ordered.append(place.result(value))
+                continue
+            if value is not target:
                 place.write(target, value)
-                value = target
-            ordered.append(place.result(value))
+            changed(owners[name])
+            ordered.append(owners[name])
         for name, new in self._signature.updates:
             if results[new] is not prepared[name]:
                 place.write(prepared[name], results[new])
@@ -197,7 +206,9 @@ class Program:
 
     def _place(self, given: Mapping[str, Any]) -> Any:
         """Where the arrays of a call lie, as `graphc.arrays.Host` or `graphc.on_device.Device`."""
-        return Device(cast(Any, self._runner), given) if self._has_device and any(map(on_device, given.values())) else HOST
+        if self._has_device and any(map(on_device, given.values())):
+            return Device(cast(Any, self._runner), given)
+        return host_of(self._by_name, given)
 
     def _arguments(self, arrays: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Where the arrays of a call lie, and the arguments by name."""
@@ -239,9 +250,9 @@ class Program:
     def _check_state(self, place: Any, state: Mapping[str, Any], others: Mapping[str, Any]) -> None:
         """Refuse a call in which what is updated is no writable array of the dictionary given first."""
         for name in self._updated:
-            if place is not HOST and isinstance(state.get(name), np.ndarray):
+            if isinstance(place, Device) and isinstance(state.get(name), np.ndarray):
                 continue  # refused together with all others that are not on the GPU
-            array = place.array(state.get(name))
+            array = place.array(name, state.get(name))
             if array is None or not place.writable(array) or name in others:
                 how = ("it is not there" if name not in state else "it is given outside of the dictionary as well" if name in others
                        else "it is read-only" if array is not None else f"it is a {type(state[name]).__name__}")
@@ -279,7 +290,8 @@ class Program:
         check_memory(self._graph, *runner.needs(sizes), runner.memory() if self._memory_limit is None else None, self._memory_limit,
                      "GPU" if self._has_device else "machine")
 
-    def _out(self, place: Any, out: Any, sizes: dict[sp.Basic, int]) -> dict[str, Any]:
+    def _out(self, place: Any, out: Any, sizes: dict[sp.Basic, int]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arrays for the results by name, and the caller's objects that they belong to."""
         names = self._signature.outputs
         layout = self._signature.structure(range(len(names)))
         arrays = _alike(layout, out)
@@ -290,7 +302,7 @@ class Program:
             raise ArgumentError(f"out= does not have the structure of the results, which is {wanted}.", fix=f"pass {wanted}.")
         targets: dict[str, Any] = {}
         for name, value in zip(names, arrays, strict=True):
-            tensor, array = self._graph.tensor(name), place.array(value)
+            tensor, array = self._graph.tensor(name), place.array(f"out= for {name}", value)
             shape = tuple(size_value(e, sizes) for e in tensor.shape)
             if array is None or array.shape != shape or array.dtype != tensor.dtype or not place.writable(array):
                 found = f"a {type(value).__name__}"
@@ -302,7 +314,7 @@ class Program:
                 raise ArgumentError(f"The arrays in out= share memory: {', '.join([*targets, name])}.",
                                     fix="give each result an array of its own.")
             targets[name] = array
-        return targets
+        return targets, dict(zip(names, arrays, strict=True))
 
     # ----------------------------------------------------------------------------------------------------- state
     def init(self, seed: int = 0, device: Any = None, **sizes: int) -> dict[str, Any]:
@@ -311,7 +323,7 @@ class Program:
         Args:
             seed: of NumPy's default generator; equal seeds give equal arrays.
             device: where they lie: None or "cpu" for NumPy arrays; "cuda", "cuda:1" or a number for arrays of Numba on that GPU; a
-                ``torch.device`` or ``cupy.cuda.Device`` for arrays of PyTorch or CuPy there.
+                ``torch.device`` or ``cupy.cuda.Device`` for arrays of PyTorch (on the host, too) or CuPy there.
             sizes: values of the symbolic sizes in the shapes, by name.
 
         Raises:

@@ -47,6 +47,7 @@ DOORS = {
     "draw",
     "explain",
     "export",
+    "foreign",
     "gradient",
     "layout",
     "memory",

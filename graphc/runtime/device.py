@@ -16,7 +16,7 @@ from graphc.runtime.device_memory import OutOfDeviceMemory
 from graphc.runtime.dlpack import CUDA_DEVICES, unpacked
 from graphc.runtime.machine import machine
 
-__all__ = ["Caller", "DeviceArray", "caller_of", "current_caller", "described", "on_device"]
+__all__ = ["Caller", "DeviceArray", "caller_of", "current_caller", "described", "library_of", "on_device"]
 
 _HOST = (np.ndarray, np.generic, bool, int, float, list, tuple)
 LEGACY = 1
@@ -106,7 +106,7 @@ def on_device(value: Any) -> bool:
         return False
     if getattr(type(value), "__cuda_ndarray__", False):
         return True
-    if _library(value) == "torch":
+    if library_of(value) == "torch":
         return bool(value.is_cuda)
     try:
         if hasattr(value, "__cuda_array_interface__"):
@@ -116,14 +116,15 @@ def on_device(value: Any) -> bool:
         return False
 
 
-def _library(value: Any) -> str:
-    """The library whose kind of array results should have: "torch", "cupy" or "numba" for all others."""
+def library_of(value: Any) -> str:
+    """The library that made an array: "torch", "cupy" or "jax"; "" for all others, and for what is no array."""
     kind = type(value)
     found = _libraries.get(kind)
     if found is None:
-        modules = [(name, sys.modules.get(name), base) for name, base in (("torch", "Tensor"), ("cupy", "ndarray"))]
+        known = (("torch", "Tensor"), ("cupy", "ndarray"), ("jax", "Array"))
+        modules = [(name, sys.modules.get(name), base) for name, base in known]
         made = (name for name, module, base in modules if module is not None and issubclass(kind, getattr(module, base, ())))
-        found = _libraries[kind] = next(made, "numba")
+        found = _libraries[kind] = next(made, "")
     return found
 
 
@@ -139,7 +140,7 @@ def described(value: Any) -> DeviceArray:
     Raises:
         ValueError, BufferError: its library does not show it; the message says why.
     """
-    if _library(value) == "torch":
+    if library_of(value) == "torch":
         dtype = str(value.dtype).removeprefix("torch.")
         shape, itemsize = tuple(value.shape), value.element_size()
         strides = None if value.is_contiguous() else _regular(shape, [s * itemsize for s in value.stride()], itemsize)
@@ -155,7 +156,7 @@ def described(value: Any) -> DeviceArray:
     pointer, readonly = interface["data"]
     shape = tuple(interface["shape"])
     regular = _regular(shape, interface.get("strides"), _itemsize(dtype))
-    device = value.__dlpack_device__()[1] if _library(value) == "cupy" else machine().device_of(pointer)
+    device = value.__dlpack_device__()[1] if library_of(value) == "cupy" else machine().device_of(pointer)
     return DeviceArray(pointer, shape, dtype, regular, not readonly, device, interface.get("stream"), value)
 
 
@@ -234,9 +235,9 @@ def caller_of(values: Sequence[tuple[Any, DeviceArray]]) -> Caller:
 
     The stream is their current one; else the first that an array names. The device is that of the first array that is decisive.
     """
-    kinds = [_library(value) for value, _ in values]
+    kinds = [library_of(value) for value, _ in values]
     library = next((name for name in ("torch", "cupy") if name in kinds), "numba")
-    device = values[kinds.index(library)][1].device or 0
+    device = values[kinds.index(library) if library in kinds else 0][1].device or 0
     if library != "numba":
         return current_caller(library, device)
     stream = next((array.ready for _, array in values if array.ready), 0)

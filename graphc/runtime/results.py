@@ -21,6 +21,9 @@ LARGE = 1 << 20
 MOST = 2
 """Arrays of one result that are kept: one that the user holds, such as the gradient of the last step, and one for the next."""
 
+ALIGNMENT = 64
+"""What XLA asks of memory that it does not copy."""
+
 _ALONE = 2
 """References to an array in a list: the list's, and that of the argument of `sys.getrefcount`."""
 
@@ -28,23 +31,25 @@ _ALONE = 2
 class Results:
     """New arrays for the results of one program.
 
-    What a call returns is a view of an array that is kept here. As long as the view, or a view of it, lives, the array has one reference
-    more. At most `MOST` arrays of a result are kept, at most one of them free.
+    What a call returns is a view of bytes that are kept here. As long as the view, or a view of it, lives, the bytes have one reference
+    more. The view begins at a multiple of `ALIGNMENT`. At most `MOST` arrays of a result are kept, at most one of them free.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[str, list[NDArray[Any]]] = {}
+        self._kept: dict[str, list[NDArray[np.uint8]]] = {}
         self._lock = threading.Lock()
 
     def new(self, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         """An array, not initialised, for the result of that name."""
-        if int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize < LARGE:
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        if size < LARGE:
             return np.empty(shape, dtype)
         with self._lock:
             kept = self._kept.setdefault(name, [])
             # By position: a variable for the array, or another list, would be a reference more.
             busy = [sys.getrefcount(kept[k]) > _ALONE for k in range(len(kept))]
-            free = [k for k, held in enumerate(busy) if not held and kept[k].shape == shape and kept[k].dtype == dtype]
-            chosen = kept[free[0]] if free else np.empty(shape, dtype)
+            free = [k for k, held in enumerate(busy) if not held and kept[k].size == size + ALIGNMENT]
+            chosen = kept[free[0]] if free else np.empty(size + ALIGNMENT, np.uint8)
             self._kept[name] = [*(array for array, held in zip(kept, busy, strict=True) if held), chosen][-MOST:]
-            return chosen[...]
+            start = -chosen.ctypes.data % ALIGNMENT
+            return chosen[start : start + size].view(dtype).reshape(shape)

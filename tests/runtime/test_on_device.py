@@ -239,10 +239,13 @@ class Tensor:
     is_cuda, device = True, SimpleNamespace(index=0)
 
     def __init__(self, array: np.ndarray) -> None:
-        self.array, self.shape, self.dtype = array, array.shape, f"torch.{array.dtype}"
+        self.array, self.shape, self.dtype, self.version = array, array.shape, f"torch.{array.dtype}", 0
 
     def is_contiguous(self) -> bool:
         return self.array.flags.c_contiguous
+
+    def is_inference(self) -> bool:
+        return False
 
     def element_size(self) -> int:
         return self.array.itemsize
@@ -268,8 +271,13 @@ class TestTorch:
             assert device == "cuda:0"
             return Tensor(np.empty(shape, dtype))
 
+        def increment_version(tensor: Tensor) -> None:
+            tensor.version += 1
+
         stream = SimpleNamespace(current_stream=lambda device: SimpleNamespace(cuda_stream=77))
-        module = SimpleNamespace(Tensor=Tensor, empty=empty, cuda=stream, float32="float32", int64="int64", uint8="uint8")
+        autograd = SimpleNamespace(graph=SimpleNamespace(increment_version=increment_version))
+        module = SimpleNamespace(Tensor=Tensor, empty=empty, cuda=stream, autograd=autograd,
+                                 float32="float32", int64="int64", uint8="uint8")  # fmt: skip
         monkeypatch.setitem(sys.modules, "torch", module)
 
     def test_tensors_in_tensors_out(self) -> None:
@@ -289,6 +297,7 @@ class TestTorch:
         want, _ = reference(expected, X=x, T=y)
         np.testing.assert_allclose(loss.array, want, rtol=1e-5)
         np.testing.assert_allclose(state["W"].array, expected["W"], rtol=1e-5)
+        assert state["W"].version == 1
 
     def test_a_type_that_numpy_does_not_have(self) -> None:
         array = Tensor(x)
