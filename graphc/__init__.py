@@ -10,6 +10,7 @@ from graphc.errors import (
     ArgumentError,
     CompileError,
     DifferentiationError,
+    DivergenceError,
     DtypeError,
     GradientError,
     GraphcError,
@@ -62,6 +63,7 @@ hypot, atan2, stop_gradient = scalar("hypot"), scalar("atan2"), scalar("stop_gra
 
 from graphc import nn, optim  # noqa: E402 (written in the notation above)
 from graphc.interop.einsum import from_einsum  # noqa: E402
+from graphc.training import Epoch, Fit, History, fit, load_checkpoint  # noqa: E402
 
 __version__ = "0.1.0"
 
@@ -69,12 +71,16 @@ __all__ = [
     "ArgumentError",
     "CompileError",
     "DifferentiationError",
+    "DivergenceError",
     "Drawing",
     "DtypeError",
+    "Epoch",
     "Explanation",
+    "Fit",
     "GradientError",
     "GraphcError",
     "GraphcWarning",
+    "History",
     "InternalError",
     "NonFinite",
     "NotationError",
@@ -107,6 +113,7 @@ __all__ = [
     "exp",
     "explain",
     "expm1",
+    "fit",
     "floor",
     "from_einsum",
     "function",
@@ -121,6 +128,7 @@ __all__ = [
     "jvp",
     "latex",
     "leaky_relu",
+    "load_checkpoint",
     "log",
     "log1p",
     "logsumexp",

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 
 __all__ = [
-    "ArgumentError", "CompileError", "DifferentiationError", "DtypeError", "GradientError", "GraphcError", "InternalError", "Location",
-    "NotationError", "RangeError", "ShapeError", "TargetError", "carets",
+    "ArgumentError", "CompileError", "DifferentiationError", "DivergenceError", "DtypeError", "GradientError", "GraphcError",
+    "InternalError", "Location", "NotationError", "RangeError", "ShapeError", "TargetError", "carets",
 ]
 
 
@@ -111,6 +111,10 @@ class ArgumentError(GraphcError):
 
 class GradientError(GraphcError, AssertionError):
     """A numeric check disagrees with the derived gradient."""
+
+
+class DivergenceError(GraphcError):
+    """The loss of a training is infinite or no number."""
 
 
 class InternalError(Exception):

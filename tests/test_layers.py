@@ -29,6 +29,7 @@ LAYERS: dict[str, set[str]] = {
     "nn": {"", "requests"},
     "optim": {"", "requests"},
     "interop": {"", "requests"},
+    "training": {""},
 }
 """What a layer sees beside itself; "" is the public API, "requests" the form of refusals.
 Members of one row of the house never see each other."""

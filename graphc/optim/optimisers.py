@@ -19,11 +19,9 @@ from typing import Any
 
 import graphc as gc
 from graphc.optim.gradients import check_number
-from graphc.optim.step import Step
+from graphc.optim.step import Step, Updates
 
 __all__ = ["adagrad", "adam", "adamw", "rmsprop", "sgd"]
-
-Updates = dict[gc.Tensor, gc.Tensor]
 
 
 def sgd(

@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import graphc as gc
 from graphc.optim.gradients import check_number, gradients, subscripts
 
-__all__ = ["Step"]
+__all__ = ["Step", "Updates"]
+
+
+class Updates(dict[gc.Tensor, gc.Tensor]):
+    """New values by what they replace, as `graphc.compile` takes them; joined by ``|``.
+
+    Attributes:
+        rates: the learning rate of each optimiser by its name: a number, or the scalar tensor that holds it.
+    """
+
+    def __init__(self, updates: Mapping[gc.Tensor, gc.Tensor] | None = None, rates: Mapping[str, Any] | None = None) -> None:
+        super().__init__(updates or {})
+        self.rates = dict(rates or {})
+
+    def __or__(self, other: Any) -> Updates:  # type: ignore[override]
+        return Updates({**self, **other}, {**self.rates, **getattr(other, "rates", {})})
+
+    def __ror__(self, other: Any) -> Updates:  # type: ignore[override]
+        return Updates({**other, **self}, self.rates)
+
+    def __ior__(self, other: Any) -> Updates:  # type: ignore[override]
+        self.rates |= getattr(other, "rates", {})
+        self.update(other)
+        return self
 
 
 class Step:
@@ -24,7 +47,7 @@ class Step:
         self._gradients = gradients(loss, name)
         self._dtype = "float64" if any(w.dtype == "float64" for w in self._gradients) else None
         self._count: gc.Tensor | None = None
-        self.updates: dict[gc.Tensor, gc.Tensor] = {}
+        self.updates = Updates(rates={name: lr})
 
     def parameters(self, weight_decay: float = 0.0) -> Iterator[tuple[gc.Tensor, gc.Tensor, tuple[Any, ...], Any]]:
         """Each parameter, the tensor for its new value, its indices, and the element of its gradient."""
@@ -54,7 +77,7 @@ class Step:
         if callable(self._lr):
             rate = gc.tensor(f"{self._name}.lr", dtype=self._dtype)
             rate[()] = self._lr(self.count())
-            self._lr = rate
+            self._lr = self.updates.rates[self._name] = rate
         return self._lr[()] if isinstance(self._lr, gc.Tensor) else self._lr
 
     def correction(self, name: str, beta: float) -> gc.Tensor:

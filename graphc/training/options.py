@@ -1,0 +1,73 @@
+"""What `graphc.fit` is asked for, checked before anything is compiled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import graphc as gc
+
+__all__ = ["checked", "outputs_of"]
+
+
+def checked(
+    epochs: Any, batch_size: Any, patience: Any, seed: Any, callbacks: Any, checkpoint: Any, resume: bool
+) -> tuple[Callable[..., Any], ...]:
+    """The callbacks as a tuple.
+
+    Raises:
+        ArgumentError: a number is none or too small, a callback is no function, or there is nothing to resume from.
+    """
+    _count("epochs", epochs, 0)
+    _count("seed", seed, 0)
+    if batch_size is not None:
+        _count("batch_size", batch_size, 1, ", or None for all examples at once")
+    if patience is not None:
+        _count("patience", patience, 1, ", or None to go through all epochs")
+    if checkpoint is not None and not os.fspath(checkpoint).endswith(".npz"):
+        raise gc.ArgumentError(f"checkpoint={os.fspath(checkpoint)!r} does not end in .npz.", fix='write checkpoint="run.npz".')
+    if resume and checkpoint is None:
+        raise gc.ArgumentError("resume=True has no checkpoint to continue from.", fix='name the file: checkpoint="run.npz".')
+    told = tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,)
+    for callback in told:
+        if not callable(callback):
+            raise gc.ArgumentError(f"callbacks= has {callback!r}, which is no function.", fix="pass functions of one argument, an Epoch.")
+    return told
+
+
+def _count(name: str, value: Any, least: int, otherwise: str = "") -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise gc.ArgumentError(f"{name}={value!r} is no integer that is at least {least}.",
+                               fix=f"give an integer from {least} on{otherwise}.")
+
+
+def outputs_of(
+    loss: Any, updates: Any, metrics: Mapping[str, Any], validation_metrics: Mapping[str, Any], validating: bool
+) -> tuple[dict[str, gc.Tensor], dict[str, Any], dict[str, gc.Tensor]]:
+    """By name: the numbers of a step, the learning rates, and the numbers of the validation data.
+
+    Raises:
+        ArgumentError: loss or a metric is no scalar tensor, a name is taken, or there are no updates.
+    """
+    if not isinstance(updates, Mapping) or not updates:
+        raise gc.ArgumentError(f"updates={updates!r} says not how the parameters change.",
+                               fix="pass what an optimiser makes of the loss: gc.fit(loss, gc.optim.adam(loss), …).")
+    rates = getattr(updates, "rates", {})
+    rates = {"lr": next(iter(rates.values()))} if len(rates) == 1 else {f"{name}.lr": rate for name, rate in rates.items()}
+    for name in metrics:
+        if name == "loss" or name in rates or str(name).startswith("val_"):
+            raise gc.ArgumentError(f"A metric cannot be called {name!r}, which stands for another number.", fix="choose another name.")
+    for name in validation_metrics if validating else ():
+        if name != "loss" and name not in metrics:
+            raise gc.ArgumentError(f"validation_metrics= has {name!r}, which is neither \"loss\" nor one of metrics=.",
+                                   fix="it tells what takes their place for the validation data; check the name.")
+    if validation_metrics and not validating:
+        raise gc.ArgumentError("There are validation_metrics= but no validation data.", fix="pass validation={…}.")
+    outputs = {"loss": loss, **metrics}
+    for name, tensor in {**outputs, **{f"val_{n}": t for n, t in validation_metrics.items()}}.items():
+        if not isinstance(tensor, gc.Tensor) or tensor.shape != ():
+            found = f"has shape ({', '.join(map(str, tensor.shape))})" if isinstance(tensor, gc.Tensor) else f"is a {type(tensor).__name__}"
+            raise gc.ArgumentError(f"{name} has to be a scalar tensor, but {found}.",
+                                   fix="reduce it to one number: L[()] = gc.mean(…, over=n).")
+    return outputs, rates, outputs | dict(validation_metrics) if validating else {}
