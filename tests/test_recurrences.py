@@ -248,3 +248,23 @@ def test_tensors_of_one_recurrence_have_one_precision():
         result = gc.compile(g, target="interpret")(x=np.ones((4, 2), "f"), start=np.array([1 / 3, 0]))
         assert result.dtype == "float64"
         assert result[0, 0] == 1 + 1 / 3
+
+
+def test_extents_are_known_from_several_statements():
+    """c is known from the first statement of V, n from the second: a multiclass perceptron, as an example wrote it."""
+    n, c, k = gc.indices("n c k")
+    x, label, W = gc.tensor("x", N, 2), gc.tensor("label", N, dtype="int64"), gc.tensor("W", 3, 2)
+    V, guess = gc.tensors("V guess")
+    V[-1, c, k] = W[c, k]
+    guess[n] = gc.argmax(gc.sum(V[n - 1, c, k] * x[n, k], over=k), over=c)
+    V[n, c, k] = V[n - 1, c, k] + gc.where(c == label[n], x[n, k], 0) - gc.where(c == guess[n], x[n, k], 0)
+    assert (str(V.shape), str(guess.shape)) == ("(N, 3, 2)", "(N,)")
+    points, labels, weights = np.random.default_rng(0).normal(size=(6, 2)).astype("f"), np.array([2, 1, 0, 2, 1, 0]), np.zeros((3, 2), "f")
+    expected = []
+    for point, right in zip(points, labels, strict=True):
+        wrong = int((weights @ point).argmax())
+        weights = weights.copy()
+        weights[right] += point
+        weights[wrong] -= point
+        expected.append(weights)
+    np.testing.assert_allclose(gc.compile(V)(x=points, label=labels, W=np.zeros((3, 2), "f")), expected, atol=1e-6)

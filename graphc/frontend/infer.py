@@ -40,6 +40,8 @@ class Inference:
     shapes: dict[str, tuple[sp.Expr, ...]] = field(default_factory=dict)
     dtypes: dict[str, str] = field(default_factory=dict)
     ranges: dict[tuple[str, int], tuple[Range, ...]] = field(default_factory=dict)
+    plain: dict[tuple[str, int], dict[Index, tuple[sp.Expr, sp.Expr]]] = field(default_factory=dict)
+    """What is known of the ranges of statements that wait for others: declared ranges, and extents of plain occurrences."""
     ahead: set[str] = field(default_factory=set)
     """Tensors whose types were asked for before they were known: those of recurrences."""
 
@@ -112,6 +114,7 @@ class Inference:
                 extent = self._plain_extent(index, tensor, statement, final)
                 if extent is not None:
                     found[index] = (_ZERO, extent)
+        self.plain[tensor.key, position] = dict(found)
         open_indices = [i for i in names if i not in found]
         progress = True
         while open_indices and progress:
@@ -240,7 +243,7 @@ class Inference:
         for position, statement in enumerate(tensor.statements):
             subscript = statement.subscripts[dimension]
             settled = self.ranges.get((tensor.key, position))
-            ranges = {r.index: (r.lower, r.upper) for r in settled} if settled else {i: (low, high) for i, low, high in statement.declared}
+            ranges = {r.index: (r.lower, r.upper) for r in settled} if settled else self.plain[tensor.key, position]
             if isinstance(subscript, Index):
                 if subscript in ranges:
                     plain.append((ranges[subscript][1], statement))

@@ -292,6 +292,14 @@ def _across(graph: Graph) -> Graph:
             return Call("softplus", exponent)
         return None
 
+    def log1p_of_negative(part: sp.Basic) -> sp.Expr | None:
+        inner = _call(part, "log1p")
+        access = None if inner is None else -inner
+        if not isinstance(access, Access) or access.tensor not in stored:
+            return None
+        logit = _call(_defining_value(stored[access.tensor], access), "sigmoid")
+        return None if logit is None else build(lambda: -Call("softplus", logit))
+
     def softmax(part: sp.Basic) -> sp.Expr | None:
         return _quotient(part, sums, stored, companion) if isinstance(part, sp.Mul) else None
 
@@ -299,6 +307,7 @@ def _across(graph: Graph) -> Graph:
         Rule("logsumexp", "log(Σ exp(e)) → logsumexp(e)", log_of_sum),
         Rule("log of stored exp", "log(P) → e where P = exp(e)", log_of_stored),
         Rule("softplus of stored exp", "log(1 + P) → softplus(e) where P = exp(e)", log1p_of_stored),
+        Rule("softplus of stored sigmoid", "log(1 - P) → -softplus(e) where P = sigmoid(e)", log1p_of_negative),
         Rule("softmax", "exp(e)/Σ exp(f) → exp(e - logsumexp(f))", softmax),
     )
     statements = tuple(map(treated, graph.statements))

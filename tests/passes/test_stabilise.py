@@ -75,3 +75,15 @@ def test_large_scores_stay_finite():
     found = meaning(stabilise(graph_of(y)), SIZES, Z=large)["Y"]
     np.testing.assert_allclose(found[1], -np.log(4))
     np.testing.assert_allclose(found[2], [-np.log(2), -np.log(2), -2e4 - np.log(2), -1e4 - np.log(2)])
+
+
+def test_cross_entropy_of_a_stored_sigmoid():
+    """Found by an example: where p rounds to 1, the derivative of (1 - t)*log(1 - p) was 0/0."""
+    z, t = gc.tensor("z", N), gc.tensor("t", N)
+    p, loss = gc.tensors("p loss")
+    p[i] = gc.sigmoid(z[i])
+    loss[()] += -(t[i] * gc.log(p[i]) + (1 - t[i]) * gc.log(1 - p[i]))
+    given = {"z": np.float32([50, 50, -50, -50, 200]), "t": np.float32([1, 0, 0, 1, 0.5])}
+    found, slope = gc.compile([loss, gc.grad(loss, z)])(**given)
+    np.testing.assert_allclose(found, 200, rtol=1e-6)
+    np.testing.assert_allclose(slope, [0, 1, 0, -1, 0.5], atol=1e-6)
