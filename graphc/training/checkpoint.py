@@ -90,8 +90,8 @@ def read(path: str | os.PathLike[str], state: Mapping[str, Any], settings: Mappi
     another = "give another file, or leave out resume=True to begin again."
     unknown, missing = sorted(run.state.keys() - state.keys()), sorted(state.keys() - run.state.keys())
     if unknown or missing:
-        sides = [f"it has {', '.join(unknown)}, which the program does not know"] * bool(unknown)
-        sides += [f"it lacks {', '.join(missing)}"] * bool(missing)
+        sides = [f"it has {_some(unknown)}, which the program does not know"] * bool(unknown)
+        sides += [f"it lacks {_some(missing)}"] * bool(missing)
         raise gc.ArgumentError(f"The checkpoint {file} is of another program: {'; '.join(sides)}.", fix=another)
     for name, array in state.items():
         found = run.state[name]
@@ -104,3 +104,7 @@ def read(path: str | os.PathLike[str], state: Mapping[str, Any], settings: Mappi
                                    fix="continue with the same, or begin a new training from its parameters: "
                                        f"state=gc.load_checkpoint({file!r}).state.")
     return run
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"

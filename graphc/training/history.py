@@ -107,7 +107,7 @@ class History(Mapping[str, list[float]]):
         numbers = self[name]
         if not numbers:
             return ""
-        text = f"{numbers[0]:.4g} → {numbers[-1]:.4g}" if len(numbers) > 1 else f"{numbers[0]:.4g}"
+        text = f"{numbers[0]:.4g} → {numbers[-1]:.4g}" if min(numbers) != max(numbers) else f"{numbers[0]:.4g}"
         epoch, best = self.best(name)
         return text + (f", best {best:.4g} in epoch {epoch}" if name.endswith("loss") and epoch != len(numbers) else "")
 
