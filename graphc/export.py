@@ -1,4 +1,4 @@
-"""A compiled program as one Python module that needs only NumPy and Numba."""
+"""A compiled program as one Python module that needs only NumPy and Numba, or as C."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _RESERVED = {"BUFFERS", "buffers", "generator", "init", "memory", "np", "seed", 
 
 
 def save(program: object, graph: Graph, signature: Signature, path: str | os.PathLike[str]) -> None:
-    """Write a program as a module with one function of the file's name, and ``init`` if the program has parameters.
+    """Write a program as a module with one function of the file's name, and ``init`` if the program has parameters; or as C.
 
     A name that the kernels use gets an underscore (``log.py`` defines ``log_``).
 
@@ -44,20 +44,39 @@ def save(program: object, graph: Graph, signature: Signature, path: str | os.Pat
         program: what the target has made of the graph.
         graph: the program as the user wrote it.
         signature: its arguments and results.
-        path: a file name that ends in ``.py``.
+        path: a file name that ends in ``.py``, ``.c`` (the header is written beside it) or ``.so`` (the same).
 
     Raises:
-        CompileError: the target has no such form.
-        ArgumentError: the path is no name of a module.
+        CompileError: the target has no such form, or the C compiler fails.
+        TargetError: there is no C compiler.
+        ArgumentError: the path is no such name.
     """
-    if not isinstance(program, CpuProgram):
-        raise CompileError("Only programs of the target \"cpu\" can be saved as a module.", fix='compile with target="cpu" and save that.')
     target = Path(path)
     stem = re.sub(r"\W", "_", target.stem)
-    if target.suffix != ".py" or not stem.isidentifier() or keyword.iskeyword(stem):
-        raise ArgumentError(f"{target.name!r} is no name of a Python module.", fix='give a path such as "net.py".')
-    text = _Saved(program, graph, signature, stem).text()
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=stem, suffix=".tmp")
+    if target.suffix not in _FORMS or not stem.isidentifier() or keyword.iskeyword(stem):
+        raise ArgumentError(f"{target.name!r} is no name of a Python module, of a C file or of a shared object.",
+                            fix='give a path such as "net.py", "net.c" or "net.so".')
+    if not isinstance(program, CpuProgram):
+        raise CompileError("Only programs of the target \"cpu\" can be saved.", fix='compile with target="cpu" and save that.')
+    if target.suffix == ".py":
+        _write(target, _Saved(program, graph, signature, stem).text())
+        return
+    from graphc.export_c import c_texts, shared_object
+
+    source, header = c_texts(program, graph, signature, stem)
+    if target.suffix == ".so":
+        shared_object(target, stem, source, header)
+    else:
+        _write(target, source)
+    _write(target.with_suffix(".h"), header)
+
+
+_FORMS = (".py", ".c", ".so")
+
+
+def _write(target: Path, text: str) -> None:
+    """Put a text into a file; nobody ever sees a part of it."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.stem, suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from graphc.analysis.gathers import Gather, certain_gathers
+from graphc.emit.c import CModule, emit_c
 from graphc.emit.checks import EmptyRange, GatherCheck
 from graphc.emit.cpu import CpuModule, emit_cpu
 from graphc.emit.cuda import CudaModule, emit_cuda
@@ -38,9 +39,9 @@ from graphc.runtime.cpu import CpuRunner
 from graphc.runtime.cuda import CudaRunner
 from graphc.runtime.machine import simulated
 from graphc.schedule.lower import schedule
-from graphc.schedule.target import CPU, CUDA, SIMULATOR, Target
+from graphc.schedule.target import CPU, CUDA, SIMULATOR, C, Target
 
-__all__ = ["CpuProgram", "cpu_runner", "cuda_module", "cuda_runner"]
+__all__ = ["CProgram", "CpuProgram", "c_program", "cpu_runner", "cuda_module", "cuda_runner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,26 @@ class CpuProgram:
         in_place: outputs that are written into the array of an input.
         threads: of the team; None for the default.
         gathers: integer arguments whose values are tested before anything runs.
+        before: the canonical graph that was scheduled.
+        accumulate: type of the accumulators of float sums.
     """
 
     graph: Graph
     module: CpuModule
     in_place: Mapping[str, str]
     threads: int | None
+    gathers: tuple[Gather, ...]
+    before: Graph
+    accumulate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CProgram:
+    """A program in C, as `graphc.export_c` writes it down; the attributes are those of `CpuProgram`."""
+
+    graph: Graph
+    module: CModule
+    in_place: Mapping[str, str]
     gathers: tuple[Gather, ...]
 
 
@@ -84,13 +99,13 @@ def cpu_runner(
         timed: whether the program measures the time of each kernel.
         tune: whether choices for contractions are timed.
     """
+    before = graph
     for step in FOR_CPU:
         graph = step(graph)
     gathers = certain_gathers(graph, statement)
     in_place = _in_place(graph, tuple((old, new) for old, new in updates if new not in results))
     scheduled, module = _emitted(graph, in_place, header, accumulate, timed)
-    known = {(g.tensor, g.target, g.dimension) for g in gathers}
-    if in_place and any(isinstance(c, EmptyRange) or (c.tensor, c.target, c.dimension) not in known for c in module.checks):
+    if in_place and _may_fail(module.checks, gathers):
         # A call that fails on the way must leave the state as it was.
         in_place = {}
         scheduled, module = _emitted(graph, in_place, header, accumulate, timed)
@@ -107,8 +122,40 @@ def cpu_runner(
     layout, needs = layout_of(scheduled, module, temporaries), needs_of(scheduled, module, arrays, in_place)
     runner = CpuRunner(module.text, module.kernels, arrays, in_place, layout, needs, checks, threads, engines, tests, timed, tune)
     runner.made = _made(graph, tensors, [n for n in module.arrays if not tensors[n].is_input and n not in in_place])
-    runner.program = CpuProgram(scheduled, module, in_place, threads, gathers)
+    runner.program = CpuProgram(scheduled, module, in_place, threads, gathers, before, accumulate)
     return runner
+
+
+@undistributing
+def c_program(
+    graph: Graph, results: tuple[str, ...], updates: tuple[tuple[str, str], ...], accumulate: str | None, given: Sequence[str],
+    taken: Sequence[str],
+) -> CProgram:
+    """Schedule a canonical graph for a C compiler and emit its functions.
+
+    Args:
+        graph, results, updates, accumulate: as for `cpu_runner`.
+        given: tensors that have a variable even where no step touches them.
+        taken: names that no variable may have.
+    """
+    for step in FOR_CPU:
+        graph = step(graph)
+    gathers = certain_gathers(graph, statement)
+    orders = {statement(s): Order.of(s) for s in graph.statements}
+    in_place = _in_place(graph, tuple((old, new) for old, new in updates if new not in results))
+    while True:
+        scheduled, steps = schedule(graph, C, in_place, accumulate)
+        tensors = scheduled.by_name()
+        module = emit_c(steps, tensors, orders, in_place, [n for n in given if n in tensors], taken)
+        if not in_place or not _may_fail(module.checks, gathers):
+            return CProgram(scheduled, module, in_place, gathers)
+        in_place = {}  # a call that fails on the way must leave the state as it was
+
+
+def _may_fail(checks: Iterable[GatherCheck | EmptyRange], gathers: Iterable[Gather]) -> bool:
+    """Whether a call may find a fault that was not tested before anything ran."""
+    known = {(g.tensor, g.target, g.dimension) for g in gathers}
+    return any(isinstance(c, EmptyRange) or (c.tensor, c.target, c.dimension) not in known for c in checks)
 
 
 def _emitted(

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from graphc.emit.barriers import meetings, touched
 from graphc.emit.checks import Checks, EmptyRange, GatherCheck
-from graphc.emit.expression import SHORT, Writer, safe, variable_names
+from graphc.emit.expression import SHORT, Writer
+from graphc.emit.names import safe, variable_names
 from graphc.emit.walk import TABLES, Walker, generated_names, locals_of, sizes_of_kernel
 from graphc.ir.expr import Access, Size
 from graphc.ir.nest import Contract, Fill, Kernel, KernelRecord, Loop, Moment, Nest, Step, single
@@ -64,10 +66,10 @@ class _Emitter:
         self.timed = timed
         self.tensors, self.orders, self.steps, self.in_place = tensors, orders, steps, in_place
         self.contractions = 0
-        touched = dict.fromkeys(n for s in single(steps) for n in (s.writes, *s.also, *s.reads))
+        arrays = dict.fromkeys(n for s in single(steps) for n in (s.writes, *s.also, *s.reads))
         taken = generated_names(steps)
-        self.variables = variable_names(list(touched), taken)
-        shapes = [e for name in touched for e in tensors[name].shape]
+        self.variables = variable_names(list(arrays), taken)
+        shapes = [e for name in arrays for e in tensors[name].shape]
         sources = {z for e in (*shapes, *(e for s in steps for e in self._size_sources(s))) for z in e.free_symbols}
         sizes = sorted((z for z in sources if isinstance(z, Size) and not isinstance(z, Moment)), key=str)
         self.size_names = variable_names([str(z) for z in sizes], taken | {f".{n}": v for n, v in self.variables.items()})
@@ -169,23 +171,15 @@ class _Emitter:
     def _lines_of(self, steps: Sequence[Step], counted: int) -> list[str]:
         """The calls of steps, with a barrier where one needs what another thread may still compute; each adds `counted` to those passed."""
         lines: list[str] = []
-        written: set[str] = set()
-        read: set[str] = set()
-        for step in steps:
-            targets = {self.in_place.get(n, n) for n in (step.writes, *step.also)}
-            reads = {self.in_place.get(r, r) for r in step.reads}
-            if (reads | targets) & written or targets & read:
+        for meets, step in meetings(steps, self.in_place):
+            if meets:
                 lines.append("    wait(sync, team)")
-                written, read = set(), set()
                 self.passed += counted
-            for name in (*targets, *reads):
+            for name in touched(step, self.in_place):
                 self.lives[name] = (self.lives.get(name, (self.passed, 0))[0], self.passed)
             if isinstance(step, Loop):
-                # It ends with a barrier, but may have no steps.
                 lines += self._repeated(step)
                 continue
-            written |= targets
-            read |= reads
             if isinstance(step, Contract):
                 lines += self._contract(step)
             elif isinstance(step, Fill):

@@ -12,7 +12,8 @@ import sympy as sp
 
 from graphc.emit.checks import Checks, EmptyRange, GatherCheck
 from graphc.emit.cuda_tile import TILES, different, launches, tile_kernel
-from graphc.emit.expression import SHORT, Writer, safe, variable_names
+from graphc.emit.expression import SHORT, Writer
+from graphc.emit.names import safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.errors import TargetError
 from graphc.ir.expr import Access, Compare, Logical, Size

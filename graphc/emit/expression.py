@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
+from graphc.emit.names import safe
+from graphc.emit.syntax import PYTHON, SHORT, Syntax
 from graphc.errors import InternalError
 from graphc.ir.dtypes import is_float, is_integer, promote
 from graphc.ir.expr import INFINITY, NAN, Access, Call, Choice, Compare, FloorDiv, Index, Logical, Modulo, Size, Where
@@ -23,7 +25,6 @@ _OR, _AND, _NOT, _COMPARE, _SUM, _QUOTIENT, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4
 FLOAT_CALLS = {"abs": "absolute", "round": "round_"}
 """Names that differ from the notation's."""
 _INTEGER_CALLS = {"abs": "abs", "maximum": "max", "minimum": "min"}
-SHORT = {"float32": "f32", "float64": "f64", "int64": "i64", "bool": "bool"}
 _WHOLE = {"float32": "f32(8388608.0)", "float64": "f64(4503599627370496.0)"}
 
 
@@ -53,6 +54,7 @@ class Writer:
             number from which all are whole, ``{whole}``; by default a call of the name.
         widened: types whose elements become int64 when they are read: Numba computes with unsigned integers without a sign.
         locals: types of the scalar variables.
+        syntax: of the language.
         used: names of elementary functions that were written.
     """
 
@@ -63,6 +65,7 @@ class Writer:
     order: Order = field(default_factory=Order)
     spelling: Mapping[str, str] = field(default_factory=dict)
     widened: frozenset[str] = frozenset({"uint8"})
+    syntax: Syntax = PYTHON
     locals: dict[sp.Basic, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
 
@@ -77,12 +80,12 @@ class Writer:
         if node.is_Symbol:
             return self.symbol(node), _ATOM
         if isinstance(node, FloorDiv | Modulo):
-            inner = self._integer(node.numerator)
-            sign = "//" if isinstance(node, FloorDiv) else "%"
-            return f"{_wrap(inner, _PRODUCT)} {sign} {node.divisor}", _QUOTIENT
+            template = self.syntax.floor_divide if isinstance(node, FloorDiv) else self.syntax.modulo
+            least, strength = (0, _ATOM) if template.endswith(")") else (_PRODUCT, _QUOTIENT)
+            return template.format(_wrap(self._integer(node.numerator), least), node.divisor), strength
         if isinstance(node, Call) and node.function == "split":
             block, extent, blocks = (_wrap(self._integer(a), _PRODUCT + 1) for a in node.arguments)
-            return f"{block} * {extent} // {blocks}", _QUOTIENT
+            return f"{block} * {extent} {'//' if self.syntax is PYTHON else '/'} {blocks}", _QUOTIENT
         if isinstance(node, Access):
             return self.read(node), _ATOM
         if isinstance(node, sp.Add):
@@ -127,19 +130,19 @@ class Writer:
         if dtype == "bool":
             return Typed(f"{part.at(_SUM)} != 0", _COMPARE, "bool")
         if part.dtype == "bool" and is_integer(dtype):
-            return Typed(f"(1 if {part.text} else 0)", _ATOM, "int64")
+            return Typed(self.syntax.conditional.format(part.text, "1", "0"), _ATOM, "int64")
         if part.dtype == "bool":
-            return Typed(f"({SHORT[dtype]}(1.0) if {part.text} else {SHORT[dtype]}(0.0))", _ATOM, dtype)
-        if is_integer(dtype):
-            return Typed(f"i64({part.text})", _ATOM, "int64")
-        return Typed(f"{SHORT[dtype]}({part.text})", _ATOM, dtype)
+            one, zero = self.syntax.number(dtype, "1.0"), self.syntax.number(dtype, "0.0")
+            return Typed(self.syntax.conditional.format(part.text, one, zero), _ATOM, dtype)
+        kind = "int64" if is_integer(dtype) else dtype
+        return Typed(self.syntax.converted(kind, part.text, part.strength == _ATOM), _ATOM, kind)
 
     def typed(self, node: sp.Basic, wanted: str) -> Typed:
         """The expression; `wanted` is the type that weak floats take."""
         match node:
             case Access():
                 dtype, text = self.dtype_of(node.tensor), self.read(node)
-                return Typed(f"i64({text})" if dtype in self.widened else text, _ATOM, _wide(dtype))
+                return Typed(self.syntax.converted("int64", text, True) if dtype in self.widened else text, _ATOM, _wide(dtype))
             case Local():
                 return Typed(node.name, _ATOM, self.locals[node])
             case Index() | Size() | FloorDiv() | Modulo():
@@ -165,18 +168,15 @@ class Writer:
                 return self._sum(node, wanted)
         if node in (INFINITY, NAN):
             kind = _float(wanted)
-            return (
-                Typed("INFINITY" if node == INFINITY else "NAN", _ATOM, kind)
-                if kind == "float32"
-                else Typed(f"f64({'INFINITY' if node == INFINITY else 'NAN'})", _ATOM, kind)
-            )
+            name = "INFINITY" if node == INFINITY else "NAN"
+            return Typed(name if kind == "float32" else self.syntax.converted(kind, name, True), _ATOM, kind)
         if node in (sp.true, sp.false):
-            return Typed(str(bool(node)), _ATOM, "bool")
+            return Typed(self.syntax.words[str(bool(node)).lower()], _ATOM, "bool")
         raise InternalError(f"There is no text for {type(node).__name__} {node}.")
 
     def _constant(self, text: str, wanted: str) -> Typed:
         kind = _float(wanted)
-        return Typed(f"{SHORT[kind]}({text})", _ATOM, kind)
+        return Typed(self.syntax.number(kind, text), _ATOM, kind)
 
     def _joint(self, parts: list[Typed], wanted: str, floating: bool = False) -> str:
         joint = promote(*(p.dtype for p in parts), *(["weak_float"] if floating else []))
@@ -190,9 +190,10 @@ class Writer:
         joint = _float(wanted) if is_float(wanted) and not all(p.dtype == "bool" for p in branches) else self._joint(branches, wanted)
         value, other = (self.cast(b, joint).text for b in branches)
         if isinstance(node, Choice) and is_float(joint):
-            self.used.add("choose")
-            return Typed(f"choose({condition}, {value}, {other})", _ATOM, joint)
-        return Typed(f"({value} if {condition} else {other})", _ATOM, joint)
+            name = f"choose{self.syntax.suffixes[joint]}"
+            self.used.add(name)
+            return Typed(f"{self.syntax.prefix}{name}({condition}, {value}, {other})", _ATOM, joint)
+        return Typed(self.syntax.conditional.format(condition, value, other), _ATOM, joint)
 
     def _compare(self, node: Compare, wanted: str) -> Typed:
         sides = [self.typed(s, wanted) for s in (node.left, node.right)]
@@ -203,9 +204,11 @@ class Writer:
     def _logical(self, node: Logical, wanted: str) -> Typed:
         parts = [self.cast(self.typed(o, wanted), "bool") for o in node.operands]
         if node.op == "not":
-            return Typed(f"not {parts[0].at(_COMPARE)}", _NOT, "bool")
+            binds = self.syntax.not_binds
+            return Typed(f"{self.syntax.words['not']}{parts[0].at(_ATOM if binds else _COMPARE)}", _ATOM if binds else _NOT, "bool")
         strength = _AND if node.op == "and" else _OR
-        return Typed(f" {node.op} ".join(p.at(_NOT if strength == _AND else _AND) for p in parts), strength, "bool")
+        least = _NOT if strength == _AND or self.syntax.not_binds else _AND  # C's compilers warn where "and" stands bare in "or"
+        return Typed(f" {self.syntax.words[node.op]} ".join(p.at(least) for p in parts), strength, "bool")
 
     def _call(self, node: Call, wanted: str) -> Typed:
         if node.function == "plus":
@@ -216,7 +219,8 @@ class Writer:
             return self._random(node)
         parts = [self.typed(a, wanted) for a in node.arguments]
         if node.function in _INTEGER_CALLS and all(not is_float(p.dtype) for p in parts):
-            return Typed(f"{_INTEGER_CALLS[node.function]}({', '.join(p.text for p in parts)})", _ATOM, "int64")
+            name = self.syntax.prefix + _INTEGER_CALLS[node.function]
+            return Typed(f"{name}({', '.join(p.text for p in parts)})", _ATOM, "int64")
         joint = self._joint(parts, wanted, floating=True)
         return self._elementary(FLOAT_CALLS.get(node.function, node.function), parts, joint)
 
@@ -224,20 +228,22 @@ class Writer:
         """A random number: every index draws the bits that are the key of the next one."""
         bits, *indices = (self._wide_integer(a) for a in node.arguments)
         for index in indices:
-            bits = f"draw({bits}, {index})"
+            bits = f"{self.syntax.prefix}draw({bits}, {index})"
         self.used |= {"draw", node.function}
-        return Typed(self.spelling.get(node.function, f"{node.function}({{0}})").format(bits), _ATOM, RANDOM[node.function])
+        template = self.spelling.get(node.function, f"{self.syntax.prefix}{node.function}({{0}})")
+        return Typed(template.format(bits), _ATOM, RANDOM[node.function])
 
     def _wide_integer(self, node: sp.Basic) -> str:
         """An integer of 64 bits, also where it is read from a tensor of smaller ones."""
         narrow = any(self.dtype_of(a.tensor) != "int64" for a in accesses(node))
-        return f"i64({self.integer(node)})" if narrow else self.integer(node)
+        return self.syntax.converted("int64", self.integer(node), False) if narrow else self.integer(node)
 
     def _elementary(self, name: str, parts: list[Typed], dtype: str) -> Typed:
         """The call of an elementary function of floats, in the target's spelling."""
-        self.used.add(name)
+        own = f"{name}{self.syntax.suffixes[dtype]}"
+        self.used.add(own)
         texts = [self.cast(p, dtype).text for p in parts]
-        template = self.spelling.get(name, f"{name}({', '.join(f'{{{k}}}' for k in range(len(texts)))})")
+        template = self.spelling.get(name, f"{self.syntax.prefix}{own}({', '.join(f'{{{k}}}' for k in range(len(texts)))})")
         return Typed(template.format(*texts, float=SHORT[dtype], whole=_WHOLE[dtype]), _ATOM, dtype)
 
     def _power(self, node: sp.Pow, wanted: str) -> Typed:
@@ -305,162 +311,3 @@ def _counted(dtype: str) -> str:
 def _wide(dtype: str) -> str:
     """Small integers are computed as int64."""
     return "int64" if is_integer(dtype) else dtype
-
-
-_RESERVED = frozenset(
-    [
-        "False",
-        "None",
-        "True",
-        "and",
-        "as",
-        "assert",
-        "async",
-        "await",
-        "break",
-        "class",
-        "continue",
-        "def",
-        "del",
-        "elif",
-        "else",
-        "except",
-        "finally",
-        "for",
-        "from",
-        "global",
-        "if",
-        "import",
-        "in",
-        "is",
-        "lambda",
-        "nonlocal",
-        "not",
-        "or",
-        "pass",
-        "raise",
-        "return",
-        "try",
-        "while",
-        "with",
-        "yield",
-        "range",
-        "min",
-        "max",
-        "abs",
-        "bool",
-        "f32",
-        "f64",
-        "i64",
-        "np",
-        "view",
-        "flat",
-        "part",
-        "fixed",
-        "share",
-        "wait",
-        "launch",
-        "contract",
-        "checked",
-        "fill",
-        "total",
-        "row",
-        "best",
-        "here",
-        "place",
-        "unset",
-        "empty",
-        "first",
-        "last",
-        "me",
-        "team",
-        "sync",
-        "status",
-        "memory",
-        "sizes",
-        "view_at",
-        "table_at",
-        "program",
-        "start",
-        "INFINITY",
-        "NAN",
-        "exp",
-        "expm1",
-        "log",
-        "log1p",
-        "sqrt",
-        "rsqrt",
-        "sin",
-        "cos",
-        "tan",
-        "tanh",
-        "sigmoid",
-        "softplus",
-        "erf",
-        "power",
-        "hypot",
-        "atan2",
-        "floor",
-        "ceil",
-        "round_",
-        "absolute",
-        "sign",
-        "maximum",
-        "minimum",
-        "choose",
-        "draw",
-        "uniform32",
-        "uniform64",
-        "normal32",
-        "normal64",
-        "polar",
-        "math",
-        "cuda",
-        "grid",
-        "stream",
-        "half",
-        "sums",
-        "tiled",
-        "parts",
-        "sort",
-        "behind",
-        "segments",
-        "each_a_block",
-        "THREADS",
-        "LANES",
-        "BLOCKS",
-        "ROWS",
-        "SHIFT",
-        "SIDE",
-        "DEPTH",
-        "MEMBERS",
-        "ENOUGH",
-        "LEAST",
-        "BLOCK",
-        "ALONE",
-        "lane_float32",
-        "lane_float64",
-        "tiles",
-        "config",
-    ]
-)
-
-
-def safe(name: str) -> str:
-    """A Python variable for a name of the notation."""
-    text = name.replace(".", "_").replace("'", "_")
-    return text + "_" if text in _RESERVED else text
-
-
-def variable_names(names: list[str], taken: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Different variables for different names."""
-    used = set((taken or {}).values())
-    given = {}
-    for name in names:
-        text, count = safe(name), 1
-        while text in used:
-            count += 1
-            text = f"{safe(name)}_{count}"
-        used.add(text)
-        given[name] = text
-    return given

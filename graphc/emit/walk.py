@@ -8,7 +8,8 @@ from typing import Protocol
 
 import sympy as sp
 
-from graphc.emit.expression import Writer, safe
+from graphc.emit.expression import Writer
+from graphc.emit.names import safe
 from graphc.ir.expr import Access, Size
 from graphc.ir.nest import (
     Assign,
@@ -33,7 +34,7 @@ from graphc.ir.nest import (
 )
 from graphc.ir.tree import accesses, postorder
 
-__all__ = ["TABLES", "Block", "Walker", "generated_names", "locals_of", "sizes_of_kernel"]
+__all__ = ["TABLES", "Block", "Walker", "expressions_of", "generated_names", "locals_of", "sizes_of_kernel"]
 
 _LITERAL = 8
 """Larger literal extents become arguments, so that kernels that differ only in them are one."""
@@ -70,42 +71,56 @@ class Walker:
     literals: dict[str, int] = field(default_factory=dict)
 
     def lines(self, body: Sequence[Node], depth: int) -> Iterator[str]:
-        indent = "    " * depth
         for node in body:
-            match node:
-                case For():
-                    yield indent + self._header(node)
-                    if self.fix and _moves_within(node.body):
-                        self.writer.used.add(self.fix)
-                        yield f"{indent}    {(name := safe(str(node.index)))} = {self.fix}({name})"
-                    yield from self.lines(node.body, depth + 1)
-                case Assign():
-                    self.writer.locals[node.name] = node.dtype
-                    yield f"{indent}{node.name.name} = {self.writer.value(node.value, node.dtype)}"
-                case Store(atomic=True):
-                    value = self.writer.value(node.value, self.writer.dtype_of(node.tensor))
-                    where = f"({self._left(node)})" if len(node.subscripts) > 1 else self._left(node)
-                    yield f"{indent}cuda.atomic.add({self.writer.name_of(node.tensor)}, {where}, {value})"
-                case Store():
-                    dtype = self.writer.dtype_of(node.tensor)
-                    left = f"{self.writer.name_of(node.tensor)}[{self._left(node)}]"
-                    yield f"{indent}{left} {'+=' if node.accumulate else '='} {self.writer.value(node.value, dtype)}"
-                case If():
-                    yield f"{indent}if {self.writer.value(node.condition, 'bool')}:"
-                    yield from self.lines(node.body, depth + 1)
-                case Report():
-                    yield indent + self.report(node)
-                case Combine() | Barrier() | Outside():
-                    assert self.block is not None
-                    yield from (indent + line for line in self.block.together(node, self.writer))
-                case Unravel():
-                    yield from (indent + line for line in self._unravelled(node))
+            yield from self.node(node, depth)
+
+    def node(self, node: Node, depth: int) -> Iterator[str]:
+        """The lines of one node."""
+        indent, syntax = "    " * depth, self.writer.syntax
+        match node:
+            case For():
+                yield indent + self._header(node)
+                if self.fix and _moves_within(node.body):
+                    self.writer.used.add(self.fix)
+                    yield f"{indent}    {(name := safe(str(node.index)))} = {self.fix}({name})"
+                yield from self._block(node.body, depth)
+            case Assign():
+                yield indent + self.assigned(node)
+            case Store(atomic=True):
+                value = self.writer.value(node.value, self.writer.dtype_of(node.tensor))
+                where = f"({self._left(node)})" if len(node.subscripts) > 1 else self._left(node)
+                yield f"{indent}cuda.atomic.add({self.writer.name_of(node.tensor)}, {where}, {value})"
+            case Store():
+                dtype = self.writer.dtype_of(node.tensor)
+                left = f"{self.writer.name_of(node.tensor)}[{self._left(node)}]"
+                yield f"{indent}{left} {'+=' if node.accumulate else '='} {self.writer.value(node.value, dtype)}{syntax.end}"
+            case If():
+                yield indent + syntax.condition.format(self.writer.value(node.condition, "bool"))
+                yield from self._block(node.body, depth)
+            case Report():
+                yield indent + self.report(node)
+            case Combine() | Barrier() | Outside():
+                assert self.block is not None
+                yield from (indent + line for line in self.block.together(node, self.writer))
+            case Unravel():
+                yield from (indent + line for line in self.unravelled(node))
+
+    def _block(self, body: Sequence[Node], depth: int) -> Iterator[str]:
+        yield from self.lines(body, depth + 1)
+        if self.writer.syntax.close:
+            yield "    " * depth + self.writer.syntax.close
+
+    def assigned(self, node: Assign) -> str:
+        """The line that sets a scalar variable."""
+        self.writer.locals[node.name] = node.dtype
+        return f"{node.name.name} = {self.writer.value(node.value, node.dtype)}{self.writer.syntax.end}"
 
     def _left(self, node: Store) -> str:
         return self.writer.subscripts(Access(node.tensor, *node.subscripts))
 
     def _header(self, node: For) -> str:
         name = safe(str(node.index))
+        syntax = self.writer.syntax
         lower = [self.writer.integer(e) for e in node.lower]
         upper = [self._bound(node, e) for e in node.upper]
         if node.shared:
@@ -113,18 +128,14 @@ class Walker:
             start = first if node.lower[0] == 0 else f"{lower[0]} + {first}"
             end = last if node.lower[0] == 0 else f"{lower[0]} + {last}"
             lower, upper = [start, *lower[1:]], [end, *upper[node.grain == 1 :]]
-            return self.open_shared(name, _joined("max", lower), _joined("min", upper))
-        low, high = _joined("max", lower), _joined("min", upper)
+            return self.open_shared(name, syntax.extreme(True, lower), syntax.extreme(False, upper))
+        low, high = syntax.extreme(True, lower), syntax.extreme(False, upper)
         if node.lanes:
             assert self.block is not None
             return self.block.divided(name, low, high)
-        if node.descending:
-            return f"for {name} in range({high} - 1, {low} - 1, -1):"
-        if node.step != 1:
-            return f"for {name} in range({low}, {high}, {node.step}):"
-        return f"for {name} in range({high}):" if low == "0" else f"for {name} in range({low}, {high}):"
+        return syntax.header(name, low, high, node.step, node.descending)
 
-    def _unravelled(self, node: Unravel) -> Iterator[str]:
+    def unravelled(self, node: Unravel) -> Iterator[str]:
         rest = safe(str(node.line))
         for index, extent in reversed(node.parts[1:]):
             size = self.writer.integer(extent)
@@ -163,21 +174,19 @@ def _several(nodes: Sequence[Node]) -> bool:
     """Whether a tensor that nodes store to occurs in them with different subscripts."""
     written = {n.tensor for n in nodes if isinstance(n, Store)}
     touched = {(n.tensor, n.subscripts) for n in nodes if isinstance(n, Store)}
-    touched |= {(a.tensor, a.subscripts) for e in _expressions(nodes) for a in accesses(e) if isinstance(a, Access) and a.tensor in written}
+    found = (a for e in expressions_of(nodes) for a in accesses(e) if isinstance(a, Access))
+    touched |= {(a.tensor, a.subscripts) for a in found if a.tensor in written}
     return len(touched) > len(written)
 
 
-def _joined(function: str, parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{function}({', '.join(parts)})"
-
-
-def _expressions(body: Sequence[Node]) -> Iterator[sp.Basic]:
+def expressions_of(body: Sequence[Node]) -> Iterator[sp.Basic]:
+    """All expressions in a body."""
     for node in body:
         match node:
             case For():
                 yield from node.lower[node.shared and node.lower[0] == 0 :]
                 yield from node.upper[node.shared and node.grain == 1 :]
-                yield from _expressions(node.body)
+                yield from expressions_of(node.body)
             case Assign():
                 yield node.value
             case Store():
@@ -185,7 +194,7 @@ def _expressions(body: Sequence[Node]) -> Iterator[sp.Basic]:
                 yield node.value
             case If():
                 yield node.condition
-                yield from _expressions(node.body)
+                yield from expressions_of(node.body)
             case Combine() | Outside():
                 yield node.value
             case Unravel():
@@ -195,7 +204,7 @@ def _expressions(body: Sequence[Node]) -> Iterator[sp.Basic]:
 def sizes_of_kernel(body: Sequence[Node]) -> tuple[Size, ...]:
     """The sizes that a kernel needs as arguments, and the variables of loops of steps around it, in alphabetical order."""
     bound = set(_loop_variables(body))
-    found = {part for e in _expressions(body) for part in postorder(e) if isinstance(part, Size)}
+    found = {part for e in expressions_of(body) for part in postorder(e) if isinstance(part, Size)}
     return tuple(sorted((z for z in found if not (isinstance(z, Moment) and str(z) in bound)), key=str))
 
 
@@ -210,7 +219,7 @@ def _loop_variables(body: Sequence[Node]) -> Iterator[str]:
 
 
 def locals_of(body: Sequence[Node]) -> tuple[Local, ...]:
-    return tuple(dict.fromkeys(part for e in _expressions(body) for part in postorder(e) if isinstance(part, Local)))
+    return tuple(dict.fromkeys(part for e in expressions_of(body) for part in postorder(e) if isinstance(part, Local)))
 
 
 TABLES = "batch", "rows", "columns", "depth", "choice"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-__all__ = ["CPU", "CUDA", "SIMULATOR", "Target"]
+__all__ = ["C", "CPU", "CUDA", "SIMULATOR", "Target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Target:
 
 
 CPU = Target("cpu", has_engine=True, vector_innermost=True, partial_sums=64, joins_rows=True, any_inner=False)
+C = replace(CPU, name="c")
+"""The same machine, reached through a C compiler."""
 CUDA = Target("cuda", has_engine=True, vector_innermost=False, partial_sums=1024, joins_rows=True, any_inner=True)
 SIMULATOR = replace(CUDA, partial_sums=8)
 """Numba's simulator takes milliseconds for every barrier."""

@@ -1,0 +1,103 @@
+"""Programs saved as C, compiled with the system's compiler and called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from graphc.interpret import size_value
+
+__all__ = ["FAST", "PLAIN", "SANITISED", "Exported", "compiled", "needs_compiler"]
+
+Array = np.ndarray[Any, Any]
+
+WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Werror")
+FAST = (*WARNINGS, "-O3", "-march=native", "-fopenmp")
+PLAIN = (*WARNINGS, "-pedantic", "-O1", "-DGC_PLAIN")
+SANITISED = (*WARNINGS, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+needs_compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
+
+
+def compiled(folder: Path, stems: Sequence[str], flags: Sequence[str] = FAST, output: str = "programs.so") -> Path:
+    """A shared object of files in a folder."""
+    command = ["gcc", *flags, "-shared", "-fPIC", *(f"{stem}.c" for stem in stems), "-o", output, "-lm"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / output
+
+
+class Exported:
+    """One function of a shared object; everything but the shapes of arrays is taken from the header."""
+
+    def __init__(self, program: gc.Program, header: Path, library: Path) -> None:
+        self.program, self.text = program, header.read_text()
+        name = re.search(r"^} (\w+)_arguments;$", self.text, re.MULTILINE)
+        assert name is not None
+        self.name = name[1]
+        block = re.search(r"typedef struct \{\n(.*?)\n\}", self.text, re.DOTALL)
+        assert block is not None
+        self.fields = re.findall(r"^    (const )?(\w+) (\*?)(\w+); /\* (\S+?)(?:\[.*\])?(?:,.*)? \*/$", block[1], re.MULTILINE)
+        kinds = [(field, ctypes.c_void_p if star else ctypes.c_int64) for _, _, star, field, _ in self.fields]
+        self.arguments: Any = type("Arguments", (ctypes.Structure,), {"_fields_": kinds})
+        loaded = ctypes.CDLL(str(library))
+        self.function = getattr(loaded, self.name)
+        self.function.argtypes, self.function.restype = [ctypes.c_void_p, ctypes.c_void_p], ctypes.c_int
+        self.workspace = getattr(loaded, f"{self.name}_workspace")
+        self.workspace.argtypes, self.workspace.restype = [ctypes.c_void_p], ctypes.c_size_t
+        self.message = getattr(loaded, f"{self.name}_message")
+        self.message.argtypes, self.message.restype = [ctypes.c_int], ctypes.c_char_p
+
+    def prepared(self, arrays: Mapping[str, Any], threads: int = 2) -> tuple[Any, dict[str, Array]]:
+        """The struct for a call, and all arrays by name."""
+        signature = self.program.signature
+        given = {t.name: np.array(arrays[t.name], t.dtype, order="C", copy=True) for t in signature.inputs}
+        sizes = self.program._binder.sizes({name: array.shape for name, array in given.items()})
+        held, values = dict(given), {}
+        graph = self.program._graph
+        for _, kind, star, field, name in self.fields:
+            if field == "threads":
+                values[field] = threads
+            elif not star:
+                values[field] = next(v for s, v in sizes.items() if re.sub(r"\W", "_", str(s)) in (field, field.rstrip("_")))
+            elif field.endswith("_given"):
+                name = field
+                held[name] = np.empty_like(given[next(n for n in given if re.sub(r"\W", "_", n) + "_given" == field)])
+            elif name not in held:
+                tensor = graph.tensor(name)
+                held[name] = np.full([size_value(e, sizes) for e in tensor.shape], 77, tensor.dtype)
+            if star:
+                values[field] = held[name].ctypes.data
+                assert {"float": "float32", "double": "float64"}.get(kind, kind.removesuffix("_t")) == held[name].dtype.name
+        return self.arguments(**values), held
+
+    def __call__(self, arrays: Mapping[str, Any], threads: int = 2, own_workspace: bool = False) -> tuple[int, dict[str, Array]]:
+        """The status, and all arrays by name after the call."""
+        arguments, held = self.prepared(arrays, threads)
+        place = ctypes.addressof(arguments)
+        room = np.full(self.workspace(place) if own_workspace else 0, 255, np.uint8)
+        return self.function(place, room.ctypes.data if own_workspace else None), held
+
+    def results(self, arrays: Mapping[str, Any], threads: int = 2, own_workspace: bool = False) -> list[Array]:
+        """What `program(**arrays)` returns, as a list, and the arrays that are updated behind it."""
+        status, held = self(arrays, threads, own_workspace)
+        assert status == 0, self.message(status).decode()
+        signature = self.program.signature
+        inputs = {t.name for t in signature.inputs}
+        outputs = [held[re.sub(r"\W", "_", n) + "_given"] if n in inputs else held[n] for n in signature.outputs]
+        return [*outputs, *(held[old] for old, _ in signature.updates)]
+
+
+def exported(program: gc.Program, folder: Path, stem: str = "net", flags: Sequence[str] = FAST) -> Exported:
+    """A program saved as C and compiled."""
+    program.save(folder / f"{stem}.c")
+    return Exported(program, folder / f"{stem}.h", compiled(folder, [stem], flags, f"{stem}.so"))
