@@ -86,9 +86,9 @@ def emit_c(
     head = wrapped("static void gc_program(", ["int64_t me", "int64_t team", "int64_t *status", *parameters], ")")
     unused = "    (void)me, (void)team, (void)status;"
     program = "\n".join([*head, "{", unused, *body, "}"])
-    costs = sp.Add(*(s.cost for s in single(steps)))
-    return CModule(definitions, program, tuple(arguments), emitter.variables, emitter.sizes, contractions, tuple(emitter.checks.found), costs,
-                   emitter.lives, frozenset(emitter.used))
+    cost = sp.Add(*(s.cost for s in single(steps)))
+    return CModule(definitions, program, tuple(arguments), emitter.variables, emitter.sizes, contractions, tuple(emitter.checks.found),
+                   cost, emitter.lives, frozenset(emitter.used))
 
 
 def integer(node: sp.Expr, names: Mapping[Size, str]) -> str:
