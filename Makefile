@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PEER_STAMPS := $(if $(filter 1 torch,$(PEERS)),$(VENV)/.torch) $(if $(filter jax,$(PEERS)),$(VENV)/.jax)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint golden soak cuda-check bench peers gallery clean distclean
+.PHONY: help demo test lint golden soak cuda-check bench peers docs gallery clean distclean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -34,6 +34,11 @@ lint: $(VENV)/.dev  ## ruff and mypy --strict
 
 golden: $(VENV)/.dev  ## rewrite the expected texts below tests/golden; read the diff before you commit it
 	@$(BIN)/python -m pytest tests/golden --update-golden
+
+docs: $(VENV)/.dev  ## the site, with a page for every example that has changed, in build/site (begin at index.html)
+	@$(BIN)/python docs/site/gallery.py
+	@$(BIN)/python -m sphinx -q -c docs/site docs build/site
+	@echo "The site is in $(CURDIR)/build/site/index.html"
 
 soak: $(VENV)/.dev $(VENV)/.torch  ## random maps against isl, then programs against PyTorch, until interrupted (MINUTES=60: that long)
 	@GRAPHC_TEST_MAPS=3000 $(BIN)/python -m pytest -q tests/peers/test_isl.py

@@ -43,7 +43,7 @@ def check_grad(output: Tensor, wrt: Any, *, order: int = 1, step: float | None =
         output: a scalar tensor.
         wrt: a tensor or a list of tensors, inputs of the program.
         order: 2 checks the gradient of the gradient as well, along a random direction; and so on.
-        step: use central differences, with this step relative to max(1, |x|).
+        step: use central differences, with this step relative to ``max(1, abs(x))``.
         tolerance: largest accepted difference, relative to the largest gradient element of the tensor (at least 1).
         arrays: one per input, by name; numbers of any type for float tensors.
 

@@ -1,7 +1,7 @@
 """Every Python block of README and docs runs, in order per file, and prints what the ``text`` block right behind it says.
 
 ``pytest tests/test_docs.py --update-golden`` writes what was printed into these blocks. Blocks marked ``console`` or ``make`` are not run.
-The page about GPUs runs in a process with Numba's simulator.
+Pages about GPUs run in a process with Numba's simulator.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import linecache
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import graphc as gc
+
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "tutorial").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<text>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 
 
@@ -35,7 +38,7 @@ def ran(page: Path) -> str:
         printed = io.StringIO()
         above = text.count("\n", 0, block.start("code"))
         with contextlib.redirect_stdout(printed), np.printoptions(precision=4, suppress=True):
-            exec(compile("\n" * above + block["code"], name, "exec"), namespace)
+            exec(compile("\n" * above + block["code"], name, "exec", dont_inherit=True), namespace)
         if block["text"] is not None:
             shown = "".join(line.rstrip() + "\n" for line in printed.getvalue().splitlines())
             pieces += [text[done : block.start("text")], shown]
@@ -45,9 +48,9 @@ def ran(page: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    if page.stem == "gpu" and os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
+    if page.stem.endswith("gpu") and os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
         update = ["--update-golden"] if request.config.getoption("--update-golden") else []
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_docs.py::test_page[gpu]", *update]
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"tests/test_docs.py::test_page[{page.stem}]", *update]
         environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "GRAPHC_CACHE_DIR": str(tmp_path)}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout
@@ -63,5 +66,28 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reque
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
+        written = re.fullmatch(r"(?:\.\./)*gallery/(\w+)\.md", target)  # when the site is built
+        if written:
+            assert written[1] == "index" or (ROOT / "examples" / f"{written[1]}.py").exists(), f"{page.name} links to {target}"
+        elif "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_page_is_on_the_site_and_every_name_in_the_reference() -> None:
+    index, reference = ((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("index", "reference"))
+    pages = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in PAGES[1:]} - {"index"}
+    assert pages <= set(index.splitlines())
+    described = set(re.findall(r"^\.\. auto\w+:: (\w+)$", reference, re.MULTILINE))
+    assert set(gc.__all__) - described <= {"nn", "optim"}
+
+
+def test_site(tmp_path: Path) -> None:
+    """It is built without a warning; the gallery, whose pages the examples make, is left out."""
+    pytest.importorskip("sphinx")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("gallery"))
+    (tmp_path / "docs" / "gallery").mkdir()
+    (tmp_path / "docs" / "gallery" / "index.md").write_text("# Gallery\n", encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-c", "docs/site", "docs", "site"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    found = [line for line in done.stderr.splitlines() if "gallery/" not in line]
+    assert (tmp_path / "site" / "index.html").exists() and not found, found
