@@ -63,6 +63,7 @@ hypot, atan2, stop_gradient = scalar("hypot"), scalar("atan2"), scalar("stop_gra
 
 from graphc import nn, optim  # noqa: E402 (written in the notation above)
 from graphc.interop.einsum import from_einsum  # noqa: E402
+from graphc.interop.scipy import to_scipy  # noqa: E402
 from graphc.training import Epoch, Fit, History, fit, load_checkpoint  # noqa: E402
 
 __version__ = "0.1.0"
@@ -165,6 +166,7 @@ __all__ = [
     "tanh",
     "tensor",
     "tensors",
+    "to_scipy",
     "uniform",
     "verify",
     "vmap",
