@@ -268,3 +268,14 @@ def test_extents_are_known_from_several_statements():
         weights[wrong] -= point
         expected.append(weights)
     np.testing.assert_allclose(gc.compile(V)(x=points, label=labels, W=np.zeros((3, 2), "f")), expected, atol=1e-6)
+
+
+def test_a_range_that_waits_for_the_shape_does_not_hide_the_others() -> None:
+    d, p, r = gc.indices("d p r")
+    x, w, layer = gc.tensor("x", 5), gc.tensor("w", gc.dim("D"), 3), gc.tensor("layer")
+    layer[-1, p] = x[p]
+    layer[d, p] = gc.sum(gc.pad(layer, 0, dims=[1])[d - 1, p + r - 1] * w[d, r], over=r)  # p follows from the first statement, d from w
+    assert [str(e) for e in layer.shape] == ["D", "5"]
+    xs, ws = np.arange(1, 6, dtype="float32"), np.ones((2, 3), "float32")
+    once = np.convolve(xs, [1, 1, 1], "same")
+    np.testing.assert_allclose(gc.compile(layer, target="interpret")(x=xs, w=ws), [once, np.convolve(once, [1, 1, 1], "same")])

@@ -53,8 +53,9 @@ def flatten(x: gc.Tensor, start_dim: int = 1, end_dim: int = -1, *, name: str = 
     """
     i, y = axes("flatten", x, "nchwdefg", 1), gc.tensor(name)
     first, last = start_dim % len(i), end_dim % len(i)
-    position = i[first]
+    at, position = list(i), i[first]
     for d in range(first + 1, last + 1):
-        position = position * x.shape[d] + i[d]
-    y[*i[:first], position, *i[last + 1 :]] = x[i]
+        at[d] = 0 if isinstance(x.shape[d], int) and x.shape[d] == 1 else i[d]
+        position = position * x.shape[d] + at[d]
+    y[*i[:first], position, *i[last + 1 :]] = x[*at]
     return y

@@ -20,6 +20,9 @@ __all__ = ["LONG", "SCRIPTS", "main", "missing_pictures", "run"]
 SCRIPTS = sorted((Path(__file__).parents[2] / "examples").glob("[0-9][0-9]_*.py"))
 LONG = frozenset({
     "31_twenty_lines",
+    "65_normalisation",
+    "66_lenet",
+    "67_alexnet_and_vgg",
 })
 """Examples of more than five seconds, which the test suite leaves to ``make gallery``; one name a line."""
 LIMIT = 60.0

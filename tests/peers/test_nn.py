@@ -142,6 +142,8 @@ def test_pooling(function: str, image: tuple[int, ...], arguments: dict[str, Any
 def test_flatten() -> None:
     compare("flatten", [real(2, 3, 2, 2)], reference=lambda x: torch.flatten(x, 1))
     compare("flatten", [real(2, 3, 2, 2)], reference=torch.flatten, start_dim=0, end_dim=2)
+    compare("flatten", [real(2, 3, 1, 1)], reference=lambda x: torch.flatten(x, 1))
+    compare("flatten", [real(2, 1, 4, 1)], reference=lambda x: torch.flatten(x, 1))
 
 
 def test_embedding_and_maxout() -> None:
