@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ from graphc.passes.align import align_recurrences
 from graphc.picture.dot import dot
 from graphc.picture.render import available_renderer, pdf, png, svg
 from graphc.picture.scene import backward_names, scene, sole_scalar
+from graphc.profile import Profile
 
 __all__ = ["Drawing", "draw"]
 
 _STYLES = ("lecture", "compact", "full")
+_COSTS = ("time", "operations", "bytes")
 _LONG = 24
 """Statements from which on the style "lecture" draws a tensor and its loops as one box."""
 
@@ -74,7 +76,9 @@ class Drawing:
         return f"<drawing by {self.renderer}, {self.dot.count('label=')} boxes>"
 
 
-def draw(*tensors: Any, values: Mapping[str, Any] | None = None, style: str = "lecture") -> Drawing:
+def draw(
+    *tensors: Any, values: Mapping[str, Any] | None = None, style: str = "lecture", profile: Profile | None = None, by: str = "time",
+) -> Drawing:
     """Draw the program that computes the tensors.
 
     The forward half is on the left and runs down, the backward half is on the right and runs up, with each adjoint level with its
@@ -87,9 +91,12 @@ def draw(*tensors: Any, values: Mapping[str, Any] | None = None, style: str = "l
             in one float scalar, the gradient of that scalar below its name.
         style: "lecture" (loops and tensors are boxes of their own, unless the program is long), "full" (they always are) or "compact"
             (a tensor and its loops share a box).
+        profile: of a program with these tensors, from `Program.profile`: boxes are as red as their share of the cost is large. A kernel
+            that has taken in several loops shows its whole share at each of them.
+        by: the cost, "time", "operations" or "bytes".
 
     Raises:
-        ArgumentError: the style is unknown, or `values` does not fit the inputs.
+        ArgumentError: the style or the cost is unknown, or `values` does not fit the inputs.
         GraphcError: the definitions do not make a program.
 
     >>> import graphc as gc
@@ -101,6 +108,10 @@ def draw(*tensors: Any, values: Mapping[str, Any] | None = None, style: str = "l
     """
     if style not in _STYLES:
         raise ArgumentError(f"There is no style {style!r}.", fix=f"use one of {', '.join(map(repr, _STYLES))}.")
+    if by not in _COSTS:
+        raise ArgumentError(f"There is no cost {by!r}.", fix=f"use one of {', '.join(map(repr, _COSTS))}.")
+    if profile is not None and values is not None:
+        raise ArgumentError("A picture shows values= or profile=, not both.", fix="draw two pictures.")
     chosen: list[Tensor] = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else list(tensors)
     program = collect(chosen, "draw")
     align_recurrences(program.graph)  # refuses what has no order
@@ -108,7 +119,31 @@ def draw(*tensors: Any, values: Mapping[str, Any] | None = None, style: str = "l
         forward = _forward(program.graph)
         return Drawing(dot(scene(forward, notes=_notes(program, forward, values))))
     compact = style == "compact" or (style == "lecture" and len(program.graph.statements) > _LONG)
-    return Drawing(dot(scene(program.graph, compact, told=derivations(program, brief=compact))))
+    costs = _costs(program.graph, profile, by) if profile is not None else {}
+    picture = scene(program.graph, compact, told=derivations(program, brief=compact), costs=costs)
+    if profile is not None:
+        picture = replace(picture, caption=f"share of {by}; one call takes {1e6 * profile.call:.4g} µs")
+    return Drawing(dot(picture))
+
+
+def _costs(graph: Graph, profile: Profile, by: str) -> dict[str, tuple[float, str]]:
+    """Of every defined tensor the share of its kernels; what the compiler named after a tensor (``U.sum``) counts for that tensor."""
+    total = sum(getattr(row, by) for row in profile.rows) or 1.0
+    defined = {t.name for t in graph.tensors if not t.is_input}
+    shares: dict[str, float] = {}
+    kernels: dict[str, list[str]] = {}
+    for row in profile.rows:
+        for name in {_drawn(target, defined) for target in row.targets} - {""}:
+            shares[name] = shares.get(name, 0.0) + getattr(row, by) / total
+            kernels.setdefault(name, []).append(row.name)
+    return {name: (share, f"{share:.1%} of {by}, in {', '.join(dict.fromkeys(kernels[name]))}") for name, share in shares.items()}
+
+
+def _drawn(name: str, defined: set[str]) -> str:
+    """The tensor, or else the one it is named after ("" if there is none)."""
+    while name and name not in defined:
+        name = name.rpartition(".")[0]
+    return name
 
 
 def _forward(graph: Graph) -> Graph:

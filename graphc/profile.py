@@ -36,6 +36,7 @@ class Row:
         limit: which limit is the nearer one: "arithmetic" or "memory".
         share: of that limit, from 0 to 1; more where the data stay in the cache.
         plan: how it is executed, and why.
+        targets: tensors that it writes.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Row:
     limit: str
     share: float
     plan: str
+    targets: tuple[str, ...] = ()
 
     @property
     def gflops(self) -> float:
@@ -132,5 +134,5 @@ def profiled(runner: Any, arrays: Mapping[str, NDArray[Any]], sizes: Mapping[sp.
         arithmetic, memory = operations / peak, volume / limits.bandwidth
         nearer = max(arithmetic, memory)
         rows.append(Row(kernel.name, kernel.loop, float(spent), operations, volume, "arithmetic" if arithmetic >= memory else "memory",
-                        nearer / float(spent) if spent else 0.0, kernel.how))
+                        nearer / float(spent) if spent else 0.0, kernel.how, kernel.targets))
     return Profile(tuple(rows), min(calls), limits.operations["float32"], limits.bandwidth)

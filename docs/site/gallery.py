@@ -29,6 +29,7 @@ CHAPTERS = {
     "67": "Convolutional networks", "89": "Beyond the lectures",
 }
 """By the first digits of the examples' numbers."""
+WORDS = {word.lower(): word for word in "ALiBi AlexNet DeepDream HDRnet HOG LeNet LSTM MLP ReLU SGD SVM VGG XOR".split()}
 LINES = 400
 """Of a generated text that a page shows."""
 
@@ -36,7 +37,7 @@ LINES = 400
 def page(script: Path, text: str, printed: str, pictures: Sequence[str], parts: dict[str, str]) -> str:
     """The page as Markdown; `parts` are what `described` has found, by name."""
     about = re.sub(r"Writes pictures/.*?(?=\n\n|\Z)", "", text.split('"""')[1], flags=re.DOTALL).strip()
-    lines = [f"# {script.stem[3:].replace('_', ' ').capitalize()}", "", about, "",
+    lines = [f"# {_title(script.stem)}", "", about, "",
              "## The notation", "", _block(text.split('"""', 2)[2].strip(), "python"), "",
              "## What it prints", "", _block(printed, "text"), ""]
     lines += [line for name in pictures for line in (*_picture(f"pictures/{script.stem}/{name}"), "")]
@@ -49,6 +50,15 @@ def page(script: Path, text: str, printed: str, pictures: Sequence[str], parts: 
                   "## What is generated", "", "::::{tab-set}", ":::{tab-item} CPU", _block(parts["cpu"], "python"), ":::",
                   ":::{tab-item} CUDA", _block(parts["cuda"], "python"), ":::", "::::", ""]
     return "\n".join(lines)
+
+
+def _title(name: str) -> str:
+    """
+    >>> _title("33_relu_by_hand")
+    'ReLU by hand'
+    """
+    words = " ".join(WORDS.get(word, word) for word in name[3:].split("_"))
+    return words[0].upper() + words[1:]
 
 
 def _block(text: str, language: str) -> str:

@@ -366,6 +366,7 @@ class KernelRecord:
         plan: how it is executed.
         cost: scalar operations, an expression in sizes.
         tensors: that it reads or writes.
+        targets: that it writes.
         time: seconds in one call, filled by `f.profile`.
         choice: how the contraction engine computes it, filled by the first call with each set of sizes.
     """
@@ -375,13 +376,15 @@ class KernelRecord:
     plan: LoopPlan
     cost: sp.Expr
     tensors: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     time: float | None = None
     choice: str = ""
 
     @classmethod
     def of(cls, name: str, step: Nest | Contract | Fill | Sort) -> KernelRecord:
         """The record of a step that is executed by the function `name`."""
-        return cls(name, step.plan.loop, step.plan, step.cost, tuple(dict.fromkeys((step.writes, *step.also, *step.reads))))
+        targets = (step.writes, *step.also)
+        return cls(name, step.plan.loop, step.plan, step.cost, tuple(dict.fromkeys((*targets, *step.reads))), targets)
 
     @property
     def how(self) -> str:

@@ -19,6 +19,7 @@ COLOURS = {
 
 _FORWARD_LOOP, _BACKWARD_LOOP = ("#edf3fa", "#d3e1f0"), ("#fcf0f2", "#f3d7dd")
 _LAYER_FILL, _LAYER_LINE, _LAYER_TEXT = "#f9fafb", "#e2e5ea", "#8b94a3"
+_HOT = (0xF0, 0x64, 0x3C)
 _FORWARD_ARROW, _BACKWARD_ARROW, _SAVED_ARROW = "#5f7fa6", "#c77a8c", "#b9c0cb"
 
 
@@ -47,7 +48,8 @@ def _preamble(picture: Scene) -> list[str]:
     return [
         "digraph program {",
         f"  graph [rankdir={'LR' if picture.sideways else 'TB'}, newrank=true, bgcolor=white, pad=0.2, "
-        f"nodesep={0.22 if close else 0.3}, ranksep={0.3 if close else 0.34}, fontname=Courier, fontsize=10];",
+        f"nodesep={0.22 if close else 0.3}, ranksep={0.3 if close else 0.34}, fontname=Courier, fontsize=10"
+        f"{f', label={_quoted(picture.caption)}' if picture.caption else ''}];",
         f"  node [shape=box, style=\"filled,rounded\", fontname=Courier, fontsize={10 if close else 11}, height=0.2, margin=\"0.1,0.06\"];",
         "  edge [arrowsize=0.6, penwidth=1.1];",
     ]
@@ -98,10 +100,21 @@ def _node(node: Node, compact: bool, sideways: bool) -> str:
         width, end, lines = (2.4 if node.output else 1.3), "\\n", [text for text in node.lines if text]
         if compact and len(lines) > 1:
             end = "\\l"
+    if node.heat is not None:
+        fill = _warm(node.heat)
     label = "".join(_escaped(text) + end for text in lines) if end == "\\l" else end.join(map(_escaped, lines))
     marks = _marks(node, compact, sideways)
     return (f"{_quoted(node.key)} [label=\"{label}\", fillcolor=\"{fill}\", color=\"{line}\", penwidth={width}, class=\"{marks}\", "
             f"tooltip=\"{_escaped(node.tooltip)}\"];")
+
+
+def _warm(heat: float) -> str:
+    """White to red by a share from 0 to 1; the root makes small shares visible.
+
+    >>> _warm(0.0), _warm(1.0)
+    ('#ffffff', '#f0643c')
+    """
+    return "#" + "".join(f"{round(255 + (hot - 255) * heat**0.5):02x}" for hot in _HOT)
 
 
 def _marks(node: Node, compact: bool, sideways: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphc.ir.graph import Graph, reads
 from graphc.ir.show import expression, statement
@@ -29,6 +29,7 @@ class Node:
         backward: whether it belongs to the right half.
         group: the layer ("" for none).
         output: whether it was asked for.
+        heat: its share of the cost, from 0 to 1; None where no cost is known.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Node:
     backward: bool = False
     group: str = ""
     output: bool = False
+    heat: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +53,19 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Nodes and edges in reading order; `levels` are pairs that shall stand side by side, the first on the left."""
+    """Nodes and edges in reading order; `levels` are pairs that shall stand side by side, the first on the left; `caption` stands below."""
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     levels: tuple[tuple[str, str], ...] = ()
     compact: bool = False
     sideways: bool = False
+    caption: str = ""
 
 
 def scene(
-    graph: Graph, compact: bool = False, notes: Mapping[str, tuple[str, str]] | None = None, told: Callable[[Statement], str] = statement
+    graph: Graph, compact: bool = False, notes: Mapping[str, tuple[str, str]] | None = None, told: Callable[[Statement], str] = statement,
+    costs: Mapping[str, tuple[float, str]] | None = None,
 ) -> Scene:
     """Arrange a graph for drawing.
 
@@ -70,15 +74,17 @@ def scene(
         compact: draw a tensor and the loops that define it as one box.
         told: what is said about a statement under the mouse.
         notes: a line above and a line below the name of each tensor, which replace its shape; the picture then runs from left to right.
+        costs: by name of a tensor the share of the cost of its loops, from 0 to 1, and what is said about it.
     """
-    return _Builder(graph, compact, notes, told).build()
+    return _Builder(graph, compact, notes, told, costs or {}).build()
 
 
 class _Builder:
     def __init__(
-        self, graph: Graph, compact: bool, notes: Mapping[str, tuple[str, str]] | None, told: Callable[[Statement], str]
+        self, graph: Graph, compact: bool, notes: Mapping[str, tuple[str, str]] | None, told: Callable[[Statement], str],
+        costs: Mapping[str, tuple[float, str]],
     ) -> None:
-        self.graph, self.compact, self.notes, self.told = graph, compact, notes, told
+        self.graph, self.compact, self.notes, self.told, self.costs = graph, compact, notes, told, costs
         self.tensors = graph.by_name()
         self.definitions = graph.definitions()
         self.backward = backward_names(graph)
@@ -130,14 +136,23 @@ class _Builder:
         else:
             lines = (name, " ".join(part for part in (shape_text(info), info.dtype) if part))
         told = "\n".join((facts, *(self.told(s) for s in definitions)))
-        return Node(name, kind, lines, told, name in self.right, self.group(info), name in self.graph.outputs)
+        node = Node(name, kind, lines, told, name in self.right, self.group(info), name in self.graph.outputs)
+        return self.warmed(node, name) if self.compact else node
 
     def loop(self, s: Statement, key: str) -> Node:
         header, found, body = statement(s).partition(":  ")
         if not found:
             header, body = "", header
         lines = (header, *wrapped(_tidy(body), _WIDTH["lecture"]))
-        return Node(key, "loop", lines, self.told(s), s.target in self.right, self.group(self.tensors[s.target]))
+        return self.warmed(Node(key, "loop", lines, self.told(s), s.target in self.right, self.group(self.tensors[s.target])), s.target)
+
+    def warmed(self, node: Node, name: str) -> Node:
+        """The node with the cost of the loops that define the tensor `name`, behind its first line."""
+        if name not in self.costs:
+            return node
+        share, told = self.costs[name]
+        first, *rest = node.lines
+        return replace(node, lines=(f"{first}   {share:.0%}".lstrip(), *rest), heat=share, tooltip=f"{told}\n{node.tooltip}")
 
     def group(self, info: Tensor) -> str:
         """The layer; what the compiler named after a tensor belongs to the layer of that tensor."""
