@@ -39,6 +39,8 @@ from graphc.nonfinite import NonFinite
 from graphc.notebook import register as _register
 from graphc.program import Program
 from graphc.reduction import reduction
+from graphc.serial.read import from_json
+from graphc.serial.write import to_json
 from graphc.summary import Summary, summary
 from graphc.text import latex, loops
 from graphc.transforms import hessian, hvp, jacobian, jvp
@@ -117,6 +119,7 @@ __all__ = [
     "fit",
     "floor",
     "from_einsum",
+    "from_json",
     "function",
     "gelu",
     "grad",
@@ -167,6 +170,7 @@ __all__ = [
     "tensor",
     "tensors",
     "to_scipy",
+    "to_json",
     "uniform",
     "verify",
     "vmap",

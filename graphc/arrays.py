@@ -194,7 +194,7 @@ def new_array(tensor: Tensor, generator: np.random.Generator, sizes: Mapping[str
             raise ArgumentError(f"The initialiser of {tensor.name} returns {found} instead of numbers of shape {shape}.",
                                 fix="return an array of the shape that it is called with.")
         return made.astype(tensor.dtype)
-    if not isinstance(init, str):
+    if not isinstance(init, str | tuple):
         return np.full(shape, init, tensor.dtype)
     return _drawn(init, shape, generator).astype(tensor.dtype)
 
@@ -207,14 +207,15 @@ def size_values(sizes: Mapping[str, int]) -> dict[sp.Basic, int]:
     return {Size(name): int(value) for name, value in sizes.items()}
 
 
-def _drawn(init: str, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
+def _drawn(init: str | tuple[str, float], shape: tuple[int, ...], generator: np.random.Generator) -> Array:
     receptive = math.prod(shape[2:])
     fan_out = (shape[0] if shape else 1) * receptive
     fan_in = (shape[1] if len(shape) > 1 else fan_out) * (receptive if len(shape) > 1 else 1)
+    init, given = init if isinstance(init, tuple) else (init, 1.0)
     scale = {
         "glorot_uniform": math.sqrt(6 / max(fan_in + fan_out, 1)), "glorot_normal": math.sqrt(2 / max(fan_in + fan_out, 1)),
         "he_uniform": math.sqrt(6 / max(fan_in, 1)), "he_normal": math.sqrt(2 / max(fan_in, 1)),
-        "fan_in_uniform": math.sqrt(1 / max(fan_in, 1)), "uniform": 1.0, "normal": 1.0,
+        "fan_in_uniform": math.sqrt(1 / max(fan_in, 1)), "uniform": given, "normal": given,
     }.get(init, 0.0)
     if init == "orthogonal":
         rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])

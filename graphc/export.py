@@ -233,7 +233,8 @@ class _Saved:
         init: Any = tensor.init or "zeros"
         shape = self._shape(tensor.name)
         if _drawn(tensor):
-            return f'_drawn("{init}", {shape}, generator).astype("{tensor.dtype}")'
+            kind = f'("{init[0]}", {float(init[1])!r})' if isinstance(init, tuple) else f'"{init}"'
+            return f'_drawn({kind}, {shape}, generator).astype("{tensor.dtype}")'
         value = init if not isinstance(init, str) else 1 if init == "ones" else 0
         return f'np.full({shape}, {value!r}, "{tensor.dtype}")'
 
@@ -393,7 +394,8 @@ def _defined(tree: ast.Module) -> set[str]:
 
 def _drawn(tensor: Tensor) -> bool:
     """Whether the initialiser needs random numbers."""
-    return isinstance(tensor.init, str) and tensor.init.endswith(("normal", "uniform", "orthogonal"))
+    init: Any = tensor.init
+    return isinstance(init, tuple) or (isinstance(init, str) and init.endswith(("normal", "uniform", "orthogonal")))
 
 
 def _heading(name: str, docstring: str) -> str:

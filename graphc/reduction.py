@@ -64,7 +64,7 @@ def reduction(name: str, combine: Callable[..., Any], identity: Any, grad: Calla
     def call(body: Any, over: Any = None) -> Expr:
         return reduce(label, body, over)
 
-    call.__name__ = call.__qualname__ = name
+    call.__name__ = call.__qualname__ = label
     call.__doc__ = f"The reduction {name} of `body` over an index or several; {shown(identity)} over an empty range."
     return call
 

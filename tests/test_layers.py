@@ -30,6 +30,7 @@ LAYERS: dict[str, set[str]] = {
     "optim": {"", "requests"},
     "interop": {"", "requests"},
     "training": {""},
+    "serial": BASE | {"frontend", "passes", "reduction", "requests", "structure"},
 }
 """What a layer sees beside itself; "" is the public API, "requests" the form of refusals.
 Members of one row of the house never see each other."""

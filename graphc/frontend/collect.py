@@ -24,7 +24,7 @@ from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 from graphc.ir.tree import accesses, rewrite
 
-__all__ = ["Program", "collect", "current", "dependents", "export", "given", "parameters", "shape_and_dtype"]
+__all__ = ["Program", "collect", "current", "dependents", "export", "given", "parameters", "reachable", "shape_and_dtype", "with_rules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ def _sources(tensor: Tensor) -> list[Tensor]:
     return list(dict.fromkeys(source for s in tensor.statements for _, source in s.reads if source is not tensor))
 
 
-def _reachable(outputs: Iterable[Tensor]) -> list[Tensor]:
-    """Tensors such that each comes after those it reads, where that is possible."""
+def reachable(outputs: Iterable[Tensor]) -> list[Tensor]:
+    """The outputs and what they depend on, each after what it reads where that is possible."""
     done: dict[Tensor, None] = {}
     entered: set[Tensor] = set()
     for root in outputs:
@@ -66,7 +66,7 @@ def given(outputs: Iterable[object]) -> list[Tensor]:
 
     One of each name, and none with the name of an input that they do read.
     """
-    members = _reachable(t for t in outputs if isinstance(t, Tensor))
+    members = reachable(t for t in outputs if isinstance(t, Tensor))
     taken = {t.name for t in members if not t.statements}
     found: dict[str, Tensor] = {}
     for tensor in dict.fromkeys(t for group in dict.fromkeys(m.given for m in members) for t in group):
@@ -77,7 +77,7 @@ def given(outputs: Iterable[object]) -> list[Tensor]:
 
 def current(outputs: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
     """The tensors, or what the outputs read in the place of inputs to which `gc.vmap` gave a dimension."""
-    members = dict.fromkeys(_reachable(outputs))
+    members = dict.fromkeys(reachable(outputs))
     return [tensor if tensor in members else next((m for m in members if _descends(m, tensor)), tensor) for tensor in tensors]
 
 
@@ -93,7 +93,7 @@ def shape_and_dtype(tensor: Tensor) -> tuple[tuple[sp.Expr, ...], str]:
         return tensor.declared_shape, tensor.declared_dtype or "float32"
     if tensor.inferred is not None and tensor.inferred[0] == len(tensor.statements):
         return tensor.inferred[1:]
-    members = _reachable([tensor])
+    members = reachable([tensor])
     found = Inference({member.key: member for member in members})
     for member in members:
         if member is not tensor and member.inferred is not None and member.inferred[0] == len(member.statements):
@@ -104,14 +104,14 @@ def shape_and_dtype(tensor: Tensor) -> tuple[tuple[sp.Expr, ...], str]:
     return found.shapes[tensor.key], found.dtypes[tensor.key]
 
 
-def _with_rules(outputs: Sequence[Tensor]) -> list[Tensor]:
-    """The same, with the hand-written gradients of the tensors that have one."""
-    members = _reachable(outputs)
+def with_rules(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The outputs, what they depend on, and the hand-written gradients of these tensors."""
+    members = reachable(outputs)
     while True:
         needed = [t for member in members for rule in member.rules for t in (rule.wrt, rule.adjoint, rule.result)]
         if set(needed) <= set(members):
             return members
-        members = _reachable([*members, *needed])
+        members = reachable([*members, *needed])
 
 
 def _within_rules(members: Sequence[Tensor]) -> set[Tensor]:
@@ -203,7 +203,7 @@ def collect(outputs: Sequence[Tensor], verb: str, rules: bool = False) -> Progra
     """
     for output in outputs:
         _check_tensor(output, verb)
-    members = _with_rules(outputs) if rules else _reachable(outputs)
+    members = with_rules(outputs) if rules else reachable(outputs)
     _check_pending(members)
     found = Inference({t.key: t for t in members})
     found.settle(members)
@@ -252,7 +252,7 @@ def parameters(*tensors: Tensor) -> list[Tensor]:
     """
     for tensor in tensors:
         _check_tensor(tensor, "parameters")
-    found = [t for t in _reachable(tensors) if t.kind == "parameter" and not t.statements]
+    found = [t for t in reachable(tensors) if t.kind == "parameter" and not t.statements]
     return sorted(found, key=lambda t: t.serial)
 
 

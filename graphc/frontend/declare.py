@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -130,7 +131,8 @@ def parameter(name: str, *shape: Any, init: Any = "glorot_uniform", dtype: Any =
         name: how it is called in the state dictionary.
         shape: extents; the first is the number of outputs where the initialiser needs one.
         init: "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "fan_in_uniform" (within ±1/√inputs, PyTorch's layers),
-            "orthogonal", "uniform", "normal", "zeros", "ones", a number, or a function of (shape, numpy.random.Generator).
+            "orthogonal", "uniform" (within ±1), "normal", ("uniform", bound), ("normal", deviation), "zeros", "ones", a number, or a
+            function of (shape, numpy.random.Generator).
         dtype: float32 by default.
 
     Raises:
@@ -139,12 +141,20 @@ def parameter(name: str, *shape: Any, init: Any = "glorot_uniform", dtype: Any =
     if len(shape) == 1 and isinstance(shape[0], tuple | list):
         shape = tuple(shape[0])
     text = f"parameter({shown(name)}, …, init={shown(init)})"
-    if not (callable(init) or is_number(init) or (isinstance(init, str) and init in INITIALISERS)):
+    if not (callable(init) or is_number(init) or _scaled(init) or (isinstance(init, str) and init in INITIALISERS)):
         raise NotationError(f"{shown(init)} is not an initialiser of the parameter {name}.", at=((text, shown(init), here()),),
-                            fix="use one of " + ", ".join(INITIALISERS) + ", a number, or a function of (shape, generator).")
+                            fix="use one of " + ", ".join(INITIALISERS)
+                            + ', ("uniform", bound), a number, or a function of (shape, generator).')
     made = Tensor(name, shape, dtype, kind="parameter", init=init)
-    if isinstance(init, str) and init not in ("zeros", "ones") and not is_float(made.declared_dtype or "float32"):
+    if isinstance(init, str | tuple) and init not in ("zeros", "ones") and not is_float(made.declared_dtype or "float32"):
         raise DtypeError(f"The parameter {name} of dtype {made.declared_dtype} cannot be initialised with random real numbers.",
                          at=((text, shown(init), here()),),
                          fix='use init="zeros", "ones", an integer, or a function of (shape, generator).')
     return made
+
+
+def _scaled(init: Any) -> bool:
+    """Whether it is a distribution with its width."""
+    if not isinstance(init, tuple) or len(init) != 2 or init[0] not in ("uniform", "normal"):
+        return False
+    return is_number(init[1]) and 0 <= init[1] < math.inf

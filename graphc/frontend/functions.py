@@ -16,7 +16,7 @@ from graphc.ir.functions import FUNCTIONS, Function
 from graphc.ir.random import RANDOM
 from graphc.ir.tree import substitute
 
-__all__ = ["function", "names", "power", "rsqrt", "scalar", "sqrt", "where"]
+__all__ = ["as_condition", "function", "meaning_of", "names", "power", "rsqrt", "scalar", "sqrt", "where"]
 
 
 def scalar(name: str, defaults: tuple[Any, ...] = ()) -> Callable[..., Expr]:
@@ -73,10 +73,11 @@ def where(condition: Any, value: Any, other: Any) -> Expr:
         raise NotationError(f"{shown(condition)} is not a condition.", at=((context(), shown(condition), here()),),
                             fix="compare something: gc.where(x > 0, a, b).")
     a, b = (as_number(branch.node) for branch in branches)
-    return Expr(Where(_condition(test.node), a, b), *merged((test, *branches)))
+    return Expr(Where(as_condition(test.node), a, b), *merged((test, *branches)))
 
 
-def _condition(node: sp.Basic) -> sp.Basic:
+def as_condition(node: sp.Basic) -> sp.Basic:
+    """The node where it is a condition, else whether it is not 0."""
     if isinstance(node, Compare | Logical) or node in (sp.true, sp.false):
         return node
     if isinstance(node, Reduce) and node.op in ("any", "all"):
@@ -134,6 +135,11 @@ def function(name: str, body: Callable[..., Any], grad: Any = None) -> Callable[
 
 
 _meaning: dict[str, list[sp.Expr]] = {}
+
+
+def meaning_of(name: str) -> list[sp.Expr]:
+    """The value of a function of the user's and, if given, its derivatives, in symbols argument0, argument1, …; the last is the value."""
+    return _meaning[name]
 
 
 def _parameters(python: Any, text: str, what: str) -> list[str]:

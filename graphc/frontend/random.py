@@ -14,7 +14,7 @@ from graphc.ir.expr import Access, Call, FloorDiv, Index, Modulo, Size
 from graphc.ir.random import RANDOM
 from graphc.ir.tree import contains, rewrite
 
-__all__ = ["normal", "settled", "uniform"]
+__all__ = ["is_whole", "normal", "settled", "uniform"]
 
 
 def uniform(key: Any, *indices: Any) -> Expr:
@@ -63,7 +63,7 @@ def _check_integer(name: str, role: str, value: Any, text: str) -> None:
         if isinstance(node, Access) and dtype is not None and not is_integer(dtype):
             raise DtypeError(f"{owner.name} has dtype {dtype} and gives no {role} of gc.{name}.", at=at,
                              fix=f'declare it as integers: gc.tensor("{owner.name}", …, dtype="int64").')
-    if isinstance(value, bool) or not _whole(part.node):
+    if isinstance(value, bool) or not is_whole(part.node):
         raise NotationError(f"{shown(value)} is no {role} of gc.{name}: it is not an integer expression.", at=at,
                             fix='use integers, indices, sizes and elements of integer tensors, such as key[()] of '
                                 'key = gc.tensor("key", (), dtype="int64").')
@@ -74,13 +74,13 @@ def _reads(node: sp.Basic) -> set[sp.Basic]:
     return {node} if isinstance(node, Access) else {read for argument in node.args for read in _reads(argument)}
 
 
-def _whole(node: sp.Basic) -> bool:
+def is_whole(node: sp.Basic) -> bool:
     """Whether an expression is made of integers by sums and products."""
     if isinstance(node, sp.Integer | Index | Size | FloorDiv | Modulo | Access):
         return True
     if isinstance(node, sp.Pow) and not (isinstance(node.exp, sp.Integer) and node.exp > 0):
         return False
-    return isinstance(node, sp.Add | sp.Mul | sp.Pow) and all(map(_whole, node.args))
+    return isinstance(node, sp.Add | sp.Mul | sp.Pow) and all(map(is_whole, node.args))
 
 
 def settled(value: sp.Expr, dtype: str) -> sp.Expr:

@@ -123,12 +123,13 @@ def _rounded(count: int) -> str:
     return f"{count:,}" if count < 10**9 else f"more than 10**{len(str(count)) - 1}"
 
 
-def check_statement(statement: Recorded, bound: frozenset[Index]) -> None:
+def check_statement(statement: Recorded, bound: frozenset[Index], warn: bool = True) -> None:
     """Refuse what is wrong whatever the other statements are.
 
     Args:
         statement: with bound indices as the reductions numbered them.
         bound: the user's indices that reductions bind.
+        warn: whether to tell of summands that lack a summed index.
 
     Raises:
         NotationError: the right side repeats its parts exponentially; a bound index is used outside of its reduction; = has an index only
@@ -139,7 +140,8 @@ def check_statement(statement: Recorded, bound: frozenset[Index]) -> None:
     outside = set(unbound(statement.value))
     _check_bound(statement, sorted(bound & (left | outside), key=str), left)
     if statement.op == "+=":
-        _warn_lacking(statement, outside - left)
+        if warn:
+            _warn_lacking(statement, outside - left)
         return
     through = [s for s in statement.subscripts if contains(s, Access)]
     if through:
@@ -149,6 +151,8 @@ def check_statement(statement: Recorded, bound: frozenset[Index]) -> None:
             at=((statement.text, statement.shown(through[0]), statement.location),),
             fix="use += (a scatter), which adds what falls on the same element.",
         )
+    if statement.op != "=":
+        return
     extra = sorted(outside - left, key=str)
     if extra:
         names = ", ".join(map(str, extra))

@@ -20,7 +20,7 @@ class Tensor:
         kind: "input" (an argument of the program), "parameter" (an argument with an initialiser), "defined" (by statements) or "adjoint"
             (what a hand-written gradient gets).
         group: the layer it belongs to, for drawing ("" for none).
-        init: the name of the initialiser of a parameter.
+        init: the initialiser of a parameter, as `graphc.parameter` takes it.
         every: how many steps of the recurrence lie between those that are kept (`graphc.checkpoint`); 0 if all are.
     """
 

@@ -29,11 +29,6 @@ __all__ = [
 ]
 
 
-def uniform(bound: float) -> Callable[..., Any]:
-    """An initialiser: uniform between ``-bound`` and ``bound``."""
-    return lambda shape, generator: generator.uniform(-bound, bound, shape)
-
-
 class Layer(ABC):
     """What has a name, and parameters that are made when it is first called.
 
@@ -282,7 +277,7 @@ class _Recurrent(Layer):
         shapes: dict[str, tuple[Any, ...]] = {"weight_ih": (rows, x.shape[2]), "weight_hh": (rows, size)}
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-        weights = [self._parameter(part, x, *shape, init=uniform(1 / math.sqrt(size))) for part, shape in shapes.items()]
+        weights = [self._parameter(part, x, *shape, init=("uniform", 1 / math.sqrt(size))) for part, shape in shapes.items()]
         before = [self._zeros(f"before{k}", x) for k in range(self.states)] if hx is None else [hx] if self.states == 1 else hx
         return type(self).function(x, *before, *weights, name=self._name())
 
@@ -341,4 +336,4 @@ class Sequential(Layer):
 
 def _bias(inputs: Any) -> Any:
     """PyTorch's initialiser of a bias; where the number of inputs is not known yet, zeros."""
-    return uniform(1 / math.sqrt(inputs)) if isinstance(inputs, int | np.integer) and inputs else "zeros"
+    return ("uniform", 1 / math.sqrt(inputs)) if isinstance(inputs, int | np.integer) and inputs else "zeros"

@@ -27,7 +27,7 @@ def normalised(message: str) -> str:
 
 
 def compare(message: str, request: pytest.FixtureRequest) -> None:
-    path = GOLDEN / (request.node.name.removeprefix("test_") + ".txt")
+    path = GOLDEN / (re.sub(r"\[(.*)\]$", r"_\1", request.node.name.removeprefix("test_")) + ".txt")
     text = normalised(message)
     if request.config.getoption("--update-golden"):
         GOLDEN.mkdir(exist_ok=True)

@@ -167,6 +167,11 @@ def test_array_as_initialiser(rejects):
         gc.parameter("W", 3, init=np.ones(3))
 
 
+def test_initialiser_with_a_negative_width(rejects):
+    with rejects(gc.NotationError):
+        gc.parameter("W", 3, init=("uniform", -0.1))
+
+
 def test_random_integers_as_initialiser(rejects):
     with rejects(gc.DtypeError):
         gc.parameter("W", N, M, dtype="int64")

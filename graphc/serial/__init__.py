@@ -1,0 +1,1 @@
+"""Programs as text: JSON that contains no code."""
