@@ -29,7 +29,8 @@ def listed(value: Any) -> str:
 
 def refusal(kind: type[Refusal], what: str, text: str, culprit: Any, fix: str) -> Refusal:
     """An error of that kind about a call, whose `text` is shown with carets under the culprit (a part, or several), at the user's line."""
-    return kind(what, at=((text, culprit if isinstance(culprit, str | tuple) else shown(culprit), here()),), fix=fix)
+    parts = isinstance(culprit, tuple) and culprit and all(isinstance(part, str) for part in culprit)
+    return kind(what, at=((text, culprit if parts or isinstance(culprit, str) else shown(culprit), here()),), fix=fix)
 
 
 def pairs(given: Any, verb: str, form: str, text: str) -> tuple[list[Any], list[Any]]:

@@ -193,7 +193,7 @@ def test_a_long_expression() -> None:
     """Deep and shared parts are written once."""
     x, y, z = gc.tensor("x", N), *gc.tensors("y z")
     value = x[i]
-    for k in range(300):
+    for k in range(200):
         value = gc.sin(value + k)
     y[i] = value
     value = x[i]
@@ -208,7 +208,7 @@ def test_a_long_expression() -> None:
 PROCESS = """
 import graphc as gc
 from tests.programs import generate
-for seed in range(4):
+for seed in (1, 2, 5):
     names = generate(seed, statements=2).build()
     text = gc.to_json(names["L"])
     print(text, gc.loops(gc.from_json(text)))
