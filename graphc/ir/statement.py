@@ -15,7 +15,7 @@ from graphc.ir.expr import Access, Index, Reduce
 from graphc.ir.origin import Origin, Rewrite
 from graphc.ir.tree import accesses, contains, indices_of, postorder, substitute
 
-__all__ = ["Range", "Statement", "behind", "fresh_index", "fresh_indices", "plain_ranges", "rename", "revised", "zeros"]
+__all__ = ["Range", "Statement", "behind", "bound_indices", "fresh_index", "fresh_indices", "plain_ranges", "rename", "revised", "zeros"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,13 @@ def behind(position: sp.Expr, extent: sp.Expr) -> sp.Expr:
 @lru_cache(maxsize=50_000)
 def _limits(index: Index, lower: sp.Expr, upper: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     return sp.expand(index - lower), behind(index, upper)
+
+
+def bound_indices(value: sp.Expr) -> tuple[Index, ...]:
+    """Indices of the reductions in an expression."""
+    if not contains(value, Reduce):
+        return ()
+    return tuple(index for node in postorder(value) if isinstance(node, Reduce) for index in node.indices)
 
 
 @dataclass(frozen=True)
@@ -91,9 +98,7 @@ class Statement:
     @cached_property
     def bound(self) -> tuple[Index, ...]:
         """Indices of nested reductions."""
-        if not contains(self.value, Reduce):
-            return ()
-        return tuple(index for node in postorder(self.value) if isinstance(node, Reduce) for index in node.indices)
+        return bound_indices(self.value)
 
     @cached_property
     def free(self) -> tuple[Index, ...]:
@@ -160,7 +165,13 @@ def zeros(target: str, shape: tuple[sp.Expr, ...], origin: Origin | None = None)
 
 
 def revised(statement: Statement, name: str, rule: str | tuple[Statement, ...], **changes: Any) -> Statement:
-    """The statement with other fields, which remembers the rewrite; the statement itself if they are what it has already."""
+    """The statement with other fields, which remembers the rewrite; the statement itself if they are what it has already.
+
+    A nested reduction that a new `value` lacks takes the ranges of its indices along: they would be summed over.
+    """
+    if "value" in changes and "ranges" not in changes and statement.bound:
+        lost = set(statement.bound) - set(bound_indices(changes["value"]))
+        changes["ranges"] = tuple(r for r in statement.ranges if r.index not in lost)
     if all(getattr(statement, field) == value for field, value in changes.items()):
         return statement
     return replace(statement, **changes, origin=Rewrite(name, rule, statement))

@@ -122,7 +122,7 @@ class _Lifter:
         value = _means(_windowed(statement), statement)
         if isinstance(value, Reduce) and self._direct(statement, value):
             op = "+=" if value.op == "sum" else value.op
-            inner = {i for part in postorder(value.body) if isinstance(part, Reduce) for i in part.indices}
+            inner = set(statement.bound) - set(value.indices)
             body = substitute(value.body, self._inner(value.body, statement, statement.domain + value.domain))
             ranges = tuple(r for r in statement.ranges if r.index not in inner)
             domain = statement.domain + value.domain

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 import graphc as gc
@@ -58,3 +59,17 @@ def test_skip_leaves_the_count_of_a_mean(golden):
     x, y = gc.tensor("X", 4), gc.tensor("Y")
     y[p] = gc.mean(gc.skip(x)[p + r - 1], over=r)
     golden(text(applied(lower_boundary, graph_of(y))))
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["at the top", "in a reduction"])
+def test_a_reduction_that_vanishes_takes_its_index_along(nested: bool) -> None:
+    """Both branches are the same as soon as the view is known to stay inside; nothing must be summed over the index of the condition."""
+    x, y, t = gc.tensor("x", 4, dtype="float64"), gc.tensor("y", 2), gc.tensor("t")
+    i, k, m = gc.indices("i k m")
+    chosen = gc.where(gc.any(y[k] > 0, over=k), gc.clamp(x)[m if nested else i], x[m if nested else i])
+    t[i] += gc.sum(chosen, over=m) * x[i] if nested else chosen
+    values = np.arange(1.0, 5)
+    expected = values.sum() * values if nested else values
+    for target in ("cpu", "interpret"):
+        f = gc.compile(t, target=target)
+        np.testing.assert_array_equal(f(**{name: a for name, a in {"x": values, "y": np.ones(2, "float32")}.items() if name in f.inputs}), expected)
