@@ -17,6 +17,7 @@ from graphc.errors import (
     InternalError,
     NotationError,
     RangeError,
+    RankError,
     ShapeError,
     TargetError,
 )
@@ -64,6 +65,7 @@ maximum, minimum, clip = scalar("maximum"), scalar("minimum"), scalar("clip")
 hypot, atan2, stop_gradient = scalar("hypot"), scalar("atan2"), scalar("stop_gradient")
 
 from graphc import nn, optim  # noqa: E402 (written in the notation above)
+from graphc.distribute import Distributed, distribute  # noqa: E402
 from graphc.interop.einsum import from_einsum  # noqa: E402
 from graphc.interop.scipy import to_scipy  # noqa: E402
 from graphc.training import Epoch, Fit, History, fit, load_checkpoint  # noqa: E402
@@ -75,6 +77,7 @@ __all__ = [
     "CompileError",
     "DifferentiationError",
     "DivergenceError",
+    "Distributed",
     "Drawing",
     "DtypeError",
     "Epoch",
@@ -89,6 +92,7 @@ __all__ = [
     "NotationError",
     "Program",
     "RangeError",
+    "RankError",
     "ShapeError",
     "Summary",
     "TargetError",
@@ -110,6 +114,7 @@ __all__ = [
     "custom_grad",
     "dim",
     "dims",
+    "distribute",
     "draw",
     "elu",
     "erf",

@@ -204,7 +204,18 @@ def compile_program(
     check_marks(graph)
     return Program(graph, signature, _runner(graph, target, signature, accumulate, threads, tune),
                    witness=partial(_witness, graph, target, accumulate, threads),
-                   profiler=partial(_profiler, graph, target, signature, accumulate, threads, tune), memory_limit=memory_limit)
+                   profiler=partial(_profiler, graph, target, signature, accumulate, threads, tune),
+                   parts=partial(_part, target=target, accumulate=accumulate, threads=threads, tune=tune), memory_limit=memory_limit)
+
+
+@undistributing
+def _part(
+    graph: Graph, updates: tuple[tuple[str, str], ...], *, target: str, accumulate: str | None, threads: int | None, tune: bool
+) -> Runner:
+    """A part of a program, compiled with the options of the whole."""
+    replaced = {new for _, new in updates}
+    signature = Signature((), tuple(n for n in graph.outputs if n not in replaced), list, updates)
+    return _runner(graph, target, signature, accumulate, threads, tune)
 
 
 @undistributing

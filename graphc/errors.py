@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "ArgumentError", "CompileError", "DifferentiationError", "DivergenceError", "DtypeError", "GradientError", "GraphcError",
-    "InternalError", "Location", "NotationError", "RangeError", "ShapeError", "TargetError", "carets",
+    "InternalError", "Location", "NotationError", "RangeError", "RankError", "ShapeError", "TargetError", "carets",
 ]
 
 
@@ -107,6 +107,10 @@ class TargetError(GraphcError):
 
 class ArgumentError(GraphcError):
     """The arguments of a call of a compiled program are wrong."""
+
+
+class RankError(GraphcError):
+    """A rank of a distributed program has failed, or does not have what the others have."""
 
 
 class GradientError(GraphcError, AssertionError):

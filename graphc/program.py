@@ -86,10 +86,12 @@ class Program:
 
     def __init__(
         self, graph: Graph, signature: Signature, runner: Runner, text: str = "", *, witness: Callable[[], tuple[Graph, Runner]],
-        profiler: Callable[[], Any], memory_limit: int | str | None = None,
+        profiler: Callable[[], Any], parts: Callable[[Graph, tuple[tuple[str, str], ...]], Runner], memory_limit: int | str | None = None,
     ) -> None:
         self._graph, self._signature, self._runner, self._text = graph, signature, runner, text
         self._memory_limit = memory_limit
+        self.parts = parts
+        """Compiles a part of the program with the same options, from its graph and the updates that it may write in place."""
         self._witness, self._profiler = lru_cache(maxsize=1)(witness), lru_cache(maxsize=1)(profiler)
         self._by_name = {t.name: t for t in signature.inputs}
         self._bound: dict[tuple[tuple[int, ...], ...], dict[sp.Basic, int]] = {}
@@ -384,6 +386,16 @@ class Program:
     def bind(self, named: Mapping[str, Any]) -> tuple[dict[str, Array], dict[sp.Basic, int]]:
         """The arguments as arrays, and the sizes that their shapes give; refused as by a call."""
         return self._on_host((), dict(named))
+
+    def given(self, arrays: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Array]:
+        """The arguments of a call as arrays of the host, whatever their sizes; refused as by a call.
+
+        Those that share memory with what is updated are copies.
+        """
+        _, values = self._arguments(arrays, named)
+        prepared = HOST.bound(self._by_name, {name: on_host(values[name]) for name in self._by_name})
+        self._unshare(HOST, prepared)
+        return prepared
 
     def _on_host(self, arrays: tuple[Any, ...], named: dict[str, Any]) -> tuple[dict[str, Array], dict[sp.Basic, int]]:
         """The arguments as arrays of the host, copied there if need be, and their sizes."""

@@ -22,7 +22,7 @@ Rejects = Callable[..., AbstractContextManager[None]]
 
 def normalised(message: str) -> str:
     """The message without what depends on the machine or on the position in the test file."""
-    message = re.sub(r"(?m)^(  at ).*?([^/\\]+\.py), line \d+$", r"\1\2, line <line>", message)
+    message = re.sub(r"(?m)^( +at ).*?([^/\\]+\.py), line \d+$", r"\1\2, line <line>", message)
     return "\n".join(line.rstrip() for line in message.splitlines()) + "\n"
 
 
