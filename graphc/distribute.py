@@ -24,6 +24,7 @@ from graphc.ir.show import expression, statement
 from graphc.passes.distribute import Distribution, ranked
 from graphc.passes.distribute import distribute as divided
 from graphc.program import Program, Runner
+from graphc.runtime.device import on_device
 from graphc.text import Text
 
 __all__ = ["Distributed", "distribute"]
@@ -167,6 +168,7 @@ class Distributed:
         """The arguments, and how many rows each rank has."""
         fault, given, rows = None, {}, 0
         try:
+            _refuse_devices(arrays, named)
             given = self.program.given(arrays, named)
             rows = self._own_rows(given)
         except Exception as error:
@@ -245,6 +247,13 @@ class Distributed:
         """Raise on all ranks if one has met a fault."""
         if self._ranks.announce(np.array([fault is not None], np.int64)).any():
             _agree(self._ranks, fault)
+
+
+def _refuse_devices(arrays: tuple[Any, ...], named: dict[str, Any]) -> None:
+    for value in (*named.values(), *(v for a in arrays for v in (a.values() if isinstance(a, Mapping) else (a,)))):
+        if on_device(value):
+            raise ArgumentError("An argument is on a GPU, but a distributed program takes and exchanges arrays of the host.",
+                                fix="copy it to the host.")
 
 
 # --------------------------------------------------------------------------------------------------------------- agreement
