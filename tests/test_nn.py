@@ -93,3 +93,20 @@ def test_recurrent_layer() -> None:
     program = gc.compile([y, h], target="interpret")
     value, last = program(program.init(seed=0), x=np.ones((5, 2, 4), "float32"))
     np.testing.assert_array_equal(value[-1], last)
+
+
+class Scale(nn.Layer):
+    """A factor per channel."""
+
+    default = "scale"
+
+    def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
+        factor, y, (n, c) = self.parameter("factor", x, x.shape[1], init="ones"), gc.tensor(self.name), gc.indices("n c")
+        y[n, c] = factor[c] * x[n, c]
+        return y
+
+
+def test_layer_of_ones_own() -> None:
+    net = nn.Sequential(nn.Linear(3), Scale(), lambda x: nn.relu(x), Scale())
+    y = net(gc.tensor("x", gc.dim("N"), 2))
+    assert [t.name for t in gc.parameters(y)] == ["linear1.weight", "linear1.bias", "scale1.factor", "scale2.factor"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import axes
+from graphc.nn.axes import axes, check_number, dimension, refuse
 
 __all__ = ["elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh"]
 
@@ -47,8 +48,15 @@ def tanh(x: gc.Tensor, *, name: str = "tanh") -> gc.Tensor:
     return _elementwise(x, gc.tanh, name)
 
 
-def gelu(x: gc.Tensor, *, name: str = "gelu") -> gc.Tensor:
-    """``x`` times the probability that a normal number is less (Hendrycks and Gimpel, 2016)."""
+def gelu(x: gc.Tensor, approximate: str = "none", *, name: str = "gelu") -> gc.Tensor:
+    """``x`` times the probability that a normal number is less (Hendrycks and Gimpel, 2016).
+
+    With ``approximate="tanh"`` it is ``x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))``.
+    """
+    if approximate not in ("none", "tanh"):
+        raise refuse("gelu", f"approximate={approximate!r} is unknown", f"approximate={approximate!r}", 'use "none" or "tanh".')
+    if approximate == "tanh":
+        return _elementwise(x, lambda e: e / 2 * (1 + gc.tanh(math.sqrt(2 / math.pi) * (e + 0.044715 * e**3))), name)
     return _elementwise(x, gc.gelu, name)
 
 
@@ -59,6 +67,7 @@ def silu(x: gc.Tensor, *, name: str = "silu") -> gc.Tensor:
 
 def softplus(x: gc.Tensor, beta: float = 1.0, *, name: str = "softplus") -> gc.Tensor:
     """``log(1 + exp(beta·x))/beta``."""
+    check_number("softplus", "beta", beta, 0, positive=True)
     return _elementwise(x, lambda e: gc.softplus(beta * e) / beta, name)
 
 
@@ -69,22 +78,21 @@ def softmax(x: gc.Tensor, dim: int = -1, *, name: str = "softmax") -> gc.Tensor:
     >>> print(gc.loops(gc.nn.softmax(gc.tensor("x", 2, 3))))
     for i,j:  softmax[i,j] = exp(x[i,j])/sum(exp(x[i,k]), over=k)
     """
-    i, other = _along(x, dim, "softmax")
-    y, k = gc.tensor(name), other[dim]
+    i, other, k = _along(x, dim, "softmax")
+    y = gc.tensor(name)
     y[i] = gc.exp(x[i]) / gc.sum(gc.exp(x[other]), over=k)
     return y
 
 
 def log_softmax(x: gc.Tensor, dim: int = -1, *, name: str = "log_softmax") -> gc.Tensor:
     """The logarithm of `softmax`."""
-    i, other = _along(x, dim, "log_softmax")
-    y, k = gc.tensor(name), other[dim]
+    i, other, k = _along(x, dim, "log_softmax")
+    y = gc.tensor(name)
     y[i] = x[i] - gc.logsumexp(x[other], over=k)
     return y
 
 
-def _along(x: gc.Tensor, dim: int, layer: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Indices of an element, and of the elements that differ from it in one dimension."""
-    i = axes(layer, x, "ijlmnopq", 1)
-    dim %= len(i)
-    return i, (*i[:dim], gc.index("k"), *i[dim + 1 :])
+def _along(x: gc.Tensor, dim: int, layer: str) -> tuple[tuple[Any, ...], tuple[Any, ...], Any]:
+    """Indices of an element, of the elements that differ from it in one dimension, and the index of that dimension."""
+    i, k, d = axes(layer, x, "ijlmnopq", 1), gc.index("k"), dimension(layer, x, dim)
+    return i, (*i[:d], k, *i[d + 1 :]), k

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import axes, check_rank
+from graphc.nn.axes import axes, check_rank, check_shape
 from graphc.nn.noise import dropout
 
 __all__ = ["scaled_dot_product_attention"]
@@ -30,12 +30,16 @@ def scaled_dot_product_attention(
     """
     layer = "scaled_dot_product_attention"
     (*b, _, _), (t, u, e, v), width = axes(layer, query, "bhgklmnp", 2), gc.indices("t u e v"), query.shape[-1]
+    check_shape(layer, "key", key, (*query.shape[:-2], "U", width), query)
+    check_shape(layer, "value", value, (*query.shape[:-2], key.shape[-2], "V"), key)
     score, total, share, y = (gc.tensor(n) for n in (f"{name}.score", f"{name}.total", f"{name}.share", name))
     if scale is None:
         scale = 1 / math.sqrt(width) if isinstance(width, int) else 1 / gc.sqrt(width)
     fit, seen = gc.sum(query[*b, t, e] * key[*b, u, e], over=e) * scale, t >= u if is_causal else None
     if attn_mask is not None:
-        mask = attn_mask[*b[len(b) + 2 - check_rank(layer, attn_mask, 2, len(b) + 2) :], t, u]
+        rank = check_rank(layer, attn_mask, 2, len(b) + 2)
+        check_shape(layer, "attn_mask", attn_mask, (*query.shape[len(b) + 2 - rank : -1], key.shape[-2]), query)
+        mask = attn_mask[*b[len(b) + 2 - rank :], t, u]
         if attn_mask.dtype == "bool":
             seen = mask if seen is None else seen & mask
         else:

@@ -8,7 +8,10 @@ from typing import Any
 import graphc as gc
 from graphc.requests import refusal
 
-__all__ = ["axes", "check_rank", "keys", "per_dimension", "reduced", "refuse"]
+__all__ = [
+    "axes", "check_extent", "check_groups", "check_integers", "check_number", "check_rank", "check_shape", "dimension", "keys",
+    "per_dimension", "reduced", "refuse",
+]
 
 
 def refuse(layer: str, what: str, culprit: str, fix: str) -> gc.ArgumentError:
@@ -34,6 +37,91 @@ def check_rank(layer: str, x: gc.Tensor, least: int, most: int = 8) -> int:
         wanted = str(least) if least == most else f"{least} or more" if most == 8 else f"{least} to {most}"
         raise refuse(layer, f"{x.name} has {rank} dimensions instead of {wanted}", x.name, f"pass a tensor of {wanted} dimensions.")
     return rank
+
+
+def _given(name: str, tensor: gc.Tensor) -> str:
+    """An argument as it was passed."""
+    return name if tensor.name == name else f"{name}={tensor.name}"
+
+
+def check_shape(layer: str, name: str, tensor: gc.Tensor, wanted: Sequence[Any], beside: gc.Tensor) -> None:
+    """Refuse an argument whose shape does not go with another tensor; what is not known as an integer is compared later.
+
+    Args:
+        layer, name: of the function and of the argument.
+        tensor: what was passed.
+        wanted: an extent per dimension; a text where there is no restriction.
+        beside: the tensor that the extents come from.
+
+    Raises:
+        ArgumentError: it is no tensor, or has another shape.
+    """
+    check_rank(layer, tensor, 0)
+    clash = any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(tensor.shape, wanted, strict=False))
+    if clash or len(tensor.shape) != len(wanted):
+        shape = f"({', '.join(map(str, wanted))}{',' * (len(wanted) == 1)})"
+        given = _given(name, tensor)
+        raise refuse(layer, f"{given}{repr(tensor).removeprefix(tensor.name)} does not have the shape {shape} that goes with {beside!r}",
+                     given, "pass a tensor of that shape.")
+
+
+def check_integers(layer: str, name: str, tensor: gc.Tensor) -> None:
+    """Refuse labels, tokens and keys that are no integers.
+
+    Raises:
+        ArgumentError: the tensor has another dtype.
+    """
+    if "int" not in tensor.dtype:
+        given = _given(name, tensor)
+        raise refuse(layer, f"{given} has the dtype {tensor.dtype} instead of integers", given,
+                     f'declare it with integers: gc.tensor("{tensor.name}", …, dtype="int64").')
+
+
+def check_number(layer: str, name: str, value: Any, least: float, most: float = float("inf"), *, positive: bool = False) -> None:
+    """Refuse what is no number in [least, most], or is `least` if it has to be `positive`.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most or (positive and value == least):
+        limits = f"{'greater than' if positive else 'at least'} {least:g}" + ("" if most == float("inf") else f" and at most {most:g}")
+        raise refuse(layer, f"{name}={value!r} is no number that is {limits}", f"{name}={value!r}", f"give a number that is {limits}.")
+
+
+def check_groups(layer: str, groups: Any, **divided: Any) -> None:
+    """Refuse what is no number of groups, or does not divide what is divided into groups.
+
+    Raises:
+        ArgumentError: it is, or does, not.
+    """
+    none = isinstance(groups, bool) or not isinstance(groups, int) or groups < 1
+    if none or any(isinstance(e, int) and e % groups for e in divided.values()):
+        counts = " and ".join(f"{extent} {name}" for name, extent in divided.items())
+        raise refuse(layer, f"groups={groups!r} does not divide {counts}", f"groups={groups!r}",
+                     f"give a positive integer that divides {'both' if len(divided) > 1 else 'it'}.")
+
+
+def check_extent(layer: str, name: str, value: Any) -> None:
+    """Refuse what is neither a positive integer nor a size.
+
+    Raises:
+        ArgumentError: it is neither.
+    """
+    if isinstance(value, bool | float | str) or (isinstance(value, int) and value < 1):
+        raise refuse(layer, f"{name}={value!r} is no positive integer", f"{name}={value!r}", "give a positive integer, or a size.")
+
+
+def dimension(layer: str, x: gc.Tensor, dim: Any, name: str = "dim") -> int:
+    """A dimension of a tensor, counted from 0; negative ones count from the end.
+
+    Raises:
+        ArgumentError: there is none of that number.
+    """
+    rank = check_rank(layer, x, 1)
+    if isinstance(dim, bool) or not isinstance(dim, int) or not -rank <= dim < rank:
+        raise refuse(layer, f"{name}={dim!r} is none of the {rank} dimensions of {x!r}", f"{name}={dim!r}",
+                     f"give an integer from {-rank} to {rank - 1}.")
+    return dim % rank
 
 
 def per_dimension(layer: str, name: str, value: Any, rank: int, least: int = 1) -> tuple[int, ...]:

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import check_rank, per_dimension, refuse
+from graphc.nn.axes import check_groups, check_rank, check_shape, per_dimension, refuse
 
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose2d"]
 
 
 def conv1d(
     x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
-    *, name: str = "conv1d",
+    *, padding_mode: str = "zeros", name: str = "conv1d",
 ) -> gc.Tensor:
     """N×C×W images, out×(C/groups)×kw filters; as `conv2d`."""
-    return _convolution(x, weight, bias, stride, padding, dilation, groups, name, 1)
+    return _convolution(x, weight, bias, stride, padding, dilation, groups, padding_mode, name, 1)
 
 
 def conv2d(
     x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
-    *, name: str = "conv2d",
+    *, padding_mode: str = "zeros", name: str = "conv2d",
 ) -> gc.Tensor:
     """Sums of products of N×C×H×W images with filters of shape out×(C/groups)×kh×kw.
 
@@ -32,6 +32,7 @@ def conv2d(
         padding: rows and columns of zeros around; "valid" for none, "same" for as many as keep the size with stride 1.
         dilation: distance between what neighbouring weights are multiplied with.
         groups: how many parts of the channels do not mix.
+        padding_mode: what the padding is: "zeros", or the image itself, by "reflect" (mirrored), "replicate" (its edge) or "circular".
         name: of the result.
 
     Returns:
@@ -48,19 +49,20 @@ def conv2d(
     >>> y.shape
     (N, 10, 32, 32)
     """
-    return _convolution(x, weight, bias, stride, padding, dilation, groups, name, 2)
+    return _convolution(x, weight, bias, stride, padding, dilation, groups, padding_mode, name, 2)
 
 
 def conv3d(
     x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
-    *, name: str = "conv3d",
+    *, padding_mode: str = "zeros", name: str = "conv3d",
 ) -> gc.Tensor:
     """N×C×D×H×W images, out×(C/groups)×kd×kh×kw filters; as `conv2d`."""
-    return _convolution(x, weight, bias, stride, padding, dilation, groups, name, 3)
+    return _convolution(x, weight, bias, stride, padding, dilation, groups, padding_mode, name, 3)
 
 
 def _convolution(
-    x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int, name: str, rank: int
+    x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int,
+    padding_mode: str, name: str, rank: int,
 ) -> gc.Tensor:
     layer = f"conv{rank}d"
     check_rank(layer, x, rank + 2, rank + 2)
@@ -73,18 +75,25 @@ def _convolution(
     ]
     place = [stride[d] * p[d] + dilation[d] * k[d] - before[d] for d in range(rank)]
     first, filters = _groups(layer, x, weight, groups)
-    image, y = gc.pad(x, 0) if any(before) or any(after) else x, gc.tensor(name)
+    if bias is not None:
+        check_shape(layer, "bias", bias, weight.shape[:1], weight)
+    image, y = _padded(layer, x, padding_mode) if any(before) or any(after) else x, gc.tensor(name)
     product = gc.sum(image[n, first + c, *place] * weight[filters, c, *k], over=(c, *k))
     y[n, filters, *p] = product + bias[filters] if bias is not None else product
     return y
 
 
+def _padded(layer: str, x: gc.Tensor, mode: str) -> Any:
+    views: dict[str, Any] = {"zeros": lambda x: gc.pad(x, 0), "reflect": gc.reflect, "replicate": gc.clamp, "circular": gc.wrap}
+    if mode not in views:
+        raise refuse(layer, f"padding_mode={mode!r} is unknown", f"padding_mode={mode!r}", f"use one of {', '.join(map(repr, views))}.")
+    return views[mode](x)
+
+
 def _groups(layer: str, x: gc.Tensor, weight: gc.Tensor, groups: int) -> tuple[Any, Any]:
     """The first channel that a filter sees, and the number of the filter."""
     channels, seen, filters = x.shape[1], weight.shape[1], weight.shape[0]
-    if not isinstance(groups, int) or groups < 1 or any(isinstance(e, int) and e % groups for e in (channels, filters)):
-        raise refuse(layer, f"groups={groups!r} does not divide {channels} channels and {filters} filters", f"groups={groups!r}",
-                     "give a positive integer that divides both.")
+    check_groups(layer, groups, channels=channels, filters=filters)
     if all(isinstance(e, int) for e in (channels, seen)) and seen * groups != channels:
         raise refuse(layer, f"{weight!r} has filters for {seen} channels, but {x!r} has {channels}"
                      + (f" in {groups} groups" if groups > 1 else ""), weight.name,
@@ -140,10 +149,18 @@ def conv_transpose2d(
     stride, dilation = per_dimension(layer, "stride", stride, 2), per_dimension(layer, "dilation", dilation, 2)
     pad, extra = per_dimension(layer, "padding", padding, 2, 0), per_dimension(layer, "output_padding", output_padding, 2, 0)
     (_, channels, *size), (_, each, *kernel) = x.shape, weight.shape
-    if not isinstance(groups, int) or groups < 1 or (isinstance(channels, int) and channels % groups):
-        raise refuse(layer, f"groups={groups!r} does not divide {channels} channels", f"groups={groups!r}", "give a divisor.")
+    check_groups(layer, groups, channels=channels)
+    check_shape(layer, "weight", weight, (channels, "out", "kh", "kw"), x)
+    if bias is not None:
+        check_shape(layer, "bias", bias, (each * groups,), weight)
+    if any(e >= max(a, b) for e, a, b in zip(extra, stride, dilation, strict=True)):
+        raise refuse(layer, f"output_padding={extra} is not less than stride={stride} or dilation={dilation}", f"output_padding={extra}",
+                     "give less: a convolution of these strides would not come back to this size.")
     n, f, c, p, q, r, s = gc.indices("n f c p q r s")
     full = [stride[d] * (size[d] - 1) + dilation[d] * (kernel[d] - 1) + 1 + extra[d] for d in (0, 1)]
+    if any(isinstance(e, int) and e <= 2 * p for e, p in zip(full, pad, strict=True)):
+        raise refuse(layer, f"padding={pad} leaves nothing of {full[0]}×{full[1]} elements, which {x!r} and {weight!r} give",
+                     f"padding={pad}", "give less padding.")
     spread = gc.tensor(f"{name}.spread", x.shape[0], each * groups, *full)
     g = gc.index("g", groups) if groups > 1 else 0
     if groups > 1:

@@ -24,7 +24,7 @@ class _Function(Layer):
         super().__init__(name)
         self.arguments, self.options = arguments, options
 
-    def __call__(self, x: gc.Tensor, *, training: bool = True) -> gc.Tensor:
+    def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
         return type(self).function(x, *self.arguments, name=self.name or self.default, **self.options)
 
 

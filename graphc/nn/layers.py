@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
 import graphc as gc
-from graphc.nn.axes import refuse
+from graphc.nn.axes import check_extent, check_groups, check_rank, per_dimension, refuse
 from graphc.nn.convolution import conv1d, conv2d, conv3d, conv_transpose2d
 from graphc.nn.linear import embedding, linear, maxout
 from graphc.nn.noise import dropout, stochastic_depth
@@ -44,22 +44,47 @@ class Layer(ABC):
         self.updates: dict[gc.Tensor, gc.Tensor] = {}
         self._parameters: dict[str, gc.Tensor] = {}
 
+    def __call__(self, x: gc.Tensor, *more: Any, training: bool = True) -> Any:
+        """The result of the layer for a tensor; an error names the layer."""
+        try:
+            return self.apply(x, *more, training=training)
+        except gc.GraphcError as error:
+            if not self.name or ", layer " in error.what:
+                raise
+            raise type(error)(f"{error.what.removesuffix('.')}, layer {self.name}.", at=error.at, fix=error.fix) from None
+
     @abstractmethod
-    def __call__(self, x: gc.Tensor, *, training: bool = True) -> Any:
-        """The result of the layer for a tensor."""
+    def apply(self, x: gc.Tensor, *, training: bool) -> Any:
+        """The result of the layer for a tensor: what a layer of your own defines."""
+
+    @classmethod
+    def _check(cls, **extents: Any) -> None:
+        """Refuse what is neither a positive integer nor a size."""
+        for name, value in extents.items():
+            check_extent(cls.__name__, name, value)
 
     def _name(self, part: str = "out") -> str:
         return f"{self.name or self.default}.{part}"
 
-    def _parameter(self, part: str, x: gc.Tensor, *shape: Any, init: Any) -> gc.Tensor:
-        """The parameter of that name, in the dtype of x."""
+    def parameter(self, part: str, x: gc.Tensor, *shape: Any, init: Any) -> gc.Tensor:
+        """The parameter of that name: made in the first call, in the dtype of x, and the same in later ones.
+
+        Args:
+            part: its name behind that of the layer.
+            x: the input of the layer.
+            shape: extents.
+            init: as for `graphc.parameter`.
+
+        Raises:
+            ArgumentError: an earlier call made it with another shape.
+        """
         known = self._parameters.get(part)
         if known is None:
             dtype = x.dtype if "float" in x.dtype else None
             known = self._parameters[part] = gc.parameter(self._name(part), *shape, init=init, dtype=dtype)
         elif any(str(a) != str(b) for a, b in zip(known.shape, shape, strict=True)):
             wanted = f"({', '.join(map(str, shape))})"
-            raise refuse(type(self).__name__, f"{known!r} of {self.name or self.default} would need the shape {wanted} for {x!r}", x.name,
+            raise refuse(type(self).__name__, f"{known!r} would need the shape {wanted} for {x!r}", x.name,
                          "make another layer for inputs of another size.")
         return known
 
@@ -77,11 +102,12 @@ class Linear(Layer):
 
     def __init__(self, out_features: int, bias: bool = True, *, init: Any = "fan_in_uniform", name: str | None = None) -> None:
         super().__init__(name)
+        self._check(out_features=out_features)
         self.out_features, self.bias, self.init = out_features, bias, init
 
-    def __call__(self, x: gc.Tensor, *, training: bool = True) -> gc.Tensor:
-        weight = self._parameter("weight", x, self.out_features, x.shape[-1], init=self.init)
-        bias = self._parameter("bias", x, self.out_features, init=_bias(x.shape[-1])) if self.bias else None
+    def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
+        weight = self.parameter("weight", x, self.out_features, x.shape[-1], init=self.init)
+        bias = self.parameter("bias", x, self.out_features, init=_bias(x.shape[-1])) if self.bias else None
         return linear(x, weight, bias, name=self._name())
 
 
@@ -92,12 +118,13 @@ class Maxout(Layer):
 
     def __init__(self, out_features: int, pieces: int = 2, *, name: str | None = None) -> None:
         super().__init__(name)
+        self._check(out_features=out_features, pieces=pieces)
         self.out_features, self.pieces = out_features, pieces
 
-    def __call__(self, x: gc.Tensor, *, training: bool = True) -> gc.Tensor:
+    def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
         start = _bias(x.shape[-1])
-        weight = self._parameter("weight", x, self.pieces, self.out_features, x.shape[-1], init=start)
-        return maxout(x, weight, self._parameter("bias", x, self.pieces, self.out_features, init=start), name=self._name())
+        weight = self.parameter("weight", x, self.pieces, self.out_features, x.shape[-1], init=start)
+        return maxout(x, weight, self.parameter("bias", x, self.pieces, self.out_features, init=start), name=self._name())
 
 
 class Embedding(Layer):
@@ -107,10 +134,11 @@ class Embedding(Layer):
 
     def __init__(self, num_embeddings: Any, embedding_dim: Any, *, init: Any = "normal", name: str | None = None) -> None:
         super().__init__(name)
+        self._check(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.shape, self.init = (num_embeddings, embedding_dim), init
 
-    def __call__(self, x: gc.Tensor, *, training: bool = True) -> gc.Tensor:
-        return embedding(x, self._parameter("weight", x, *self.shape, init=self.init), name=self._name())
+    def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
+        return embedding(x, self.parameter("weight", x, *self.shape, init=self.init), name=self._name())
 
 
 class _Convolution(Layer):
@@ -120,18 +148,21 @@ class _Convolution(Layer):
 
     def __init__(
         self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1, bias: bool = True,
-        *, init: Any = "fan_in_uniform", name: str | None = None,
+        padding_mode: str = "zeros", *, init: Any = "fan_in_uniform", name: str | None = None,
     ) -> None:
         super().__init__(name)
+        self._check(out_channels=out_channels)
         self.out_channels, self.bias, self.init = out_channels, bias, init
-        self.kernel_size = tuple(kernel_size) if isinstance(kernel_size, Sequence) else (kernel_size,) * self.rank
-        self.options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        self.kernel_size = per_dimension(type(self).__name__, "kernel_size", kernel_size, self.rank)
+        self.options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "padding_mode": padding_mode}
 
-    def __call__(self, x: gc.Tensor, *, training: bool = True) -> gc.Tensor:
+    def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
+        check_rank(type(self).__name__, x, self.rank + 2, self.rank + 2)
+        check_groups(type(self).__name__, self.options["groups"], channels=x.shape[1], filters=self.out_channels)
         channels = x.shape[1] if self.options["groups"] == 1 else x.shape[1] // self.options["groups"]
-        weight = self._parameter("weight", x, self.out_channels, channels, *self.kernel_size, init=self.init)
+        weight = self.parameter("weight", x, self.out_channels, channels, *self.kernel_size, init=self.init)
         start = _bias(channels * math.prod(self.kernel_size))
-        bias = self._parameter("bias", x, self.out_channels, init=start) if self.bias else None
+        bias = self.parameter("bias", x, self.out_channels, init=start) if self.bias else None
         return type(self).function(x, weight, bias, **self.options, name=self._name())
 
 
@@ -169,15 +200,18 @@ class ConvTranspose2d(Layer):
         bias: bool = True, dilation: Any = 1, *, init: Any = "fan_in_uniform", name: str | None = None,
     ) -> None:
         super().__init__(name)
+        self._check(out_channels=out_channels)
         self.out_channels, self.bias, self.init = out_channels, bias, init
-        self.kernel_size = tuple(kernel_size) if isinstance(kernel_size, Sequence) else (kernel_size,) * 2
+        self.kernel_size = per_dimension("ConvTranspose2d", "kernel_size", kernel_size, 2)
         self.options = {"stride": stride, "padding": padding, "output_padding": output_padding, "groups": groups, "dilation": dilation}
 
-    def __call__(self, x: gc.Tensor, *, training: bool = True) -> gc.Tensor:
+    def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
+        check_rank("ConvTranspose2d", x, 4, 4)
+        check_groups("ConvTranspose2d", self.options["groups"], channels=x.shape[1], filters=self.out_channels)
         each = self.out_channels // self.options["groups"]
-        weight = self._parameter("weight", x, x.shape[1], each, *self.kernel_size, init=self.init)
+        weight = self.parameter("weight", x, x.shape[1], each, *self.kernel_size, init=self.init)
         start = _bias(each * math.prod(self.kernel_size))
-        bias = self._parameter("bias", x, self.out_channels, init=start) if self.bias else None
+        bias = self.parameter("bias", x, self.out_channels, init=start) if self.bias else None
         return conv_transpose2d(x, weight, bias, **self.options, name=self._name())
 
 
@@ -190,9 +224,9 @@ class _BatchNorm(Layer):
         super().__init__(name)
         self.eps, self.momentum, self.affine = eps, momentum, affine
 
-    def __call__(self, x: gc.Tensor, *, training: bool = True) -> gc.Tensor:
+    def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
         mean, var, weight, bias = (
-            self._parameter(part, x, x.shape[1], init=init) if self.affine or part.startswith("running") else None
+            self.parameter(part, x, x.shape[1], init=init) if self.affine or part.startswith("running") else None
             for part, init in (("running_mean", "zeros"), ("running_var", "ones"), ("weight", "ones"), ("bias", "zeros"))
         )
         return batch_norm(x, mean, var, weight, bias, training, self.momentum, self.eps, name=self._name(),
@@ -216,13 +250,17 @@ class LayerNorm(Layer):
 
     default = "norm"
 
-    def __init__(self, normalized_shape: Any = None, eps: float = 1e-5, *, name: str | None = None) -> None:
+    def __init__(
+        self, normalized_shape: Any = None, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
+        *, name: str | None = None,
+    ) -> None:
         super().__init__(name)
-        self.shape, self.eps = normalized_shape, eps
+        self.shape, self.eps, self.affine, self.bias = normalized_shape, eps, elementwise_affine, elementwise_affine and bias
 
-    def __call__(self, x: gc.Tensor, *, training: bool = True) -> gc.Tensor:
+    def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
         shape = (x.shape[-1],) if self.shape is None else self.shape if isinstance(self.shape, tuple | list) else (self.shape,)
-        weight, bias = self._parameter("weight", x, *shape, init="ones"), self._parameter("bias", x, *shape, init="zeros")
+        weight = self.parameter("weight", x, *shape, init="ones") if self.affine else None
+        bias = self.parameter("bias", x, *shape, init="zeros") if self.bias else None
         return layer_norm(x, shape, weight, bias, self.eps, name=self._name())
 
 
@@ -231,12 +269,13 @@ class GroupNorm(Layer):
 
     default = "norm"
 
-    def __init__(self, num_groups: int, eps: float = 1e-5, *, name: str | None = None) -> None:
+    def __init__(self, num_groups: int, eps: float = 1e-5, affine: bool = True, *, name: str | None = None) -> None:
         super().__init__(name)
-        self.num_groups, self.eps = num_groups, eps
+        self.num_groups, self.eps, self.affine = num_groups, eps, affine
 
-    def __call__(self, x: gc.Tensor, *, training: bool = True) -> gc.Tensor:
-        weight, bias = self._parameter("weight", x, x.shape[1], init="ones"), self._parameter("bias", x, x.shape[1], init="zeros")
+    def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
+        weight, bias = (self.parameter(part, x, x.shape[1], init=init) if self.affine else None
+                        for part, init in (("weight", "ones"), ("bias", "zeros")))
         return group_norm(x, self.num_groups, weight, bias, self.eps, name=self._name())
 
 
@@ -250,7 +289,7 @@ class Dropout(Layer):
         super().__init__(name)
         self.p, self.key = p, key
 
-    def __call__(self, x: gc.Tensor, *, training: bool = True) -> gc.Tensor:
+    def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
         key = (self.key, zlib.crc32(self._name().encode()))
         return type(self).function(x, self.p, key, name=self._name()) if training else x
 
@@ -269,17 +308,20 @@ class _Recurrent(Layer):
 
     def __init__(self, hidden_size: int, bias: bool = True, *, name: str | None = None) -> None:
         super().__init__(name)
+        self._check(hidden_size=hidden_size)
         self.hidden_size, self.bias = hidden_size, bias
+        self.options: dict[str, Any] = {}
 
-    def __call__(self, x: gc.Tensor, hx: Any = None, *, training: bool = True) -> Any:
+    def apply(self, x: gc.Tensor, hx: Any = None, *, training: bool) -> Any:
         """All states and the last ones; `hx` are those before the first step, zeros by default."""
+        check_rank(type(self).__name__, x, 3, 3)
         size, rows = self.hidden_size, self.gates * self.hidden_size
         shapes: dict[str, tuple[Any, ...]] = {"weight_ih": (rows, x.shape[2]), "weight_hh": (rows, size)}
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-        weights = [self._parameter(part, x, *shape, init=("uniform", 1 / math.sqrt(size))) for part, shape in shapes.items()]
+        weights = [self.parameter(part, x, *shape, init=("uniform", 1 / math.sqrt(size))) for part, shape in shapes.items()]
         before = [self._zeros(f"before{k}", x) for k in range(self.states)] if hx is None else [hx] if self.states == 1 else hx
-        return type(self).function(x, *before, *weights, name=self._name())
+        return type(self).function(x, *before, *weights, **self.options, name=self._name())
 
     def _zeros(self, part: str, x: gc.Tensor) -> gc.Tensor:
         (b, i), zeros = gc.indices("b i"), gc.tensor(self._name(part), x.shape[1], self.hidden_size, dtype=x.dtype)
@@ -291,6 +333,10 @@ class RNN(_Recurrent):
     """`rnn` with `hidden_size` states."""
 
     default, gates, function = "rnn", 1, staticmethod(rnn)
+
+    def __init__(self, hidden_size: int, nonlinearity: str = "tanh", bias: bool = True, *, name: str | None = None) -> None:
+        super().__init__(hidden_size, bias, name=name)
+        self.options = {"nonlinearity": nonlinearity}
 
 
 class LSTM(_Recurrent):
@@ -318,9 +364,12 @@ class Sequential(Layer):
 
     def __init__(self, *layers: Callable[..., Any], name: str | None = None) -> None:
         super().__init__(name)
+        for layer in layers:
+            if not callable(layer):
+                raise refuse("Sequential", f"{layer!r} is no layer", repr(layer), "pass layers, and functions of a tensor.")
         self.layers = layers
 
-    def __call__(self, x: gc.Tensor, *, training: bool = True) -> gc.Tensor:
+    def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
         counts: dict[str, int] = {}
         for layer in self.layers:
             if not isinstance(layer, Layer):

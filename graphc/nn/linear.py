@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import graphc as gc
-from graphc.nn.axes import axes
+from graphc.nn.axes import axes, check_integers, check_shape, dimension, refuse
 
 __all__ = ["embedding", "flatten", "linear", "maxout"]
 
@@ -17,6 +17,9 @@ def linear(x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None = None, *, na
     for n,i:  linear[n,i] = sum(x[n,j]*weight[i,j], over=j) + bias[i]
     """
     (*lead, _), (i, j), y = axes("linear", x, "nmlkabcd", 1), gc.indices("i j"), gc.tensor(name)
+    check_shape("linear", "weight", weight, ("out", x.shape[-1]), x)
+    if bias is not None:
+        check_shape("linear", "bias", bias, weight.shape[:1], weight)
     product = gc.sum(x[*lead, j] * weight[i, j], over=j)
     y[*lead, i] = product + bias[i] if bias is not None else product
     return y
@@ -31,6 +34,8 @@ def embedding(x: gc.Tensor, weight: gc.Tensor, *, name: str = "embedding") -> gc
     for n,d:  embedding[n,d] = weight[token[n],d]
     """
     n, d, y = axes("embedding", x, "nmlkabct"), gc.index("d"), gc.tensor(name)
+    check_integers("embedding", "x", x)
+    check_shape("embedding", "weight", weight, ("count", "width"), x)
     y[*n, d] = weight[x[n], d]
     return y
 
@@ -38,6 +43,9 @@ def embedding(x: gc.Tensor, weight: gc.Tensor, *, name: str = "embedding") -> gc
 def maxout(x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None = None, *, name: str = "maxout") -> gc.Tensor:
     """``y[…, i] = max_k(Σ_j x[…, j]·weight[k, i, j] + bias[k, i])`` (Goodfellow et al., ICML 2013)."""
     (*lead, _), (i, j, k), y, pieces = axes("maxout", x, "nmlabcde", 1), gc.indices("i j k"), gc.tensor(name), gc.tensor(f"{name}.pieces")
+    check_shape("maxout", "weight", weight, ("pieces", "out", x.shape[-1]), x)
+    if bias is not None:
+        check_shape("maxout", "bias", bias, weight.shape[:2], weight)
     product = gc.sum(x[*lead, j] * weight[k, i, j], over=j)
     pieces[*lead, k, i] = product + bias[k, i] if bias is not None else product
     y[*lead, i] = gc.max(pieces[*lead, k, i], over=k)
@@ -52,7 +60,13 @@ def flatten(x: gc.Tensor, start_dim: int = 1, end_dim: int = -1, *, name: str = 
     for n,c,h:  flatten[n,4*c+h] = x[n,c,h]
     """
     i, y = axes("flatten", x, "nchwdefg", 1), gc.tensor(name)
-    first, last = start_dim % len(i), end_dim % len(i)
+    first, last = dimension("flatten", x, start_dim, "start_dim"), dimension("flatten", x, end_dim, "end_dim")
+    if first > last:
+        raise refuse("flatten", f"start_dim={start_dim} lies behind end_dim={end_dim} in {x!r}", f"start_dim={start_dim}",
+                     "give a first dimension that is not behind the last one.")
+    if not all(isinstance(e, int) for e in x.shape[first + 1 : last + 1]):
+        raise refuse("flatten", f"{x!r} has dimensions of unknown size behind dimension {first}", x.name,
+                     "declare them as integers; only the first that is flattened may be a size.")
     at, position = list(i), i[first]
     for d in range(first + 1, last + 1):
         at[d] = 0 if isinstance(x.shape[d], int) and x.shape[d] == 1 else i[d]

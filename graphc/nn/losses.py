@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import graphc as gc
-from graphc.nn.axes import axes, check_rank, reduced
+from graphc.nn.axes import axes, check_integers, check_number, check_rank, check_shape, reduced, refuse
 
 __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "elastic_net", "huber_loss", "l1", "l1_loss", "l2", "mse_loss",
@@ -13,13 +15,13 @@ __all__ = [
 
 def mse_loss(x: gc.Tensor, target: gc.Tensor, *, reduction: str = "mean", name: str = "mse_loss") -> gc.Tensor:
     """``(x - target)²``."""
-    i = axes(name, x)
+    i = _alike("mse_loss", x, target=target)
     return reduced((x[i] - target[i]) ** 2, i, reduction, name)
 
 
 def l1_loss(x: gc.Tensor, target: gc.Tensor, *, reduction: str = "mean", name: str = "l1_loss") -> gc.Tensor:
     """``|x - target|``."""
-    i = axes(name, x)
+    i = _alike("l1_loss", x, target=target)
     return reduced(gc.abs(x[i] - target[i]), i, reduction, name)
 
 
@@ -27,14 +29,15 @@ def huber_loss(
     x: gc.Tensor, target: gc.Tensor, reduction: str = "mean", delta: float = 1.0, *, name: str = "huber_loss"
 ) -> gc.Tensor:
     """``(x - target)²/2``, beyond `delta` continued along its tangent (Huber, 1964)."""
-    i = axes(name, x)
+    i = _alike("huber_loss", x, target=target)
+    check_number("huber_loss", "delta", delta, 0, positive=True)
     distance = gc.abs(x[i] - target[i])
     return reduced(gc.where(distance < delta, distance**2 / 2, delta * (distance - delta / 2)), i, reduction, name)
 
 
 def cross_entropy(
-    x: gc.Tensor, target: gc.Tensor, weight: gc.Tensor | None = None, *, reduction: str = "mean", label_smoothing: float = 0.0,
-    name: str = "cross_entropy",
+    x: gc.Tensor, target: gc.Tensor, weight: gc.Tensor | None = None, *, ignore_index: int | None = None, reduction: str = "mean",
+    label_smoothing: float = 0.0, name: str = "cross_entropy",
 ) -> gc.Tensor:
     """The negative logarithm of the softmax of `x` at the labels.
 
@@ -42,6 +45,7 @@ def cross_entropy(
         x: scores of shape C, N×C or N×C×d….
         target: integer labels of shape (), N or N×d…, or probabilities of the shape of `x`.
         weight: of each class; the mean is then a weighted one.
+        ignore_index: a label that does not count, neither in the sum nor in the mean.
         reduction: "mean", "sum" or "none".
         label_smoothing: the share of the uniform distribution in the target.
         name: of the result.
@@ -54,21 +58,33 @@ def cross_entropy(
     rank, c, k = check_rank("cross_entropy", x, 1), gc.index("c"), gc.index("k")
     batch, places = ((gc.index("n"),) if rank > 1 else ()), tuple(gc.index(name) for name in "hwdefg"[: max(rank - 2, 0)])
     free, classes = (*batch, *places), x.shape[min(rank - 1, 1)]
+    check_number("cross_entropy", "label_smoothing", label_smoothing, 0, 1)
+    if weight is not None:
+        check_shape("cross_entropy", "weight", weight, (classes,), x)
     total = gc.logsumexp(x[*batch, c, *places], over=c)
     if check_rank("cross_entropy", target, 0) == rank:
+        check_shape("cross_entropy", "target", target, x.shape, x)
         share = (1 - label_smoothing) * target[*batch, k, *places] + label_smoothing / classes
         each = share * (total - x[*batch, k, *places])
         return reduced(gc.sum(each if weight is None else weight[k] * each, over=k), free, reduction, name)
-    label = target[free]
+    check_integers("cross_entropy", "target", target)
+    check_shape("cross_entropy", "target", target, (*x.shape[: len(batch)], *x.shape[2:]), x)
+    label, counts = target[free], None if ignore_index is None else target[free] != ignore_index
+    if counts is not None:
+        known = gc.tensor(f"{name}.label", dtype="int64")
+        known[free] = gc.where(counts, label, 0)
+        label = known[free]
     value = total - x[*batch, label, *places]
-    factor = 1 if weight is None else weight[label]
+    factor: Any = 1 if weight is None else weight[label]
     if label_smoothing:
         each = total - x[*batch, k, *places]
         spread = gc.mean(each if weight is None else weight[k] * each, over=k)
         value = (1 - label_smoothing) * factor * value + label_smoothing * spread
     elif weight is not None:
         value = factor * value
-    if weight is None or reduction != "mean":
+    if counts is not None:
+        value, factor = gc.where(counts, value, 0), gc.where(counts, factor, 0)
+    if (weight is None and counts is None) or reduction != "mean":
         return reduced(value, free, reduction, name)
     loss = gc.tensor(name)
     loss[()] = gc.sum(value, over=free) / gc.sum(factor, over=free) if free else value / factor
@@ -80,7 +96,9 @@ def binary_cross_entropy_with_logits(
     name: str = "binary_cross_entropy",
 ) -> gc.Tensor:
     """``-target·log σ(x) - (1 - target)·log(1 - σ(x))``, times `weight` if given; `pos_weight` multiplies the first summand."""
-    i = axes(name, x)
+    i = _alike("binary_cross_entropy_with_logits", x, target=target)
+    if weight is not None:
+        _alike("binary_cross_entropy_with_logits", x, weight=weight)
     value = gc.softplus(x[i]) - x[i] * target[i]
     if pos_weight is not None:
         value = pos_weight[i[len(i) - len(pos_weight.shape) :]] * target[i] * gc.softplus(-x[i]) + (1 - target[i]) * gc.softplus(x[i])
@@ -88,13 +106,30 @@ def binary_cross_entropy_with_logits(
 
 
 def multi_margin_loss(
-    x: gc.Tensor, target: gc.Tensor, p: int = 1, margin: float = 1.0, *, reduction: str = "mean", name: str = "multi_margin_loss"
+    x: gc.Tensor, target: gc.Tensor, p: int = 1, margin: float = 1.0, weight: gc.Tensor | None = None, *, reduction: str = "mean",
+    name: str = "multi_margin_loss",
 ) -> gc.Tensor:
-    """The multiclass SVM: ``Σ_{c≠label} max(0, margin - x[label] + x[c])^p``, divided by the number of classes as PyTorch does."""
+    """The multiclass SVM: ``Σ_{c≠label} max(0, margin - x[label] + x[c])^p``, divided by the number of classes as PyTorch does.
+
+    Args:
+        x: N×C scores.
+        target: N integer labels.
+        p: 1 or 2.
+        margin: by how much the score of the label has to be greater.
+        weight: of each class, by the label.
+        reduction: "mean", "sum" or "none".
+        name: of the result.
+    """
     check_rank("multi_margin_loss", x, 2, 2)
+    _labels("multi_margin_loss", x, target)
+    if p not in (1, 2):
+        raise refuse("multi_margin_loss", f"p={p!r} is neither 1 nor 2", f"p={p!r}", "give 1 or 2.")
+    if weight is not None:
+        check_shape("multi_margin_loss", "weight", weight, x.shape[1:], x)
     n, c = gc.indices("n c")
-    gap = gc.relu(margin - x[n, target[n]] + x[n, c])
-    return reduced(gc.mean(gc.where(c != target[n], gap**p, 0), over=c), [n], reduction, name)
+    gap = gc.relu(margin - x[n, target[n]] + x[n, c]) ** p
+    each = gap if weight is None else weight[target[n]] * gap
+    return reduced(gc.mean(gc.where(c != target[n], each, 0), over=c), [n], reduction, name)
 
 
 def perceptron_loss(x: gc.Tensor, target: gc.Tensor, *, reduction: str = "mean", name: str = "perceptron_loss") -> gc.Tensor:
@@ -103,25 +138,40 @@ def perceptron_loss(x: gc.Tensor, target: gc.Tensor, *, reduction: str = "mean",
     With labels of the shape of `x`, which are ±1, ``max(0, -target·x)``; with N×C scores and N integer labels
     ``max_c x[c] - x[label]``.
     """
-    if check_rank("perceptron_loss", x, 1) == target.ndim:
-        i = axes(name, x)
+    if check_rank("perceptron_loss", x, 1) == check_rank("perceptron_loss", target, 0):
+        i = _alike("perceptron_loss", x, target=target)
         return reduced(gc.relu(-target[i] * x[i]), i, reduction, name)
     check_rank("perceptron_loss", x, 2, 2)
+    _labels("perceptron_loss", x, target)
     n, c = gc.indices("n c")
     return reduced(gc.max(x[n, c], over=c) - x[n, target[n]], [n], reduction, name)
 
 
 def l1(w: gc.Tensor, *, name: str = "l1") -> gc.Tensor:
     """``Σ |w|``."""
-    return reduced(gc.abs(w[axes(name, w)]), axes(name, w), "sum", name)
+    return reduced(gc.abs(w[axes("l1", w)]), axes("l1", w), "sum", name)
 
 
 def l2(w: gc.Tensor, *, name: str = "l2") -> gc.Tensor:
     """``Σ w²``."""
-    return reduced(w[axes(name, w)] ** 2, axes(name, w), "sum", name)
+    return reduced(w[axes("l2", w)] ** 2, axes("l2", w), "sum", name)
 
 
 def elastic_net(w: gc.Tensor, alpha: float, beta: float, *, name: str = "elastic_net") -> gc.Tensor:
     """``Σ beta·w² + alpha·|w|`` (Zou and Hastie, 2005)."""
-    i = axes(name, w)
+    i = axes("elastic_net", w)
     return reduced(beta * w[i] ** 2 + alpha * gc.abs(w[i]), i, "sum", name)
+
+
+def _alike(layer: str, x: gc.Tensor, **others: gc.Tensor) -> tuple[Any, ...]:
+    """Indices of the elements of tensors of one shape."""
+    i = axes(layer, x)
+    for name, tensor in others.items():
+        check_shape(layer, name, tensor, x.shape, x)
+    return i
+
+
+def _labels(layer: str, x: gc.Tensor, target: gc.Tensor) -> None:
+    """Refuse what are not as many integers as x has rows."""
+    check_shape(layer, "target", target, x.shape[:1], x)
+    check_integers(layer, "target", target)

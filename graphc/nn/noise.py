@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import axes, keys, refuse
+from graphc.nn.axes import axes, check_integers, keys, refuse
 
 __all__ = ["dropout", "stochastic_depth"]
 
 
-def _probability(layer: str, p: Any) -> None:
+def _check(layer: str, p: Any, key: Any) -> None:
     if not isinstance(p, int | float) or isinstance(p, bool) or not 0 <= p < 1:
         raise refuse(layer, f"p={p!r} is no probability that is less than 1", f"p={p!r}", "give a number from 0 on, less than 1.")
+    for part in key if isinstance(key, tuple) else (key,):
+        if isinstance(part, gc.Tensor):
+            check_integers(layer, "key", part)
 
 
 def dropout(x: gc.Tensor, p: float = 0.5, key: Any = 0, *, name: str = "dropout") -> gc.Tensor:
@@ -30,7 +33,7 @@ def dropout(x: gc.Tensor, p: float = 0.5, key: Any = 0, *, name: str = "dropout"
     >>> print(gc.loops(gc.nn.dropout(x, 0.5, key)))
     for i,j:  dropout[i,j] = where(uniform(key[()], i, j) >= 0.5, 2.0*x[i,j], 0)
     """
-    _probability("dropout", p)
+    _check("dropout", p, key)
     i, y = axes("dropout", x), gc.tensor(name)
     y[i] = gc.where(gc.uniform(*keys(key), *i) >= p, x[i] * (1 / (1 - p)), 0)
     return y
@@ -38,7 +41,7 @@ def dropout(x: gc.Tensor, p: float = 0.5, key: Any = 0, *, name: str = "dropout"
 
 def stochastic_depth(x: gc.Tensor, p: float, key: Any, *, name: str = "stochastic_depth") -> gc.Tensor:
     """Every example is 0 with probability p, else divided by ``1 - p``: for the branch of a residual block (Huang et al., ECCV 2016)."""
-    _probability("stochastic_depth", p)
+    _check("stochastic_depth", p, key)
     (n, *i), y = axes("stochastic_depth", x, "nijklmop", 1), gc.tensor(name)
     y[n, *i] = gc.where(gc.uniform(*keys(key), n) >= p, x[n, *i] * (1 / (1 - p)), 0)
     return y

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import axes, refuse
+from graphc.nn.axes import axes, check_number, check_shape, dimension, refuse
 
 __all__ = ["batch_norm", "group_norm", "layer_norm", "normalize"]
 
@@ -30,6 +30,7 @@ def batch_norm(
         updates: where the new running statistics go: pass it on to `graphc.compile`.
     """
     (n, c, *p), y = axes("batch_norm", x, "nchwdefg", 2), gc.tensor(name)
+    _check_channels("batch_norm", x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     factor, shift = 1 if weight is None else weight[c], 0 if bias is None else bias[c]
     if not training:
         if running_mean is None or running_var is None:
@@ -67,6 +68,9 @@ def layer_norm(
     if any(isinstance(e, int) and isinstance(d, int) and e != d for e, d in zip(wanted, x.shape[len(lead) :], strict=True)):
         raise refuse("layer_norm", f"normalized_shape={normalized_shape!r} does not end the shape of {x!r}",
                      f"normalized_shape={normalized_shape!r}", "give the last extents of the tensor.")
+    for part, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is not None:
+            check_shape("layer_norm", part, tensor, x.shape[len(lead) :], x)
     mean, variance, y = gc.tensor(f"{name}.mean"), gc.tensor(f"{name}.variance"), gc.tensor(name)
     mean[lead] = gc.mean(x[i], over=inner)
     variance[lead] = gc.mean((x[i] - mean[lead]) ** 2, over=inner)
@@ -84,6 +88,7 @@ def group_norm(
     if not isinstance(channels, int) or not isinstance(num_groups, int) or num_groups < 1 or channels % num_groups:
         raise refuse("group_norm", f"num_groups={num_groups!r} does not divide {channels} channels", f"num_groups={num_groups!r}",
                      "give a divisor of an integer number of channels.")
+    _check_channels("group_norm", x, weight=weight, bias=bias)
     size = channels // num_groups
     g, k = gc.index("g", num_groups), gc.index("k", size)
     mean, variance, y = gc.tensor(f"{name}.mean"), gc.tensor(f"{name}.variance"), gc.tensor(name)
@@ -96,8 +101,8 @@ def group_norm(
 
 def normalize(x: gc.Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, *, name: str = "normalize") -> gc.Tensor:
     """``x`` divided by ``(Σ |x|^p)^(1/p)`` along a dimension, or by `eps` where that is less."""
-    i = axes("normalize", x, least=1)
-    dim %= len(i)
+    i, dim = axes("normalize", x, least=1), dimension("normalize", x, dim)
+    check_number("normalize", "p", p, 0, positive=True)
     other, norm, y = (*i[:dim], gc.index("s"), *i[dim + 1 :]), gc.tensor(f"{name}.norm"), gc.tensor(name)
     rest, element = (*i[:dim], *i[dim + 1 :]), gc.abs(x[other])
     if p == float("inf"):
@@ -107,3 +112,10 @@ def normalize(x: gc.Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, *,
         norm[rest] = total if p == 1 else gc.sqrt(total) if p == 2 else gc.power(total, 1 / p)
     y[i] = x[i] / gc.maximum(norm[rest], eps)
     return y
+
+
+def _check_channels(layer: str, x: gc.Tensor, **given: gc.Tensor | None) -> None:
+    """Refuse what has not one element per channel."""
+    for name, tensor in given.items():
+        if tensor is not None:
+            check_shape(layer, name, tensor, x.shape[1:2], x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import check_rank, keys, per_dimension, refuse
+from graphc.nn.axes import check_number, check_rank, keys, per_dimension, refuse
 
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "fractional_max_pool2d", "max_pool2d"]
 
@@ -13,7 +13,9 @@ __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "fractional_max_pool2d", "max_po
 class _Windows:
     """Indices p, q of windows, r, s inside of them, and the places that they look at."""
 
-    def __init__(self, layer: str, x: gc.Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1) -> None:
+    def __init__(
+        self, layer: str, x: gc.Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1, ceil_mode: bool = False
+    ) -> None:
         check_rank(layer, x, 4, 4)
         self.kernel = kernel = per_dimension(layer, "kernel_size", kernel_size, 2)
         stride = per_dimension(layer, "stride", kernel_size if stride is None else stride, 2)
@@ -25,33 +27,59 @@ class _Windows:
         if any(isinstance(e, int) and e < 0 for e in room):
             raise refuse(layer, f"kernel_size={kernel} is larger than {x!r} with its padding", f"kernel_size={kernel}",
                          "give a smaller window or more padding.")
-        self.p = tuple(gc.index("pq"[d], room[d] // stride[d] + 1) for d in (0, 1))
+        if ceil_mode and not all(isinstance(e, int) for e in room):
+            raise refuse(layer, f"{x!r} has no fixed size, so ceil_mode=True does not tell how many windows there are", "ceil_mode=True",
+                         "declare height and width as integers.")
+        ends = [x.shape[2 + d] + padding[d] for d in (0, 1)]
+        more = [ceil_mode and room[d] % stride[d] > 0 and (room[d] // stride[d] + 1) * stride[d] < ends[d] for d in (0, 1)]
+        self.p = tuple(gc.index("pq"[d], room[d] // stride[d] + 1 + more[d]) for d in (0, 1))
         self.r = tuple(gc.index("rs"[d], kernel[d]) for d in (0, 1))
         self.place = tuple(stride[d] * self.p[d] + dilation[d] * self.r[d] - padding[d] for d in (0, 1))
-        self.padded = any(padding)
+        self.padded, self.last_is_smaller = any(padding) or any(more), any(more)
+        first = [stride[d] * self.p[d] - padding[d] for d in (0, 1)]
+        self.sizes = [gc.minimum(first[d] + kernel[d], ends[d]) - first[d] for d in (0, 1)]
 
 
 def max_pool2d(
-    x: gc.Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, *, name: str = "max_pool2d"
+    x: gc.Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+    *, name: str = "max_pool2d",
 ) -> gc.Tensor:
     """The largest element of each window of N×C×H×W images; the padding does not count.
+
+    With `ceil_mode` there is a last window that is partly outside, if the others leave elements at the end.
 
     >>> import graphc as gc
     >>> print(gc.loops(gc.nn.max_pool2d(gc.tensor("x", gc.dim("N"), 3, 8, 8), 2)))
     for n,c,p,q:  max_pool2d[n,c,p,q] = max(x[n,c,2*p+r,2*q+s], over=(r,s))
     """
-    w, (n, c), y = _Windows("max_pool2d", x, kernel_size, stride, padding, dilation), gc.indices("n c"), gc.tensor(name)
+    w, (n, c), y = _Windows("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode), gc.indices("n c"), gc.tensor(name)
     y[n, c, *w.p] = gc.max((gc.skip(x) if w.padded else x)[n, c, *w.place], over=w.r)
     return y
 
 
 def avg_pool2d(
-    x: gc.Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, count_include_pad: bool = True, *, name: str = "avg_pool2d"
+    x: gc.Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    divisor_override: int | None = None, *, name: str = "avg_pool2d",
 ) -> gc.Tensor:
-    """The mean of each window of N×C×H×W images, with the zeros of the padding unless `count_include_pad` is false."""
-    w, (n, c), y = _Windows("avg_pool2d", x, kernel_size, stride, padding), gc.indices("n c"), gc.tensor(name)
-    image = (gc.pad(x, 0) if count_include_pad else gc.skip(x)) if w.padded else x
-    y[n, c, *w.p] = gc.mean(image[n, c, *w.place], over=w.r)
+    """The mean of each window of N×C×H×W images, with the zeros of the padding unless `count_include_pad` is false.
+
+    Args:
+        x: the images.
+        kernel_size, stride, padding: of the windows, one integer or two.
+        ceil_mode: whether there is a last window that is partly outside, if the others leave elements at the end.
+        count_include_pad: whether the padding counts.
+        divisor_override: what the sums are divided by, in the place of the number of elements.
+        name: of the result.
+    """
+    w, (n, c), y = _Windows("avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode), gc.indices("n c"), gc.tensor(name)
+    padded, skipped = (gc.pad(x, 0), gc.skip(x)) if w.padded else (x, x)
+    if divisor_override is not None:
+        check_number("avg_pool2d", "divisor_override", divisor_override, 0, positive=True)
+        y[n, c, *w.p] = gc.sum(padded[n, c, *w.place], over=w.r) / divisor_override
+    elif count_include_pad and w.last_is_smaller:
+        y[n, c, *w.p] = gc.sum(padded[n, c, *w.place], over=w.r) / (w.sizes[0] * w.sizes[1])
+    else:
+        y[n, c, *w.p] = gc.mean((padded if count_include_pad else skipped)[n, c, *w.place], over=w.r)
     return y
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import check_rank, refuse
+from graphc.nn.axes import check_rank, check_shape, refuse
 
 __all__ = ["gru", "lstm", "rnn"]
 
@@ -38,7 +38,8 @@ def rnn(
     if nonlinearity not in ("tanh", "relu"):
         raise refuse("rnn", f"nonlinearity={nonlinearity!r} is unknown", f"nonlinearity={nonlinearity!r}", 'use "tanh" or "relu".')
     (t, b, i, k), h = gc.indices("t b i k"), gc.tensor(name)
-    u = _inputs("rnn", x, w_ih, b_ih, b_hh, name)
+    _check("rnn", 1, x, (h0,), w_ih, w_hh, b_ih, b_hh)
+    u = _inputs(x, w_ih, b_ih, b_hh, name)
     h[-1, b, i] = h0[b, i]
     before = u[t, b, i] + gc.sum(h[t - 1, b, k] * w_hh[i, k], over=k)
     h[t, b, i] = gc.tanh(before) if nonlinearity == "tanh" else gc.relu(before)
@@ -61,9 +62,10 @@ def lstm(
     Returns:
         All states, T×B×H, and the last state and memory, each B×H.
     """
+    _check("lstm", 4, x, (h0, c0), w_ih, w_hh, b_ih, b_hh)
     size = h0.shape[1]
     (t, b, k), i, h, c = gc.indices("t b k"), gc.index("i", size), gc.tensor(name), gc.tensor(f"{name}.memory")
-    u = _inputs("lstm", x, w_ih, b_ih, b_hh, name)
+    u = _inputs(x, w_ih, b_ih, b_hh, name)
     enter, forget, new, leave = (gc.tensor(f"{name}.{gate}") for gate in ("enter", "forget", "new", "leave"))
     for g, (gate, function) in enumerate(((enter, gc.sigmoid), (forget, gc.sigmoid), (new, gc.tanh), (leave, gc.sigmoid))):
         gate[t, b, i] = function(u[t, b, g * size + i] + gc.sum(h[t - 1, b, k] * w_hh[g * size + i, k], over=k))
@@ -89,9 +91,10 @@ def gru(
     Returns:
         All states, T×B×H, and the last one, B×H.
     """
+    _check("gru", 3, x, (h0,), w_ih, w_hh, b_ih, b_hh)
     size = h0.shape[1]
     (t, b, k), i, h = gc.indices("t b k"), gc.index("i", size), gc.tensor(name)
-    u = _inputs("gru", x, w_ih, b_ih, None, name)
+    u = _inputs(x, w_ih, b_ih, None, name)
     reset, update, new = (gc.tensor(f"{name}.{gate}") for gate in ("reset", "update", "new"))
 
     def recurrent(g: int) -> Any:
@@ -106,9 +109,24 @@ def gru(
     return h, _last(h, x)
 
 
-def _inputs(layer: str, x: gc.Tensor, w_ih: gc.Tensor, b_ih: gc.Tensor | None, b_hh: gc.Tensor | None, name: str) -> gc.Tensor:
-    """What enters the gates from outside, for all steps at once."""
+def _check(
+    layer: str, gates: int, x: gc.Tensor, before: tuple[gc.Tensor, ...], w_ih: gc.Tensor, w_hh: gc.Tensor, *biases: gc.Tensor | None
+) -> None:
+    """Refuse what does not go with T×B×I inputs and B×H states."""
     check_rank(layer, x, 3, 3)
+    for name, state in zip(("h0", "c0"), before, strict=False):
+        check_shape(layer, name, state, (x.shape[1], before[0].shape[-1] if name == "c0" else "H"), x)
+    size = before[0].shape[1]
+    rows = gates * size if isinstance(size, int) else f"{gates}·{size}"
+    check_shape(layer, "w_ih", w_ih, (rows, x.shape[2]), x)
+    check_shape(layer, "w_hh", w_hh, (rows, size), before[0])
+    for name, bias in zip(("b_ih", "b_hh"), biases, strict=True):
+        if bias is not None:
+            check_shape(layer, name, bias, (rows,), before[0])
+
+
+def _inputs(x: gc.Tensor, w_ih: gc.Tensor, b_ih: gc.Tensor | None, b_hh: gc.Tensor | None, name: str) -> gc.Tensor:
+    """What enters the gates from outside, for all steps at once."""
     (t, b, i, j), u = gc.indices("t b i j"), gc.tensor(f"{name}.input")
     total = gc.sum(x[t, b, j] * w_ih[i, j], over=j)
     for bias in (b_ih, b_hh):

@@ -7,7 +7,9 @@ from graphc.optim.schedules import (
     exponential_lr,
     linear_lr,
     multi_step_lr,
+    one_cycle_lr,
     polynomial_lr,
+    sequential_lr,
     step_lr,
 )
 
@@ -21,8 +23,10 @@ __all__ = [
     "exponential_lr",
     "linear_lr",
     "multi_step_lr",
+    "one_cycle_lr",
     "polynomial_lr",
     "rmsprop",
+    "sequential_lr",
     "sgd",
     "step_lr",
 ]

@@ -20,6 +20,7 @@ from typing import Any
 import graphc as gc
 from graphc.optim.gradients import check_number
 from graphc.optim.step import Step, Updates
+from graphc.requests import refusal
 
 __all__ = ["adagrad", "adam", "adamw", "rmsprop", "sgd"]
 
@@ -39,6 +40,9 @@ def sgd(
     for i:  w.new[i] = w[i] - 0.1*w.momentum_buffer.new[i]
     """
     step = Step(name, loss, lr, maximize, momentum=momentum, weight_decay=weight_decay)
+    if nesterov and (not momentum or dampening):
+        raise refusal(gc.ArgumentError, f"nesterov=True of gc.optim.sgd needs momentum and no dampening, but momentum={momentum!r} and "
+                      f"dampening={dampening!r}.", "sgd(…, nesterov=True)", "nesterov=True", "write momentum=0.9, nesterov=True.")
     for w, w_new, i, g in step.parameters(weight_decay):
         if momentum:
             v, v_new = step.state(w, "momentum_buffer")
@@ -119,6 +123,9 @@ def _adam(
     loss: Any, lr: Any, betas: tuple[float, float], eps: float, weight_decay: float, decoupled: float, amsgrad: bool, maximize: bool,
     name: str,
 ) -> Updates:
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise refusal(gc.ArgumentError, f"betas={betas!r} of gc.optim.{name} are not two numbers.", f"{name}(…, betas={betas!r})",
+                      f"betas={betas!r}", "write betas=(0.9, 0.999).")
     for k, beta in enumerate(betas):
         check_number(name, f"betas[{k}]", beta, below=1)
     step = Step(name, loss, lr, maximize, eps=eps, weight_decay=weight_decay or decoupled)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 import graphc as gc
 
 nn = gc.nn
@@ -98,3 +100,140 @@ def test_layer_norm_over_other_extents(rejects):
 def test_groups_of_channels_that_do_not_divide(rejects):
     with rejects(gc.ArgumentError):
         nn.group_norm(x, 3)
+
+
+def test_layer_is_named_in_an_error(rejects):
+    with rejects(gc.ArgumentError):
+        nn.Conv2d(6, 7, name="conv1")(x)
+
+
+def test_layer_of_negative_padding_in_a_row(rejects):
+    net = nn.Sequential(nn.Conv2d(6, 3), nn.ReLU(), nn.Conv2d(6, 3, padding=-1))
+    with rejects(gc.ArgumentError):
+        net(x)
+
+
+def test_layer_with_no_filters(rejects):
+    with rejects(gc.ArgumentError):
+        nn.Conv2d(0, 3)
+
+
+def test_layer_with_a_kernel_of_another_rank(rejects):
+    with rejects(gc.ArgumentError):
+        nn.Conv2d(6, (3, 3, 3))
+
+
+def test_layer_with_no_groups(rejects):
+    with rejects(gc.ArgumentError):
+        nn.Conv2d(6, 3, groups=0, name="conv1")(x)
+
+
+def test_layer_in_a_row_that_is_none(rejects):
+    with rejects(gc.ArgumentError):
+        nn.Sequential(nn.Linear(3), "relu")
+
+
+def test_bias_for_other_filters(rejects):
+    with rejects(gc.ArgumentError):
+        nn.conv2d(x, w, gc.tensor("b", 5))
+
+
+def test_unknown_padding_mode(rejects):
+    with rejects(gc.ArgumentError):
+        nn.conv2d(x, w, padding=1, padding_mode="mirror")
+
+
+def test_transposed_convolution_of_other_channels(rejects):
+    with rejects(gc.ArgumentError):
+        nn.conv_transpose2d(x, gc.tensor("k", 3, 2, 2, 2))
+
+
+def test_transposed_convolution_of_which_nothing_is_left(rejects):
+    with rejects(gc.ArgumentError):
+        nn.conv_transpose2d(gc.tensor("a", 1, 4, 1, 1), gc.tensor("k", 4, 2, 2, 2), padding=1)
+
+
+def test_too_much_output_padding(rejects):
+    with rejects(gc.ArgumentError):
+        nn.conv_transpose2d(x, gc.tensor("k", 4, 2, 2, 2), stride=2, output_padding=2)
+
+
+def test_ceil_mode_of_a_symbolic_size(rejects):
+    with rejects(gc.ArgumentError):
+        nn.max_pool2d(gc.tensor("x", 1, 1, gc.dim("H"), 5), 2, ceil_mode=True)
+
+
+def test_linear_of_other_inputs(rejects):
+    with rejects(gc.ArgumentError):
+        nn.linear(gc.tensor("v", gc.dim("N"), 7), gc.tensor("weight", 3, 8))
+
+
+def test_softmax_along_no_dimension(rejects):
+    with rejects(gc.ArgumentError):
+        nn.softmax(gc.tensor("v", gc.dim("N"), 7), dim=2)
+
+
+def test_flatten_backwards(rejects):
+    with rejects(gc.ArgumentError):
+        nn.flatten(x, 3, 1)
+
+
+def test_flatten_of_symbolic_sizes(rejects):
+    with rejects(gc.ArgumentError):
+        nn.flatten(gc.tensor("image", 1, 3, *gc.dims("H W")))
+
+
+def test_embedding_of_floats(rejects):
+    with rejects(gc.ArgumentError):
+        nn.embedding(gc.tensor("token", gc.dim("N")), gc.tensor("E", 10, 4))
+
+
+def test_loss_of_a_target_of_another_shape(rejects):
+    with rejects(gc.ArgumentError):
+        nn.mse_loss(gc.tensor("y", gc.dim("N"), 7), gc.tensor("t", gc.dim("N")))
+
+
+def test_loss_with_labels_that_are_floats(rejects):
+    with rejects(gc.ArgumentError):
+        nn.cross_entropy(gc.tensor("y", gc.dim("N"), 7), gc.tensor("t", gc.dim("N")))
+
+
+def test_loss_with_weights_for_other_classes(rejects):
+    with rejects(gc.ArgumentError):
+        nn.cross_entropy(gc.tensor("y", gc.dim("N"), 7), gc.tensor("t", gc.dim("N"), dtype="int64"), gc.tensor("weight", 8))
+
+
+def test_loss_with_too_much_smoothing(rejects):
+    with rejects(gc.ArgumentError):
+        nn.cross_entropy(gc.tensor("y", gc.dim("N"), 7), gc.tensor("t", gc.dim("N"), dtype="int64"), label_smoothing=1.5)
+
+
+def test_loss_of_a_label_out_of_range(rejects):
+    loss = nn.cross_entropy(gc.tensor("y", gc.dim("N"), 7), gc.tensor("label", gc.dim("N"), dtype="int64"))
+    with rejects(gc.ArgumentError, call=True):
+        gc.compile(loss, target="interpret")(y=np.zeros((2, 7), "float32"), label=np.array([6, 7]))
+
+
+def test_normalisation_by_the_zeroth_norm(rejects):
+    with rejects(gc.ArgumentError):
+        nn.normalize(gc.tensor("v", gc.dim("N"), 7), p=0)
+
+
+def test_normalisation_with_weights_for_other_channels(rejects):
+    with rejects(gc.ArgumentError):
+        nn.batch_norm(x, None, None, gc.tensor("weight", 3), training=True)
+
+
+def test_attention_to_keys_of_another_width(rejects):
+    with rejects(gc.ArgumentError):
+        nn.scaled_dot_product_attention(gc.tensor("q", 2, 3, 4), gc.tensor("k", 2, 3, 5), gc.tensor("v", 2, 3, 5))
+
+
+def test_recurrent_layer_with_too_few_gates(rejects):
+    with rejects(gc.ArgumentError):
+        nn.lstm(gc.tensor("x", 5, 2, 3), *gc.tensors("h0 c0", 2, 4), gc.tensor("w_ih", 12, 3), gc.tensor("w_hh", 16, 4))
+
+
+def test_dropout_by_a_float(rejects):
+    with rejects(gc.ArgumentError):
+        nn.dropout(x, 0.5, gc.tensor("key", ()))

@@ -33,3 +33,28 @@ def test_beta_of_one(rejects):
 def test_negative_clipping(rejects):
     with rejects(gc.ArgumentError):
         gc.optim.clip_grad_norm(L, max_norm=-1)
+
+
+def test_nesterov_without_momentum(rejects):
+    with rejects(gc.ArgumentError):
+        gc.optim.sgd(L, nesterov=True)
+
+
+def test_one_beta(rejects):
+    with rejects(gc.ArgumentError):
+        gc.optim.adam(L, betas=0.9)
+
+
+def test_schedule_of_no_steps(rejects):
+    with rejects(gc.ArgumentError):
+        gc.optim.cosine_annealing_lr(0.1, T_max=0)
+
+
+def test_schedule_of_descending_milestones(rejects):
+    with rejects(gc.ArgumentError):
+        gc.optim.multi_step_lr(0.1, [60, 30])
+
+
+def test_schedule_with_one_milestone_too_many(rejects):
+    with rejects(gc.ArgumentError):
+        gc.optim.sequential_lr([gc.optim.exponential_lr(0.1, 0.9)], [10])

@@ -56,6 +56,7 @@ SHARES = np.random.default_rng(0).dirichlet(np.ones(4), size=3)
     ("sigmoid", [real(3)], {}),
     ("tanh", [real(2, 1, 2)], {}),
     ("gelu", [real(3, 4)], {}),
+    ("gelu", [real(3, 4)], {"approximate": "tanh"}),
     ("silu", [real(3, 4)], {}),
     ("softplus", [real(3, 4)], {"beta": 2.0}),
     ("softmax", [real(3, 4)], {"dim": -1}),
@@ -76,6 +77,10 @@ def test_elements_and_rows(function: str, arrays: list[Any], arguments: dict[str
     ("cross_entropy", [real(3, 4), LABELS], {"reduction": "none"}),
     ("cross_entropy", [real(3, 4), SHARES], {"label_smoothing": 0.2}),
     ("cross_entropy", [real(4), np.array(2)], {}),
+    ("cross_entropy", [real(3, 4), LABELS], {"ignore_index": 0}),
+    ("cross_entropy", [real(3, 4), np.array([1, -7, 3])], {"ignore_index": -7, "label_smoothing": 0.2}),
+    ("cross_entropy", [real(3, 4), LABELS], {"ignore_index": 1, "reduction": "none"}),
+    ("cross_entropy", [real(2, 3, 4), np.array([[0, 2, 1, -100], [1, 1, -100, 0]])], {"ignore_index": -100}),
     ("cross_entropy", [real(1, 4, 3), LABELS[None]], {}),
     ("binary_cross_entropy_with_logits", [real(3, 4), (SIGNS + 1) / 2], {}),
     ("multi_margin_loss", [real(3, 4), LABELS], {}),
@@ -89,10 +94,30 @@ def test_weighted_cross_entropy() -> None:
     weight = np.array([0.5, 1.0, 2.0, 0.1])
     for smoothing in (0.0, 0.3):
         x, label = gc.tensor("x", 3, 4, dtype="float64"), gc.tensor("label", 3, dtype="int64")
-        loss = nn.cross_entropy(x, label, gc.tensor("weight", 4, dtype="float64"), label_smoothing=smoothing)
-        got = gc.compile(loss, target="interpret")(x=real(3, 4), label=LABELS, weight=weight)
-        expected = F.cross_entropy(torch.tensor(real(3, 4)), torch.tensor(LABELS), torch.tensor(weight), label_smoothing=smoothing)
-        np.testing.assert_allclose(got, expected.numpy(), rtol=1e-10)
+        given = [torch.tensor(a) for a in (real(3, 4), LABELS, weight)]
+        for ignored in (None, 0):
+            loss = nn.cross_entropy(x, label, gc.tensor("weight", 4, dtype="float64"), label_smoothing=smoothing, ignore_index=ignored)
+            got = gc.compile(loss, target="interpret")(x=real(3, 4), label=LABELS, weight=weight)
+            expected = F.cross_entropy(*given, label_smoothing=smoothing, ignore_index=-100 if ignored is None else ignored)
+            np.testing.assert_allclose(got, expected.numpy(), rtol=1e-10)
+
+
+def test_weighted_margin_and_binary_losses() -> None:
+    def margin(x: Any, t: Any, w: Any) -> Any:
+        return nn.multi_margin_loss(x, t, weight=w)
+
+    def binary(x: Any, t: Any, w: Any, p: Any) -> Any:
+        return nn.binary_cross_entropy_with_logits(x, t, w, pos_weight=p)
+
+    x, w, label = real(3, 4), np.abs(real(4)), torch.tensor(LABELS)
+    tensors = [gc.tensor("x", 3, 4, dtype="float64"), gc.tensor("t", 3, dtype="int64"), gc.tensor("w", 4, dtype="float64")]
+    got = gc.compile(margin(*tensors), target="interpret")(x=x, t=LABELS, w=w)
+    np.testing.assert_allclose(got, F.multi_margin_loss(torch.tensor(x), label, weight=torch.tensor(w)).numpy(), rtol=1e-10)
+    target, weight = (SIGNS + 1) / 2, np.abs(real(3, 4, seed=5))
+    tensors = [gc.tensor(name, *a.shape, dtype="float64") for name, a in (("x", x), ("t", target), ("w", weight), ("p", w))]
+    got = gc.compile(binary(*tensors), target="interpret")(x=x, t=target, w=weight, p=w)
+    given = [torch.tensor(a) for a in (x, target, weight, w)]
+    np.testing.assert_allclose(got, F.binary_cross_entropy_with_logits(*given[:3], pos_weight=given[3]).numpy(), rtol=1e-10)
 
 
 def test_perceptron_losses() -> None:
@@ -124,7 +149,51 @@ def test_convolutions(function: str, image: tuple[int, ...], weight: tuple[int, 
     compare(function, [real(*image), real(*weight), None], **arguments)
 
 
+def some_convolution(seed: int) -> tuple[str, list[Any], dict[str, Any]]:
+    """A convolution of small odd sizes with strides, paddings, dilations and groups of every kind."""
+    random = np.random.default_rng(seed)
+    rank = int(random.choice([1, 2, 2, 3]))
+    groups, stride, dilation, kernel = (random.integers(1, 4, rank) for _ in range(4))
+    padding, parts = random.integers(0, 3, rank), int(groups[0])
+    seen, filters = int(random.integers(1, 3)) * parts, int(random.integers(1, 3)) * parts
+    arguments = {"stride": stride, "padding": padding, "dilation": dilation}
+    arguments = {n: tuple(map(int, v)) if len(set(v)) > 1 else int(v[0]) for n, v in arguments.items()} | {"groups": parts}
+    transposed = rank == 2 and bool(random.integers(2))
+    least = np.maximum(dilation * (kernel - 1) + 1 - 2 * padding, 1)
+    if transposed:
+        least = np.maximum((2 * padding - dilation * (kernel - 1)) // stride + 2, 1)
+        arguments["output_padding"] = tuple(int(random.integers(0, max(s, d))) for s, d in zip(stride, dilation, strict=True))
+    image = real(int(random.integers(1, 3)), seen, *(int(e) for e in least + random.integers(0, 4, rank)), seed=seed)
+    shape = (seen, filters // parts) if transposed else (filters, seen // parts)
+    bias = real(filters) if random.integers(2) else None
+    return ("conv_transpose2d" if transposed else f"conv{rank}d"), [image, real(*shape, *map(int, kernel), seed=seed), bias], arguments
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_convolutions_of_any_kind(seed: int) -> None:
+    function, arrays, arguments = some_convolution(seed)
+    compare(function, arrays, **arguments)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_padding_that_continues_the_image(mode: str) -> None:
+    def padded(x: Any, weight: Any, bias: Any, padding: Any, stride: int, padding_mode: str) -> Any:
+        around = (padding[1], padding[1], padding[0], padding[0])
+        return F.conv2d(F.pad(x, around, mode=padding_mode), weight, bias, stride)
+
+    arrays = [real(1, 2, 5, 4), real(3, 2, 3, 3), real(3)]
+    compare("conv2d", arrays, reference=padded, padding=(2, 1), stride=2, padding_mode=mode)
+
+
 @pytest.mark.parametrize(("function", "image", "arguments"), [
+    ("max_pool2d", (1, 1, 5, 6), {"kernel_size": 2, "ceil_mode": True}),
+    ("max_pool2d", (1, 2, 6, 7), {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),
+    ("max_pool2d", (1, 1, 7, 5), {"kernel_size": 2, "stride": 3, "dilation": 2, "ceil_mode": True}),
+    ("avg_pool2d", (1, 1, 5, 6), {"kernel_size": 2, "ceil_mode": True}),
+    ("avg_pool2d", (1, 2, 6, 7), {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),
+    ("avg_pool2d", (1, 2, 6, 7), {"kernel_size": (3, 2), "padding": 1, "ceil_mode": True, "count_include_pad": False}),
+    ("avg_pool2d", (1, 1, 4, 4), {"kernel_size": 3, "stride": 1, "divisor_override": 2}),
+    ("adaptive_avg_pool2d", (1, 1, 3, 5), {"output_size": (5, 7)}),
     ("max_pool2d", (2, 1, 4, 5), {"kernel_size": 2}),
     ("max_pool2d", (1, 2, 5, 5), {"kernel_size": 3, "stride": 2, "padding": 1}),
     ("max_pool2d", (1, 1, 5, 6), {"kernel_size": (2, 3), "stride": 1, "dilation": (2, 1)}),
@@ -191,6 +260,18 @@ def test_affine_normalisation() -> None:
         np.testing.assert_allclose(a, expected.numpy(), rtol=1e-10)
 
 
+@pytest.mark.parametrize("rank", [2, 3, 4, 5])
+def test_affine_normalisation_of_any_rank(rank: int) -> None:
+    """Batch normalisation with and without training; by known statistics it is differentiated with respect to them as well."""
+    def known(x: Any, *parts: Any) -> Any:
+        mean, var, weight, bias = (part.reshape(-1, *[1] * (rank - 2)) for part in parts)
+        return (x - mean) / torch.sqrt(var + 1e-5) * weight + bias
+
+    x, affine = real(*(3, 2, 2, 3, 1)[:rank]), [real(2), real(2, seed=2)]
+    compare("batch_norm", [x, None, None, *affine], training=True)
+    compare("batch_norm", [x, real(2, seed=3), np.abs(real(2, seed=4)), *affine], reference=known)
+
+
 def test_running_statistics() -> None:
     x, mean, var = gc.tensor("x", gc.dim("N"), 2, 3, dtype="float64"), *gc.tensors("mean var", 2, dtype="float64")
     updates: dict[Any, Any] = {}
@@ -240,3 +321,49 @@ def test_recurrent_layers(function: str, target: str) -> None:
     slopes = torch.autograd.grad((out**2).sum() + after.sin().sum(), list(given.values()))
     for a, expected in zip(got, [out.detach(), after.detach(), *slopes], strict=True):
         np.testing.assert_allclose(a, expected.numpy(), rtol=1e-9, atol=1e-10)
+
+
+torch.manual_seed(0)
+PLAIN, IMAGE = torch.nn, ("x", 1, 30, 9, 9)
+BEGINNINGS = [
+    (nn.Linear(300, name="a"), ("x", 1, 200), PLAIN.Linear(200, 300)),
+    (nn.Conv1d(90, 5, name="a"), ("x", 1, 60, 9), PLAIN.Conv1d(60, 90, 5)),
+    (nn.Conv2d(60, 5, groups=3, name="a"), IMAGE, PLAIN.Conv2d(30, 60, 5, groups=3)),
+    (nn.Conv3d(20, 3, name="a"), ("x", 1, 30, 5, 5, 5), PLAIN.Conv3d(30, 20, 3)),
+    (nn.ConvTranspose2d(60, 5, groups=3, name="a"), IMAGE, PLAIN.ConvTranspose2d(30, 60, 5, groups=3)),
+    (nn.BatchNorm2d(name="a"), IMAGE, PLAIN.BatchNorm2d(30)),
+    (nn.LayerNorm(name="a"), ("x", 1, 200), PLAIN.LayerNorm(200)),
+    (nn.GroupNorm(3, name="a"), IMAGE, PLAIN.GroupNorm(3, 30)),
+    (nn.RNN(100, name="a"), ("x", 3, 1, 80), PLAIN.RNN(80, 100)),
+    (nn.LSTM(100, name="a"), ("x", 3, 1, 80), PLAIN.LSTM(80, 100)),
+    (nn.GRU(100, name="a"), ("x", 3, 1, 80), PLAIN.GRU(80, 100)),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape", "theirs"), BEGINNINGS, ids=[type(b[0]).__name__ for b in BEGINNINGS])
+def test_parameters_begin_as_those_of_pytorch(layer: Any, shape: tuple[Any, ...], theirs: Any) -> None:
+    y = layer(gc.tensor(*shape))
+    mine = gc.compile(y[0] if isinstance(y, tuple) else y, updates=layer.updates, target="interpret").init(seed=0)
+    expected = {f"a.{n.removesuffix('_l0')}": t.detach().numpy() for n, t in theirs.state_dict().items() if "num_batches" not in n}
+    assert {n: a.shape for n, a in mine.items()} == {n: a.shape for n, a in expected.items()}
+    for name, array in mine.items():
+        other = expected[name]
+        np.testing.assert_allclose([array.std(), np.abs(array).max()], [other.std(), np.abs(other).max()], rtol=0.25)
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [
+    ("glorot_uniform", "xavier_uniform_"), ("glorot_normal", "xavier_normal_"), ("he_uniform", "kaiming_uniform_"),
+    ("he_normal", "kaiming_normal_"), ("orthogonal", "orthogonal_"), ("normal", "normal_"),
+])
+@pytest.mark.parametrize("shape", [(150, 200), (60, 40, 3, 3)])
+def test_initialisers(mine: str, theirs: str, shape: tuple[int, ...]) -> None:
+    w, y, i = gc.parameter("w", *shape, init=mine), gc.tensor("y"), gc.indices("i j k l")[: len(shape)]
+    y[i] = w[i]
+    array = gc.compile(y, target="interpret").init(seed=0)["w"].reshape(shape[0], -1)
+    options = {"nonlinearity": "relu"} if "kaiming" in theirs else {}
+    other = getattr(torch.nn.init, theirs)(torch.empty(shape), **options).numpy().reshape(shape[0], -1)
+    np.testing.assert_allclose(array.std(), other.std(), rtol=0.03)
+    if "uniform" in mine:
+        np.testing.assert_allclose(np.abs(array).max(), np.abs(other).max(), rtol=0.01)
+    if mine == "orthogonal":
+        np.testing.assert_allclose(array @ array.T, np.eye(len(array)), atol=1e-5)

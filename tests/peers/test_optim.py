@@ -79,7 +79,10 @@ def test_optimiser(mine: str, theirs: str, arguments: dict[str, Any]) -> None:
     agree(graphc_steps(loss, getattr(optim, mine)(loss, **arguments), arrays, 20), expected)
 
 
-@pytest.mark.parametrize(("mine", "theirs", "arguments"), [CASES[1], CASES[8]], ids=["sgd", "adam"])
+FLOAT32 = [*CASES[:3], CASES[4], CASES[5], CASES[6], CASES[8], CASES[9], CASES[11]]
+
+
+@pytest.mark.parametrize(("mine", "theirs", "arguments"), FLOAT32, ids=lambda a: ",".join(a) if isinstance(a, dict) else a)
 def test_200_steps_in_float32(mine: str, theirs: str, arguments: dict[str, Any]) -> None:
     loss, arrays = model("float32")
     expected = torch_steps(arrays, lambda p: getattr(torch.optim, theirs)(p, **arguments), 200)
@@ -93,6 +96,7 @@ SCHEDULES = [
     ("cosine_annealing_lr", "CosineAnnealingLR", {"T_max": 9, "eta_min": 0.01}),
     ("linear_lr", "LinearLR", {}),
     ("polynomial_lr", "PolynomialLR", {"total_iters": 6, "power": 2.0}),
+    ("one_cycle_lr", "OneCycleLR", {"total_steps": 10, "pct_start": 0.4, "cycle_momentum": False}),
 ]
 
 
@@ -100,11 +104,24 @@ SCHEDULES = [
 def test_schedule(mine: str, theirs: str, arguments: dict[str, Any]) -> None:
     def make(parameters: Any) -> tuple[Any, Any]:
         optimiser = torch.optim.SGD(parameters, 0.5)
-        return optimiser, getattr(torch.optim.lr_scheduler, theirs)(optimiser, **arguments)
+        first = {"max_lr": 0.5} if mine == "one_cycle_lr" else {}
+        return optimiser, getattr(torch.optim.lr_scheduler, theirs)(optimiser, **first, **arguments)
 
     loss, arrays = model()
-    updates = optim.sgd(loss, lr=getattr(optim, mine)(0.5, **arguments))
+    known = {name: value for name, value in arguments.items() if name != "cycle_momentum"}
+    updates = optim.sgd(loss, lr=getattr(optim, mine)(0.5, **known))
     agree(graphc_steps(loss, updates, arrays, 9), torch_steps(arrays, make, 9))
+
+
+def test_schedules_one_after_the_other() -> None:
+    def make(parameters: Any) -> tuple[Any, Any]:
+        optimiser, lr = torch.optim.SGD(parameters, 0.5), torch.optim.lr_scheduler
+        parts = [lr.LinearLR(optimiser, 0.1, 1.0, 3), lr.CosineAnnealingLR(optimiser, 6)]
+        return optimiser, lr.SequentialLR(optimiser, parts, [3])
+
+    loss, arrays = model()
+    rate = optim.sequential_lr([optim.linear_lr(0.5, 0.1, 1.0, 3), optim.cosine_annealing_lr(0.5, 6)], [3])
+    agree(graphc_steps(loss, optim.sgd(loss, lr=rate), arrays, 9), torch_steps(arrays, make, 9))
 
 
 def test_rate_as_argument() -> None:
