@@ -44,11 +44,11 @@ class _Dropped(Exception):
 
 
 def size_value(node: sp.Basic, sizes: Mapping[sp.Basic, int]) -> int:
-    """The value of an integer expression in sizes (and indices, if the mapping has them)."""
+    """The value of an integer expression in sizes (and indices, if the mapping has them), which may be symbols of another library."""
     if isinstance(node, sp.Integer):
         return int(node)
     if node.is_Symbol:
-        return int(sizes[node])
+        return sizes[node]
     if isinstance(node, FloorDiv):
         return size_value(node.numerator, sizes) // node.divisor
     if isinstance(node, Modulo):
@@ -56,9 +56,9 @@ def size_value(node: sp.Basic, sizes: Mapping[sp.Basic, int]) -> int:
     if isinstance(node, sp.Add):
         return sum(size_value(a, sizes) for a in node.args)
     if isinstance(node, sp.Mul):
-        return int(math.prod(size_value(a, sizes) for a in node.args))
+        return math.prod(size_value(a, sizes) for a in node.args)
     if isinstance(node, sp.Pow) and isinstance(node.exp, sp.Integer) and node.exp > 0:
-        return int(size_value(node.base, sizes) ** int(node.exp))
+        return math.prod([size_value(node.base, sizes)] * int(node.exp))
     raise InternalError(f"{node} is not an integer expression in sizes.")
 
 

@@ -280,6 +280,46 @@ class Program:
                 arrays[name] = place.copy(array)
 
     # ----------------------------------------------------------------------------------------------------- sizes
+    def result_shapes(self, shapes: Mapping[str, Sequence[Any]]) -> list[tuple[Any, ...]]:
+        """The shapes of the results for arguments of these shapes, in the order of the outputs; nothing is run.
+
+        Args:
+            shapes: of every argument, by name. Extents are ints, or anything that computes and compares as they do, such as the symbolic
+                sizes of PyTorch and JAX.
+
+        Raises:
+            ShapeError: shapes do not fit the program or each other.
+            ArgumentError: a shape is missing.
+
+        >>> import graphc as gc
+        >>> i, x, y = gc.index("i"), gc.tensor("x", gc.dim("N")), gc.tensor("y")
+        >>> y[i] = x[2*i] + x[2*i + 1]
+        >>> gc.compile(y).result_shapes({"x": (9,)})
+        [(4,)]
+        """
+        missing = [name for name in self._by_name if name not in shapes]
+        if missing:
+            raise ArgumentError(f"The shape of {', '.join(missing)} is missing.", fix="give the shape of every argument.")
+        sizes = self._binder.sizes({name: tuple(shapes[name]) for name in self._by_name})
+        return [tuple(size_value(e, sizes) for e in self._graph.tensor(name).shape) for name in self._signature.outputs]
+
+    def by_address(self, shapes: Mapping[str, tuple[int, ...]], compiling: bool = True) -> Callable[..., bool] | None:
+        """A call for small programs and contiguous arrays of these shapes, whose addresses it takes: inputs, then results.
+
+        It is for callers that hold memory which they have checked themselves. It returns False if the program found a fault, which
+        `__call__` then tells. None if there is no such call: the program is large, checks values, or is for another target.
+
+        Args:
+            shapes: of every argument, by name.
+            compiling: whether it may be compiled if it is not on disk.
+        """
+        make = getattr(self._runner, "by_address", None)
+        if make is None or self._updated:
+            return None
+        sizes = self._binder.sizes({name: tuple(shapes[name]) for name in self._by_name})
+        found: Callable[..., bool] | None = make(self.inputs, self._signature.outputs, sizes, compiling)
+        return found
+
     def _sizes(self, arrays: dict[str, Array]) -> dict[sp.Basic, int]:
         key = tuple(array.shape for array in arrays.values())
         if key not in self._bound:

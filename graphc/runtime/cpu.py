@@ -21,7 +21,7 @@ from graphc.runtime.cache import load
 from graphc.runtime.limits import Limits, limits
 from graphc.runtime.memory import machine_memory
 from graphc.runtime.pool import Team, default_team
-from graphc.runtime.quick import Call, quick
+from graphc.runtime.quick import Call, by_address, quick
 from graphc.runtime.results import Results
 from graphc.runtime.tuning import tuned
 
@@ -195,15 +195,32 @@ class CpuRunner:
             compiling: whether it is compiled if it is not on disk.
         """
         layout = self._layout(sizes)
-        names = [name for name, _, role in self._arrays if role == "input"]
-        if self._tests or self._in_place or self.nanoseconds is not None or layout.operations >= SMALL:
-            return None
-        if len({*inputs, *outputs}) < len(inputs) + len(outputs) or len(inputs) + len(outputs) > FEW or sorted(inputs) != sorted(names):
+        if not self._small(inputs, outputs, layout):
             return None
         buffers = self._buffers(layout)
         arrays = {name: (layout.shapes[name], dtype) for name, dtype, _ in self._arrays}
         return quick(self.compiled(), inputs, outputs, arrays, buffers.memory, np.array(layout.sizes, np.int64), positional,
                      (buffers, layout), compiling)
+
+    def by_address(
+        self, inputs: Sequence[str], outputs: Sequence[str], sizes: Mapping[Any, int], compiling: bool
+    ) -> Callable[..., bool] | None:
+        """As `quick`, a call that takes the addresses of contiguous arrays of these sizes: inputs, then outputs."""
+        layout = self._layout(sizes)
+        if not self._small(inputs, outputs, layout):
+            return None
+        buffers = self._buffers(layout)
+        return by_address(self.compiled(), (*inputs, *outputs), [name for name, _, _ in self._arrays], buffers.memory,
+                          np.array(layout.sizes, np.int64), (buffers, layout), compiling)
+
+    def _small(self, inputs: Sequence[str], outputs: Sequence[str], layout: Layout) -> bool:
+        """Whether a compiled call pays: few operations and arrays, that update nothing and ask nothing of values."""
+        names = [name for name, _, role in self._arrays if role == "input"]
+        if self._tests or self._in_place or self.nanoseconds is not None or layout.operations >= SMALL:
+            return False
+        if len({*inputs, *outputs}) < len(inputs) + len(outputs) or len(inputs) + len(outputs) > FEW:
+            return False
+        return sorted(inputs) == sorted(names)
 
     def _bound(self, sizes: Mapping[Any, int]) -> Binding:
         layout = self._layout(sizes)

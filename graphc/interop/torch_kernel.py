@@ -1,0 +1,150 @@
+"""A compiled program on PyTorch's tensors: checked, run where they lie, and without a copy."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+import graphc as gc
+
+__all__ = ["Kernel", "check", "torch_dtype"]
+
+OFTEN, VERY_OFTEN = 10, 900
+"""Calls with the same shapes after which a compiled call is loaded if it is on disk, and after which it is made."""
+
+REMEMBERED = 16
+"""Sets of shapes for which compiled calls are kept."""
+
+TARGETS = {"cpu": "cpu", "cuda": "cuda"}
+
+
+def torch_dtype(tensor: gc.Tensor) -> torch.dtype:
+    """PyTorch's name for the element type of a tensor."""
+    found: torch.dtype = getattr(torch, tensor.dtype)
+    return found
+
+
+class Kernel:
+    """Runs a program on tensors that need no gradient.
+
+    Args:
+        outputs, inputs: tensors of the program, all of its inputs.
+        programs: those that are compiled already, by target.
+    """
+
+    def __init__(self, outputs: Sequence[gc.Tensor], inputs: Sequence[gc.Tensor], programs: dict[str, gc.Program] | None = None) -> None:
+        self.outputs, self.inputs = tuple(outputs), tuple(inputs)
+        self.names = [tensor.name for tensor in inputs]
+        self.dtypes = [torch_dtype(tensor) for tensor in inputs]
+        self._results = [np.dtype(tensor.dtype) for tensor in outputs]
+        self._programs = dict(programs or {})
+        self._lock = threading.Lock()
+        self._bound: dict[tuple[Any, ...], tuple[Callable[..., bool], list[tuple[tuple[int, ...], Any]]]] = {}
+        self._calls: dict[tuple[Any, ...], int] = {}
+
+    def program(self, target: str = "cpu") -> gc.Program:
+        """The program for a target, compiled when it is first asked for."""
+        with self._lock:
+            if target not in self._programs:
+                self._programs[target] = gc.compile(list(self.outputs), target=target, inputs=list(self.inputs))
+            return self._programs[target]
+
+    def __call__(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The results as new tensors."""
+        bound = self._bound.get(tuple([tensor.shape for tensor in tensors]))
+        if bound is not None and (results := self._quick(tensors, *bound)) is not None:
+            return results
+        check(self.inputs, tensors)
+        if tensors[0].device.type == "cpu":
+            return self._on_host(tensors)
+        device = tensors[0].device.type
+        if device not in TARGETS:
+            raise gc.TargetError(f"graphc has no target for tensors on the device {device}.", fix='move them to "cpu" or "cuda".')
+        named = {name: tensor.detach() for name, tensor in zip(self.names, tensors, strict=True)}
+        results = self.program(TARGETS[device])(named)
+        return results
+
+    def shapes(self, tensors: Sequence[torch.Tensor]) -> list[tuple[Any, ...]]:
+        """Shapes of the results, for tensors that may be symbols of a trace."""
+        check(self.inputs, tensors)
+        return self.program().result_shapes({name: tuple(tensor.shape) for name, tensor in zip(self.names, tensors, strict=True)})
+
+    def fake(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Results without values."""
+        return [tensors[0].new_empty(shape, dtype=torch_dtype(t)) for t, shape in zip(self.outputs, self.shapes(tensors), strict=True)]
+
+    # ------------------------------------------------------------------------------------------------------ on the CPU
+    def _quick(
+        self, tensors: Sequence[torch.Tensor], call: Callable[..., bool], made: list[tuple[tuple[int, ...], Any]]
+    ) -> list[torch.Tensor] | None:
+        """The results by addresses; None if the tensors are not what that is for, or something is wrong."""
+        addresses = []
+        alive = []
+        for tensor, dtype in zip(tensors, self.dtypes):
+            if tensor.dtype is not dtype or not tensor.is_cpu or tensor.layout is not torch.strided or tensor.is_neg():
+                return None
+            if not tensor.is_contiguous():
+                tensor = tensor.contiguous()
+                alive.append(tensor)
+            addresses.append(tensor.data_ptr())
+        results = [torch.from_numpy(np.empty(shape, dtype)) for shape, dtype in made]
+        return results if call(*addresses, *[result.data_ptr() for result in results]) else None
+
+    def _on_host(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        program = self.program()
+        arrays = {name: tensor.detach().resolve_neg().numpy() for name, tensor in zip(self.names, tensors, strict=True)}
+        values = program(arrays)
+        self._hasten(program, tensors, values)
+        return [torch.from_numpy(np.asarray(value)) for value in values]
+
+    def _hasten(self, program: gc.Program, tensors: Sequence[torch.Tensor], values: Sequence[Any]) -> None:
+        """Have a compiled call for a small program that is called often with the same shapes."""
+        key = tuple([tensor.shape for tensor in tensors])
+        count = self._calls[key] = self._calls.get(key, 0) + 1
+        if len(self._calls) > REMEMBERED:
+            self._calls.pop(next(iter(self._calls)))
+        if count not in (OFTEN, VERY_OFTEN) or any(0 in shape for shape in key):
+            return
+        with self._lock:
+            call = program.by_address({name: tuple(shape) for name, shape in zip(self.names, key, strict=True)}, count == VERY_OFTEN)
+            if call is not None:
+                if len(self._bound) >= REMEMBERED:
+                    self._bound.pop(next(iter(self._bound)))
+                self._bound[key] = call, [(value.shape, value.dtype) for value in values]
+
+
+def check(inputs: Sequence[gc.Tensor], tensors: Sequence[Any]) -> None:
+    """Refuse tensors that no program can take: of another type, layout or device. Shapes are compared by the program.
+
+    Raises:
+        ArgumentError: something is no dense tensor, or tensors lie on several devices.
+        DtypeError: a tensor has another dtype.
+    """
+    for declared, tensor in zip(inputs, tensors, strict=True):
+        name = declared.name
+        if not isinstance(tensor, torch.Tensor):
+            how = f"torch.from_numpy({name})" if isinstance(tensor, np.ndarray) else f"torch.tensor(…, dtype=torch.{declared.dtype})"
+            raise gc.ArgumentError(f"The argument {name} is a {type(tensor).__name__}, not a tensor of PyTorch.", fix=f"pass {how}.")
+        if tensor.layout is not torch.strided:
+            raise gc.ArgumentError(f"The argument {name} is a tensor with the layout {tensor.layout}.", fix=f"pass {name}.to_dense().")
+        if tensor.dtype is not torch_dtype(declared):
+            raise _mismatch(declared, tensor)
+    first = tensors[0].device
+    for declared, tensor in zip(inputs, tensors, strict=True):
+        if tensor.device != first:
+            raise gc.ArgumentError(f"The argument {inputs[0].name} is on the device {first}, but {declared.name} is on {tensor.device}.",
+                                   fix=f'pass {declared.name}.to("{first}").')
+
+
+def _mismatch(declared: gc.Tensor, tensor: torch.Tensor) -> gc.DtypeError:
+    name, given = declared.name, str(tensor.dtype).removeprefix("torch.")
+    also = " It requires a gradient, which integers have none of." if tensor.requires_grad and "float" not in declared.dtype else ""
+    ways = [f"pass {name}.to(torch.{declared.dtype})"]
+    if given in ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"):
+        ways.append(f'declare gc.tensor("{name}", …, dtype="{given}")')
+    return gc.DtypeError(f"The argument {name} has dtype {given}, but the tensor {name} has dtype {declared.dtype}.{also}",
+                         fix=", or ".join(ways) + ".")

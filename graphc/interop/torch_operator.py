@@ -1,0 +1,230 @@
+"""A program as a custom operator of PyTorch: kernels for every dispatch key, and the derived gradient.
+
+Three operators are registered for a program. ``name`` is what the user calls. ``name_forward`` gives, beside the results, the values that
+the gradient reads, and ``name_backward`` the gradient; binary digits say with respect to what and from which adjoints. Autograd runs these
+two, so that they are what ``torch.compile`` sees. The gradient of the gradient is an operator of its own, made when it is first needed.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+
+import graphc as gc
+from graphc.interop.torch_gradient import Backward, Gradient, bits, places
+from graphc.interop.torch_kernel import Kernel, check, torch_dtype
+
+__all__ = ["Operator"]
+
+_library = torch.library.Library("graphc", "FRAGMENT")
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+_AUTOCAST = {"cpu": torch._C.DispatchKey.AutocastCPU, "cuda": torch._C.DispatchKey.AutocastCUDA}
+_LOW = (torch.float16, torch.bfloat16)
+
+_dispatch_modes, _function_modes = torch._C._len_torch_dispatch_stack, torch._C._len_torch_function_stack
+_transforms, _profiled = torch._C._are_functorch_transforms_active, torch.autograd._profiler_enabled
+_autocast, _traced = torch._C._is_any_autocast_enabled, torch._C._get_tracing_state
+
+
+def _plain(tensors: Sequence[Any]) -> bool:
+    """Whether nothing watches operators, so that a program may be run without PyTorch's dispatcher, which takes longer than a small one."""
+    for tensor in tensors:
+        if type(tensor) not in _PLAIN:
+            return False
+    return not (_dispatch_modes() or _function_modes() or _transforms() or _autocast() or _profiled() or _traced())
+
+
+class Operator:
+    """A custom operator.
+
+    Args:
+        name: unique for what it computes.
+        outputs, inputs: tensors of the program, all of its inputs.
+        programs: those that are compiled already, by target.
+    """
+
+    def __init__(
+        self, name: str, outputs: Sequence[gc.Tensor], inputs: Sequence[gc.Tensor], programs: dict[str, gc.Program] | None = None
+    ) -> None:
+        self.name, self.outputs, self.inputs = name, tuple(outputs), tuple(inputs)
+        self.kernel = Kernel(outputs, inputs, programs)
+        self.lock = threading.RLock()
+        self._gradients: dict[int, Gradient] = {}
+        self._children: dict[str, Operator] = {}
+
+    def gradient(self, needed: int, tensors: Sequence[Any] = ()) -> Gradient:
+        """The forward program that keeps what a gradient reads, derived when it is first needed, for tensors that have been checked."""
+        found = self._gradients.get(needed)
+        if found is None:
+            check(self.inputs[: len(tensors)], tensors)
+            with self.lock:
+                found = self._gradients.get(needed) or Gradient(self, needed)
+                self._gradients[needed] = found
+        return found
+
+    def child(self, outputs: Sequence[gc.Tensor], inputs: Sequence[gc.Tensor], name: str) -> Operator:
+        """The operator for gradients of this one."""
+        return self._children.setdefault(name, Operator(name, outputs, inputs))
+
+    # ------------------------------------------------------------------------------------------------------------ calls
+    def __call__(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """The results, with a gradient where one is required."""
+        if not _plain(tensors):
+            check(self.inputs, tensors)
+            results = self.overload(*tensors)
+            return results if type(results) is tuple else (results,)
+        if torch.is_grad_enabled() and (needed := _needed(tensors)):
+            results = _apply(self.gradient(needed, tensors), False, *tensors)
+            return results[: len(self.outputs)]
+        return self.kernel(tensors)
+
+    # ----------------------------------------------------------------------------------------------------- registration
+    @cached_property
+    def overload(self) -> Any:
+        """The operator as PyTorch calls it."""
+        with self.lock:
+            self._define(self.name, f"({_arguments(self.inputs)}) -> {_returns(len(self.outputs))}", self._run, self._fake)
+            self._define(f"{self.name}_forward", "(Tensor[] inputs, int needed) -> Tensor[]", self._forward, self._fake_forward)
+            self._define(f"{self.name}_backward", "(Tensor[] inputs, int needed, int from_needed, int defined) -> Tensor[]",
+                         self._backward, self._fake_backward)
+            _library.impl(self.name, self._autograd, "Autograd")
+            for device, key in _AUTOCAST.items():
+                _library.impl(self.name, lambda *tensors, key=key: self._autocast(key, tensors), f"Autocast{device.upper()}")
+            return getattr(torch.ops.graphc, self.name).default
+
+    @staticmethod
+    def _define(name: str, schema: str, run: Any, fake: Any) -> None:
+        _library.define(name + schema, tags=(torch.Tag.pt2_compliant_tag,))
+        _library.impl(name, run, "CompositeExplicitAutograd")
+        torch.library.register_fake(f"graphc::{name}", fake, lib=_library)
+
+    def _run(self, *tensors: torch.Tensor) -> Any:
+        return _returned(self.kernel(tensors))
+
+    def _fake(self, *tensors: torch.Tensor) -> Any:
+        return _returned(self.kernel.fake(tensors))
+
+    def _forward(self, inputs: list[torch.Tensor], needed: int) -> list[torch.Tensor]:
+        return self.gradient(needed).kernel(inputs)
+
+    def _fake_forward(self, inputs: list[torch.Tensor], needed: int) -> list[torch.Tensor]:
+        return self.gradient(needed).kernel.fake(inputs)
+
+    def _backward(self, inputs: list[torch.Tensor], needed: int, from_needed: int, defined: int) -> list[torch.Tensor]:
+        return self.gradient(from_needed).backward(needed, defined).operator.kernel(inputs)
+
+    def _fake_backward(self, inputs: list[torch.Tensor], needed: int, from_needed: int, defined: int) -> list[torch.Tensor]:
+        return self.gradient(from_needed).backward(needed, defined).operator.kernel.fake(inputs)
+
+    def _autograd(self, *tensors: torch.Tensor) -> Any:
+        if torch.is_grad_enabled() and (needed := _needed(tensors)):
+            return _returned(_Differentiable.apply(self.gradient(needed, tensors), True, *tensors)[: len(self.outputs)])
+        with torch._C._AutoDispatchBelowAutograd():
+            return self.overload(*tensors)
+
+    def _autocast(self, key: Any, tensors: Sequence[torch.Tensor]) -> Any:
+        """Low-precision floats become what the program computes in."""
+        cast = [t.to(torch_dtype(declared)) if t.dtype in _LOW and declared.dtype.startswith("float") else t
+                for declared, t in zip(self.inputs, tensors, strict=True)]
+        with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(key)):
+            return self.overload(*cast)
+
+
+class _Differentiable(torch.autograd.Function):
+    """The forward program and the derived gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Gradient, dispatched: bool, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if dispatched:
+            with torch._C._AutoDispatchBelowAutograd():
+                results = getattr(torch.ops.graphc, f"{gradient.operator.name}_forward")(list(inputs), gradient.needed)
+        else:
+            results = gradient.kernel(inputs)
+        ctx.save_for_backward(*[inputs[k] for k in gradient.kept_inputs], *[results[k] for k in gradient.kept_results])
+        ctx.set_materialize_grads(False)
+        ctx.gradient = gradient
+        ctx.shapes = [tensor.shape for tensor in inputs], [tensor.shape for tensor in results]
+        if gradient.integers:
+            ctx.mark_non_differentiable(*[results[k] for k in gradient.integers])
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, *seeds: torch.Tensor | None) -> tuple[Any, ...]:
+        gradient: Gradient = ctx.gradient
+        wanted = ctx.needs_input_grad[2:]
+        made: list[Any] = [None] * (2 + len(wanted))
+        defined = bits([seed is not None for seed in seeds])
+        if not defined:
+            return tuple(made)
+        saved, count = _saved(ctx, gradient), len(gradient.kept_inputs)
+        step = gradient.backward(bits(wanted), defined)
+        tensors = step.arguments(dict(zip(gradient.kept_inputs, saved[:count], strict=True)),
+                                 dict(zip(gradient.kept_results, saved[count:], strict=True)), seeds, ctx.shapes)
+        for k, result in zip(places(step.needed), _run_backward(gradient, step, tensors), strict=True):
+            made[2 + k] = result if wanted[k] else None
+        return tuple(made)
+
+
+_apply = super(torch.autograd.Function, _Differentiable).apply
+"""``_Differentiable.apply`` where no transform of torch.func is active, which it would look for."""
+
+
+def _saved(ctx: Any, gradient: Gradient) -> tuple[torch.Tensor, ...]:
+    try:
+        saved: tuple[torch.Tensor, ...] = ctx.saved_tensors
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+        operator = gradient.operator
+        names = [operator.inputs[k].name for k in gradient.kept_inputs] + [gradient.results[k].name for k in gradient.kept_results
+                                                                            if k < len(operator.outputs)]
+        raise gc.ArgumentError(
+            f"The gradient of {operator.name} reads {', '.join(names)}, of which one was changed in place after the call.",
+            fix="change a copy (x = x + 1 instead of x += 1), or call backward() before.",
+        ) from error
+    return saved
+
+
+def _run_backward(gradient: Gradient, step: Backward, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    if torch.is_grad_enabled():
+        return step.operator(tensors)
+    if _plain(tensors):
+        return step.operator.kernel(tensors)
+    operator = gradient.operator
+    operator.overload  # noqa: B018 (registers the three)
+    results: list[torch.Tensor] = getattr(torch.ops.graphc, f"{operator.name}_backward")(list(tensors), step.needed, gradient.needed, step.defined)
+    return results
+
+
+def _needed(tensors: Sequence[torch.Tensor]) -> int:
+    """Which tensors require a gradient, as binary digits."""
+    needed = 0
+    for k, tensor in enumerate(tensors):
+        if tensor.requires_grad:
+            needed |= 1 << k
+    return needed
+
+
+def _returned(results: Sequence[torch.Tensor]) -> Any:
+    """As operators return them."""
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _returns(count: int) -> str:
+    return "Tensor" if count == 1 else f"({', '.join(['Tensor'] * count)})"
+
+
+def _arguments(inputs: Sequence[gc.Tensor]) -> str:
+    """The arguments of a schema; names that have another meaning there are numbered."""
+    names: list[str] = []
+    for k, tensor in enumerate(inputs):
+        name = re.sub(r"\W", "_", tensor.name)
+        plain = name.isascii() and not keyword.iskeyword(name) and name not in (*names, "self", "out") and not name.startswith("_")
+        names.append(name if plain else f"x{k}")
+    return ", ".join(f"Tensor {name}" for name in names)
