@@ -68,6 +68,7 @@ from graphc import nn, optim  # noqa: E402 (written in the notation above)
 from graphc.distribute import Distributed, distribute  # noqa: E402
 from graphc.interop.einsum import from_einsum  # noqa: E402
 from graphc.interop.scipy import to_scipy  # noqa: E402
+from graphc.interop.torch import to_torch  # noqa: E402
 from graphc.training import Epoch, Fit, History, fit, load_checkpoint  # noqa: E402
 
 __version__ = "0.1.0"
@@ -176,6 +177,7 @@ __all__ = [
     "tensors",
     "to_scipy",
     "to_json",
+    "to_torch",
     "uniform",
     "verify",
     "vmap",

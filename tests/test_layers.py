@@ -28,7 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "runtime": {"errors", "kernels"},
     "nn": {"", "requests"},
     "optim": {"", "requests"},
-    "interop": {"", "requests"},
+    "interop": {"", "pullback", "requests", "structure"},
     "training": {""},
     "serial": BASE | {"frontend", "passes", "reduction", "requests", "structure"},
 }
@@ -62,6 +62,7 @@ DOORS = {
     "on_device",
     "profile",
     "program",
+    "pullback",
     "reduction",
     "requests",
     "signature",

@@ -10,7 +10,7 @@ from graphc.requests import check_tensors, listed, refusal
 from graphc.structure import flatten
 
 if TYPE_CHECKING:
-    from graphc.interop.torch_function import TorchFunction
+    from graphc.interop.pytorch.function import TorchFunction
 
 __all__ = ["to_torch"]
 
@@ -52,7 +52,7 @@ def to_torch(outputs: Any, inputs: Sequence[gc.Tensor] | None = None, name: str 
         raise refusal(gc.ArgumentError, f"{name!r} is no name for an operator of PyTorch.", f"to_torch(…, name={name!r})", repr(name),
                       'write letters, digits and _: name="distances".')
     try:
-        from graphc.interop.torch_function import TorchFunction
+        from graphc.interop.pytorch.function import TorchFunction
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

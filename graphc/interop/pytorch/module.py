@@ -11,7 +11,7 @@ import torch
 import graphc as gc
 
 if TYPE_CHECKING:
-    from graphc.interop.torch_function import TorchFunction
+    from graphc.interop.pytorch.function import TorchFunction
 
 __all__ = ["TorchModule"]
 
@@ -28,7 +28,7 @@ class TorchModule(torch.nn.Module):
         super().__init__()
         names = [t.name for t in function.parameters]
         if not names:
-            raise gc.ArgumentError(f"{function.name} has no parameters.", fix='declare them with gc.parameter("W", …), or call it as it is.')
+            raise gc.ArgumentError(f"{function.name} has no parameters.", fix='declare them with gc.parameter("W", …).')
         unknown = [name for name in initial if name not in names]
         if unknown:
             raise gc.ArgumentError(f"{function.name} has no parameter {unknown[0]}; it has {', '.join(names)}.", fix="check the name.")

@@ -10,34 +10,22 @@ from __future__ import annotations
 import keyword
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 
 import graphc as gc
-from graphc.interop.torch_gradient import Backward, Gradient, bits, places
-from graphc.interop.torch_kernel import Kernel, check, torch_dtype
+from graphc.interop.pytorch.gradient import Backward, Gradient, bits, places
+from graphc.interop.pytorch.kernel import Kernel, check, check_kinds, torch_dtype
+from graphc.interop.pytorch.quick import PLAIN, TRANSFORMS, watched
 
 __all__ = ["Operator"]
 
 _library = torch.library.Library("graphc", "FRAGMENT")
-_PLAIN = (torch.Tensor, torch.nn.Parameter)
 _AUTOCAST = {"cpu": torch._C.DispatchKey.AutocastCPU, "cuda": torch._C.DispatchKey.AutocastCUDA}
 _LOW = (torch.float16, torch.bfloat16)
-
-_dispatch_modes, _function_modes = torch._C._len_torch_dispatch_stack, torch._C._len_torch_function_stack
-_transforms, _profiled = torch._C._are_functorch_transforms_active, torch.autograd._profiler_enabled
-_autocast, _traced = torch._C._is_any_autocast_enabled, torch._C._get_tracing_state
-
-
-def _plain(tensors: Sequence[Any]) -> bool:
-    """Whether nothing watches operators, so that a program may be run without PyTorch's dispatcher, which takes longer than a small one."""
-    for tensor in tensors:
-        if type(tensor) not in _PLAIN:
-            return False
-    return not (_dispatch_modes() or _function_modes() or _transforms() or _autocast() or _profiled() or _traced())
 
 
 class Operator:
@@ -50,7 +38,7 @@ class Operator:
     """
 
     def __init__(
-        self, name: str, outputs: Sequence[gc.Tensor], inputs: Sequence[gc.Tensor], programs: dict[str, gc.Program] | None = None
+        self, name: str, outputs: Sequence[gc.Tensor], inputs: Sequence[gc.Tensor], programs: Mapping[str, gc.Program] | None = None
     ) -> None:
         self.name, self.outputs, self.inputs = name, tuple(outputs), tuple(inputs)
         self.kernel = Kernel(outputs, inputs, programs)
@@ -68,21 +56,43 @@ class Operator:
                 self._gradients[needed] = found
         return found
 
-    def child(self, outputs: Sequence[gc.Tensor], inputs: Sequence[gc.Tensor], name: str) -> Operator:
-        """The operator for gradients of this one."""
-        return self._children.setdefault(name, Operator(name, outputs, inputs))
+    def child(
+        self, name: str, outputs: Sequence[gc.Tensor], inputs: Sequence[gc.Tensor], programs: Mapping[str, gc.Program] | None = None
+    ) -> Operator:
+        """An operator that is derived from this one."""
+        return self._children.setdefault(name, Operator(f"{self.name}_{name}", outputs, inputs, programs))
 
     # ------------------------------------------------------------------------------------------------------------ calls
     def __call__(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """The results, with a gradient where one is required."""
-        if not _plain(tensors):
-            check(self.inputs, tensors)
+        results = self.quick(*tensors)
+        if results is not None:
+            return results
+        if TRANSFORMS():
+            check_kinds(self.inputs, tensors)
+            return self.transformed(tensors)
+        if watched() or any(type(tensor) not in PLAIN for tensor in tensors):
+            check_kinds(self.inputs, tensors)
             results = self.overload(*tensors)
             return results if type(results) is tuple else (results,)
         if torch.is_grad_enabled() and (needed := _needed(tensors)):
-            results = _apply(self.gradient(needed, tensors), False, *tensors)
-            return results[: len(self.outputs)]
+            return self.differentiable(needed, tensors)
         return self.kernel(tensors)
+
+    def differentiable(self, needed: int, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """The results with a gradient with respect to some tensors, given as binary digits."""
+        return _apply(self.gradient(needed, tensors), False, *tensors)[: len(self.outputs)]
+
+    def transformed(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """The results under transforms of torch.func, which do not tell what requires a gradient."""
+        floats = bits([tensor.dtype.startswith("float") for tensor in self.inputs])
+        results = _Differentiable.apply(self.gradient(floats, tensors), True, *tensors)
+        return results[: len(self.outputs)]
+
+    @cached_property
+    def quick(self) -> Callable[..., Sequence[torch.Tensor] | None]:
+        """The usual call: the results, or None if `__call__` has to look closer."""
+        return self.kernel.quick(self.differentiable)
 
     # ----------------------------------------------------------------------------------------------------- registration
     @cached_property
@@ -98,6 +108,11 @@ class Operator:
                 _library.impl(self.name, lambda *tensors, key=key: self._autocast(key, tensors), f"Autocast{device.upper()}")
             return getattr(torch.ops.graphc, self.name).default
 
+    def companion(self, name: str) -> Any:
+        """The registered operator "forward" or "backward"."""
+        with self.lock:
+            return self.overload and getattr(torch.ops.graphc, f"{self.name}_{name}").default
+
     @staticmethod
     def _define(name: str, schema: str, run: Any, fake: Any) -> None:
         _library.define(name + schema, tags=(torch.Tag.pt2_compliant_tag,))
@@ -111,20 +126,20 @@ class Operator:
         return _returned(self.kernel.fake(tensors))
 
     def _forward(self, inputs: list[torch.Tensor], needed: int) -> list[torch.Tensor]:
-        return self.gradient(needed).kernel(inputs)
+        return [*self.gradient(needed).kernel(inputs)]
 
     def _fake_forward(self, inputs: list[torch.Tensor], needed: int) -> list[torch.Tensor]:
         return self.gradient(needed).kernel.fake(inputs)
 
     def _backward(self, inputs: list[torch.Tensor], needed: int, from_needed: int, defined: int) -> list[torch.Tensor]:
-        return self.gradient(from_needed).backward(needed, defined).operator.kernel(inputs)
+        return [*self.gradient(from_needed).backward(needed, defined).operator.kernel(inputs)]
 
     def _fake_backward(self, inputs: list[torch.Tensor], needed: int, from_needed: int, defined: int) -> list[torch.Tensor]:
         return self.gradient(from_needed).backward(needed, defined).operator.kernel.fake(inputs)
 
     def _autograd(self, *tensors: torch.Tensor) -> Any:
         if torch.is_grad_enabled() and (needed := _needed(tensors)):
-            return _returned(_Differentiable.apply(self.gradient(needed, tensors), True, *tensors)[: len(self.outputs)])
+            return _returned(_apply(self.gradient(needed, tensors), True, *tensors)[: len(self.outputs)])
         with torch._C._AutoDispatchBelowAutograd():
             return self.overload(*tensors)
 
@@ -140,19 +155,32 @@ class _Differentiable(torch.autograd.Function):
     """The forward program and the derived gradient."""
 
     @staticmethod
-    def forward(ctx: Any, gradient: Gradient, dispatched: bool, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        if dispatched:
-            with torch._C._AutoDispatchBelowAutograd():
-                results = getattr(torch.ops.graphc, f"{gradient.operator.name}_forward")(list(inputs), gradient.needed)
-        else:
-            results = gradient.kernel(inputs)
-        ctx.save_for_backward(*[inputs[k] for k in gradient.kept_inputs], *[results[k] for k in gradient.kept_results])
-        ctx.set_materialize_grads(False)
+    def forward(gradient: Gradient, dispatched: bool, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if not dispatched:
+            return tuple(gradient.kernel(inputs))
+        with torch._C._AutoDispatchBelowAutograd():
+            return tuple(gradient.operator.companion("forward")(list(inputs), gradient.needed))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+        gradient: Gradient = inputs[0]
+        tensors = inputs[2:]
         ctx.gradient = gradient
-        ctx.shapes = [tensor.shape for tensor in inputs], [tensor.shape for tensor in results]
+        ctx.set_materialize_grads(False)
+        ctx.shapes = [tensor.shape for tensor in tensors] if gradient.asks_shapes else (), [tensor.shape for tensor in output]
+        if gradient.keeps:
+            ctx.save_for_backward(*[tensors[k] for k in gradient.kept_inputs], *[output[k] for k in gradient.kept_results])
         if gradient.integers:
-            ctx.mark_non_differentiable(*[results[k] for k in gradient.integers])
-        return tuple(results)
+            ctx.mark_non_differentiable(*[output[k] for k in gradient.integers])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], gradient: Gradient, dispatched: bool, *inputs: torch.Tensor) -> Any:
+        """Many calls at once are the program with one loop more."""
+        dims = in_dims[2:]
+        operator, order = gradient.batched(bits([d is not None for d in dims]))
+        moved = [t if d is None else t.movedim(d, 0) for t, d in zip(inputs, dims, strict=True)]
+        results = tuple(operator([moved[k] for k in order]))
+        return results, (0,) * len(results)
 
     @staticmethod
     def backward(ctx: Any, *seeds: torch.Tensor | None) -> tuple[Any, ...]:
@@ -194,11 +222,9 @@ def _saved(ctx: Any, gradient: Gradient) -> tuple[torch.Tensor, ...]:
 def _run_backward(gradient: Gradient, step: Backward, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
     if torch.is_grad_enabled():
         return step.operator(tensors)
-    if _plain(tensors):
+    if not watched() and all(type(tensor) in PLAIN for tensor in tensors):
         return step.operator.kernel(tensors)
-    operator = gradient.operator
-    operator.overload  # noqa: B018 (registers the three)
-    results: list[torch.Tensor] = getattr(torch.ops.graphc, f"{operator.name}_backward")(list(tensors), step.needed, gradient.needed, step.defined)
+    results: list[torch.Tensor] = gradient.operator.companion("backward")(list(tensors), step.needed, gradient.needed, step.defined)
     return results
 
 

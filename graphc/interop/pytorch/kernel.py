@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
 import graphc as gc
+from graphc.interop.pytorch.quick import quick
 
-__all__ = ["Kernel", "check", "torch_dtype"]
+__all__ = ["Kernel", "check", "check_kinds", "torch_dtype"]
 
 OFTEN, VERY_OFTEN = 10, 900
 """Calls with the same shapes after which a compiled call is loaded if it is on disk, and after which it is made."""
 
 REMEMBERED = 16
 """Sets of shapes for which compiled calls are kept."""
-
-TARGETS = {"cpu": "cpu", "cuda": "cuda"}
 
 
 def torch_dtype(tensor: gc.Tensor) -> torch.dtype:
@@ -36,15 +36,20 @@ class Kernel:
         programs: those that are compiled already, by target.
     """
 
-    def __init__(self, outputs: Sequence[gc.Tensor], inputs: Sequence[gc.Tensor], programs: dict[str, gc.Program] | None = None) -> None:
+    def __init__(
+        self, outputs: Sequence[gc.Tensor], inputs: Sequence[gc.Tensor], programs: Mapping[str, gc.Program] | None = None
+    ) -> None:
         self.outputs, self.inputs = tuple(outputs), tuple(inputs)
         self.names = [tensor.name for tensor in inputs]
         self.dtypes = [torch_dtype(tensor) for tensor in inputs]
-        self._results = [np.dtype(tensor.dtype) for tensor in outputs]
-        self._programs = dict(programs or {})
+        self._programs = {**(programs or {})}
         self._lock = threading.Lock()
-        self._bound: dict[tuple[Any, ...], tuple[Callable[..., bool], list[tuple[tuple[int, ...], Any]]]] = {}
+        self._bound: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self._calls: dict[tuple[Any, ...], int] = {}
+
+    @cached_property
+    def _quick(self) -> Callable[..., Sequence[torch.Tensor] | None]:
+        return self.quick(lambda needed, tensors: None)
 
     def program(self, target: str = "cpu") -> gc.Program:
         """The program for a target, compiled when it is first asked for."""
@@ -53,19 +58,27 @@ class Kernel:
                 self._programs[target] = gc.compile(list(self.outputs), target=target, inputs=list(self.inputs))
             return self._programs[target]
 
-    def __call__(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def quick(
+        self, differentiable: Callable[[int, tuple[torch.Tensor, ...]], Any]
+    ) -> Callable[..., Sequence[torch.Tensor] | None]:
+        """A function for shapes that come often, as `graphc.interop.pytorch.quick.quick`."""
+        return quick(self._bound, self.dtypes, len(self.outputs), differentiable)
+
+    def __call__(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """The results as new tensors."""
-        bound = self._bound.get(tuple([tensor.shape for tensor in tensors]))
-        if bound is not None and (results := self._quick(tensors, *bound)) is not None:
-            return results
+        return self._quick(*tensors) or self._long(tensors)
+
+    def _long(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         check(self.inputs, tensors)
-        if tensors[0].device.type == "cpu":
-            return self._on_host(tensors)
         device = tensors[0].device.type
-        if device not in TARGETS:
+        if device == "cpu":
+            return self._on_host(tensors)
+        if device == "meta":
+            return self.fake(tensors)
+        if device != "cuda":
             raise gc.TargetError(f"graphc has no target for tensors on the device {device}.", fix='move them to "cpu" or "cuda".')
         named = {name: tensor.detach() for name, tensor in zip(self.names, tensors, strict=True)}
-        results = self.program(TARGETS[device])(named)
+        results: list[torch.Tensor] = self.program("cuda")(named)
         return results
 
     def shapes(self, tensors: Sequence[torch.Tensor]) -> list[tuple[Any, ...]]:
@@ -78,22 +91,6 @@ class Kernel:
         return [tensors[0].new_empty(shape, dtype=torch_dtype(t)) for t, shape in zip(self.outputs, self.shapes(tensors), strict=True)]
 
     # ------------------------------------------------------------------------------------------------------ on the CPU
-    def _quick(
-        self, tensors: Sequence[torch.Tensor], call: Callable[..., bool], made: list[tuple[tuple[int, ...], Any]]
-    ) -> list[torch.Tensor] | None:
-        """The results by addresses; None if the tensors are not what that is for, or something is wrong."""
-        addresses = []
-        alive = []
-        for tensor, dtype in zip(tensors, self.dtypes):
-            if tensor.dtype is not dtype or not tensor.is_cpu or tensor.layout is not torch.strided or tensor.is_neg():
-                return None
-            if not tensor.is_contiguous():
-                tensor = tensor.contiguous()
-                alive.append(tensor)
-            addresses.append(tensor.data_ptr())
-        results = [torch.from_numpy(np.empty(shape, dtype)) for shape, dtype in made]
-        return results if call(*addresses, *[result.data_ptr() for result in results]) else None
-
     def _on_host(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         program = self.program()
         arrays = {name: tensor.detach().resolve_neg().numpy() for name, tensor in zip(self.names, tensors, strict=True)}
@@ -114,7 +111,7 @@ class Kernel:
             if call is not None:
                 if len(self._bound) >= REMEMBERED:
                     self._bound.pop(next(iter(self._bound)))
-                self._bound[key] = call, [(value.shape, value.dtype) for value in values]
+                self._bound[key] = call, *(part for value in values for part in (value.shape, value.dtype))
 
 
 def check(inputs: Sequence[gc.Tensor], tensors: Sequence[Any]) -> None:
@@ -124,11 +121,9 @@ def check(inputs: Sequence[gc.Tensor], tensors: Sequence[Any]) -> None:
         ArgumentError: something is no dense tensor, or tensors lie on several devices.
         DtypeError: a tensor has another dtype.
     """
+    check_kinds(inputs, tensors)
     for declared, tensor in zip(inputs, tensors, strict=True):
         name = declared.name
-        if not isinstance(tensor, torch.Tensor):
-            how = f"torch.from_numpy({name})" if isinstance(tensor, np.ndarray) else f"torch.tensor(…, dtype=torch.{declared.dtype})"
-            raise gc.ArgumentError(f"The argument {name} is a {type(tensor).__name__}, not a tensor of PyTorch.", fix=f"pass {how}.")
         if tensor.layout is not torch.strided:
             raise gc.ArgumentError(f"The argument {name} is a tensor with the layout {tensor.layout}.", fix=f"pass {name}.to_dense().")
         if tensor.dtype is not torch_dtype(declared):
@@ -138,6 +133,15 @@ def check(inputs: Sequence[gc.Tensor], tensors: Sequence[Any]) -> None:
         if tensor.device != first:
             raise gc.ArgumentError(f"The argument {inputs[0].name} is on the device {first}, but {declared.name} is on {tensor.device}.",
                                    fix=f'pass {declared.name}.to("{first}").')
+
+
+def check_kinds(inputs: Sequence[gc.Tensor], tensors: Sequence[Any]) -> None:
+    """Refuse what is no tensor."""
+    for declared, tensor in zip(inputs, tensors, strict=True):
+        if not isinstance(tensor, torch.Tensor):
+            name = declared.name
+            how = f"torch.from_numpy({name})" if isinstance(tensor, np.ndarray) else f"torch.tensor(…, dtype=torch.{declared.dtype})"
+            raise gc.ArgumentError(f"The argument {name} is a {type(tensor).__name__}, not a tensor of PyTorch.", fix=f"pass {how}.")
 
 
 def _mismatch(declared: gc.Tensor, tensor: torch.Tensor) -> gc.DtypeError:

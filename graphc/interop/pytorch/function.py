@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 import graphc as gc
-from graphc.interop.torch_module import TorchModule
-from graphc.interop.torch_operator import Operator
+from graphc.interop.pytorch.module import TorchModule
+from graphc.interop.pytorch.operator import Operator
 from graphc.pullback import arguments, fingerprint
 
 __all__ = ["TorchFunction"]
@@ -37,13 +37,14 @@ class TorchFunction:
         tensors = arguments(outputs, program.inputs)
         self.parameters = tuple(t for t in tensors if t.kind == "parameter")
         single = list(dict.fromkeys(outputs))
-        self._order = [single.index(t) for t in outputs]
+        self._order = [single.index(t) for t in outputs] if len(outputs) > 1 or structure([None]) is not None else []
         self.name = f"{name}_{fingerprint(single, tensors)}"
         with _lock:
             if self.name not in _operators:
                 _operators[self.name] = Operator(self.name, single, tensors, {"cpu": program} if len(single) == len(outputs) else {})
             self._operator = _operators[self.name]
         self.operator = self._operator.overload
+        self._quick = self._operator.quick
 
     def __repr__(self) -> str:
         return f"<operator {self.name}: {', '.join(self.inputs)} → {', '.join(t.name for t in self._operator.outputs)}>"
@@ -66,8 +67,8 @@ class TorchFunction:
             results = self.operator(*tensors)
             results = results if isinstance(results, tuple) else (results,)
         else:
-            results = self._operator(tensors)
-        return self._structure([results[k] for k in self._order])
+            results = self._quick(*tensors) or self._operator(tensors)
+        return self._structure([results[k] for k in self._order]) if self._order else results[0]
 
     def _bound(self, tensors: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, ...]:
         """All arguments in order."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import graphc as gc
-from graphc.interop.torch_kernel import Kernel, torch_dtype
-from graphc.pullback import Pullback, inputs_of, pullback
+from graphc.interop.pytorch.kernel import Kernel, torch_dtype
+from graphc.pullback import Pullback, arguments, inputs_of, pullback
 
 if TYPE_CHECKING:
-    from graphc.interop.torch_operator import Operator
+    from graphc.interop.pytorch.operator import Operator
 
 __all__ = ["Backward", "Gradient", "bits", "places"]
 
@@ -82,7 +82,10 @@ class Gradient:
         read = {t for t in self._first.sources if t not in self._first.only_sizes}
         self.kept_inputs = [k for k, t in enumerate(operator.inputs) if t in read or t in twice]
         self.kept_results = [k for k, t in enumerate(self.results) if t in self._first.saved]
+        self.keeps = bool(self.kept_inputs or self.kept_results)
+        self.asks_shapes = len(self.kept_inputs) < len(operator.inputs)
         self._backward: dict[tuple[int, int], Backward] = {}
+        self._batched: dict[str, tuple[Operator, list[int]]] = {}
 
     def _derived(self, outputs: Sequence[gc.Tensor], needed: int, seeded: int, known: Sequence[gc.Tensor] | None = None) -> Pullback:
         return pullback(outputs, [self.operator.inputs[k] for k in places(needed)], places(seeded), known)
@@ -98,6 +101,19 @@ class Gradient:
                 self._backward[key] = self._made(needed, defined) or self.backward(self.needed, defined | self._seeded)
             return self._backward[key]
 
+    def batched(self, which: int) -> tuple[Operator, list[int]]:
+        """The operator for many values of some inputs, given as binary digits, and the positions of its inputs among all."""
+        name = f"vmap_{self.needed}_{which}"
+        with self.operator.lock:
+            if name not in self._batched:
+                size = gc.index("batch")
+                outputs = gc.vmap(list(self.results), {self.operator.inputs[k]: size for k in places(which)})
+                program = gc.compile(outputs)
+                order = [self.operator.kernel.names.index(n) for n in program.inputs]
+                child = self.operator.child(name, outputs, arguments(outputs, program.inputs), {"cpu": program})
+                self._batched[name] = child, order
+            return self._batched[name]
+
     def _made(self, needed: int, defined: int) -> Backward | None:
         """None if the gradient reads what is not kept."""
         if (needed, defined) == (self.needed, self._seeded):
@@ -109,8 +125,8 @@ class Gradient:
         recipe = [self._place(source, derived, defined) for source in derived.sources]
         if None in recipe and (needed, defined) != (self.needed, defined | self._seeded):
             return None
-        name = f"{self.operator.name}_backward_{needed}_{defined}"
-        return Backward(self.operator.child(derived.gradients, derived.inputs, name), tuple(filter(None, recipe)), needed, defined)
+        child = self.operator.child(f"backward_{self.needed}_{needed}_{defined}", derived.gradients, derived.inputs)
+        return Backward(child, tuple(filter(None, recipe)), needed, defined)
 
     def _place(self, source: gc.Tensor, derived: Pullback, defined: int) -> tuple[str, int] | None:
         if source in derived.seeds:

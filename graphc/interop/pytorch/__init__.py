@@ -1,0 +1,1 @@
+"""Programs as operators of PyTorch; every module here imports it."""
