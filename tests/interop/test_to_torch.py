@@ -433,7 +433,7 @@ def test_modules_learn_are_copied_and_compiled() -> None:
         loss, _ = module(x, T=t)
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < losses[0] / 2
     assert float(before(x, t)[0]) == pytest.approx(losses[0])
     before.load_state_dict(module.state_dict())
