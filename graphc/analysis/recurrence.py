@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import sympy as sp
 
+from graphc.ir.expr import BoundaryAccess
 from graphc.ir.graph import Graph, reads
 from graphc.ir.statement import Statement
-from graphc.ir.tree import indices_of
+from graphc.ir.tree import accesses, indices_of
 
-__all__ = ["components", "cyclic", "initial_dimension", "margins", "strong_components"]
+__all__ = ["components", "cyclic", "hidden_slices", "initial_dimension", "margins", "strong_components"]
 
 Key = TypeVar("Key")
 
@@ -102,3 +103,15 @@ def initial_dimension(statement: Statement, graph: Graph) -> int | None:
         if (subscript.is_Integer and subscript < 0) or (beyond.is_Integer and beyond >= 0):
             outside.append(dimension)
     return outside[0] if len(outside) == 1 else None
+
+
+def hidden_slices(graph: Graph) -> Iterator[tuple[Statement, BoundaryAccess, int]]:
+    """Initial slices that nothing reads because every moving read of the tensor goes through a boundary view of that dimension, with such
+    a read and the dimension."""
+    slices = [(s, dimension) for s in graph.statements if (dimension := initial_dimension(s, graph)) is not None]
+    for s, dimension in slices:
+        found = [a for other in graph.statements for a in accesses(other.value) if a.tensor == s.target]
+        moving = [a for a in found if indices_of(a.subscripts[dimension])]
+        views = [a for a in moving if isinstance(a, BoundaryAccess) and a.modes[dimension]]
+        if views and len(views) == len(moving) == len(found):
+            yield s, views[0], dimension

@@ -9,17 +9,19 @@ from functools import lru_cache
 import sympy as sp
 
 from graphc.analysis.legality import check_program
+from graphc.analysis.recurrence import hidden_slices
 from graphc.errors import NotationError
 from graphc.frontend.expression import shown
 from graphc.frontend.infer import Inference
 from graphc.frontend.location import here
 from graphc.frontend.random import settled
-from graphc.frontend.recorded import Exported, Recorded
+from graphc.frontend.recorded import Exported, Recorded, warn
 from graphc.frontend.tensor import Contribution, Element, Tensor
 from graphc.frontend.tensor import HandWritten as Written
 from graphc.ir import origin
 from graphc.ir.expr import Access, BoundaryAccess, undistributing
 from graphc.ir.graph import Graph, HandWritten, fresh_name
+from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 from graphc.ir.tree import accesses, rewrite
@@ -238,6 +240,9 @@ def _checked(
         for position, s in enumerate(t.statements)
     )
     graph = Graph(infos, statements, outputs)
+    for s, view, dimension in hidden_slices(graph):
+        warn(f"{statement_body(s)}\n  the initial slice is never read: {expression(view)} reads a view that covers dimension {dimension} "
+             f"as well.\n  say which dimensions the view is for: dims=[…] without {dimension}.\n  at {s.location}", s.location)
     return replace(graph, checks=check_program(graph))
 
 

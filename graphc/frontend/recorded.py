@@ -21,7 +21,7 @@ from graphc.ir.tree import contains, indices_of, postorder
 if TYPE_CHECKING:
     from graphc.frontend.tensor import Tensor
 
-__all__ = ["GraphcWarning", "Recorded", "bound_names", "check_statement", "unbound"]
+__all__ = ["GraphcWarning", "Recorded", "bound_names", "check_statement", "unbound", "warn"]
 
 LONGEST = 50_000
 """Numbers, reads and operations of a right side, written out, above which it may not repeat its parts."""
@@ -194,8 +194,12 @@ def _warn_lacking(statement: Recorded, summed: set[Index]) -> None:
         if lacking:
             at, shown = statement.location, statement.shown(term)
             message = f"the summand {shown} does not contain {lacking}, so it is added once per value of {lacking}."
-            message = f"{statement.text}\n  {message}\n  at {at}"
-            if at is not None:
-                warnings.warn_explicit(message, GraphcWarning, at.file, at.line, registry=_warned)
-            else:
-                warnings.warn(message, GraphcWarning, stacklevel=2)
+            warn(f"{statement.text}\n  {message}\n  at {at}", at)
+
+
+def warn(message: str, at: Location | None) -> None:
+    """A `GraphcWarning` at a line of the user's program, once per line."""
+    if at is not None:
+        warnings.warn_explicit(message, GraphcWarning, at.file, at.line, registry=_warned)
+    else:
+        warnings.warn(message, GraphcWarning, stacklevel=3)

@@ -495,3 +495,21 @@ def test_whether_an_extremum_is_over_anything_depends_on_other_indices(rejects):
     y[j4] = gc.max(gc.skip(x)[j4 - 1] * w[k], over=k)
     with rejects(gc.CompileError, call=True):
         gc.compile(y)
+
+
+def test_warning_initial_slice_behind_a_view(warns):
+    d, p, r = gc.indices("d p r")
+    image, w, layer = gc.tensor("image", 8), gc.tensor("w", 3, 3), gc.tensor("layer")
+    layer[-1, p] = image[p]
+    layer[d, p] = gc.sum(gc.pad(layer, 0)[d - 1, p + r - 1] * w[d, r], over=r)
+    with warns():
+        gc.loops(layer)
+
+
+def test_no_warning_where_the_view_leaves_the_initial_slice(recwarn):
+    d, p, r = gc.indices("d p r")
+    image, w, layer = gc.tensor("image", 8), gc.tensor("w", 3, 3), gc.tensor("layer")
+    layer[-1, p] = image[p]
+    layer[d, p] = gc.sum(gc.pad(layer, 0, dims=[1])[d - 1, p + r - 1] * w[d, r], over=r)
+    gc.loops(layer)
+    assert not recwarn

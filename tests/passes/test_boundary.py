@@ -72,4 +72,5 @@ def test_a_reduction_that_vanishes_takes_its_index_along(nested: bool) -> None:
     expected = values.sum() * values if nested else values
     for target in ("cpu", "interpret"):
         f = gc.compile(t, target=target)
-        np.testing.assert_array_equal(f(**{name: a for name, a in {"x": values, "y": np.ones(2, "float32")}.items() if name in f.inputs}), expected)
+        given = {name: a for name, a in {"x": values, "y": np.ones(2, "float32")}.items() if name in f.inputs}
+        np.testing.assert_array_equal(f(**given), expected)
