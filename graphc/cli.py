@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import runpy
 import sys
-import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from graphc.compile import compile_program
 from graphc.draw import draw as draw_tensors
-from graphc.errors import ArgumentError, GraphcError, InternalError, Location
+from graphc.errors import ArgumentError, GraphcError, InternalError
 from graphc.explain import explain as explanation
-from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor
-from graphc.gradient import grad as gradient
-from graphc.ir.dtypes import is_float
+from graphc.named import gradients, program, tensors
 from graphc.summary import summary as count
 from graphc.text import latex as formulas
 from graphc.text import loops as statements
+from graphc.trial import trial_arrays
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="graphc", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="Look at tensor programs written as loops: draw them, print their loops and gradients, count and compile them.",
+    help="Look at tensor programs written as loops: draw them, print their loops and gradients, count, compile and time them.",
     epilog="FILE.py:NAME is a variable of the file: a tensor, a list or dict of tensors, or a function without arguments that "
-           "returns them. Example: graphc draw net.py:loss --wrt W,b -o net.svg",
+           "returns them; for compile and profile also a compiled program. The file is imported, not run as a program. "
+           "Example: graphc grad net.py:loss --wrt W,b",
 )
 cache_app = typer.Typer(no_args_is_help=True, help="The directory of compiled programs (GRAPHC_CACHE_DIR).")
 app.add_typer(cache_app, name="cache")
@@ -39,6 +35,17 @@ app.add_typer(cache_app, name="cache")
 Where = Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="NAME is a tensor, a list of tensors or a function that returns them.")]
 Wrt = Annotated[str, typer.Option(metavar="W,b", help="Names of tensors to differentiate with respect to.")]
 Latex = Annotated[bool, typer.Option("--latex", help="Print LaTeX instead of loops.")]
+Grad = Annotated[bool, typer.Option("--grad", help="Add the gradient with respect to the parameters, or else the float inputs.")]
+Size = Annotated[list[str] | None, typer.Option(metavar="N=64", help="A number for a symbolic size; may be repeated.")]
+Threads = Annotated[int | None, typer.Option(help="Number of threads; one per core by default.")]
+Arrays = Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Arrays by argument, in the place of random numbers.")]
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if show:
+        typer.echo(f"graphc {_version('graphc')}")
+        raise typer.Exit
 
 
 def main() -> None:
@@ -50,71 +57,92 @@ def main() -> None:
         sys.exit(2)
 
 
-@app.command()
+@app.command(epilog="Example: graphc draw net.py:loss --grad -o net.svg")
 def draw(
     where: Where,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A .svg, .png, .pdf or .dot; NAME.svg by default.")] = None,
     wrt: Wrt = "",
+    with_gradient: Grad = False,
     style: Annotated[str, typer.Option(help="lecture, compact (a tensor and its loops share a box) or full.")] = "lecture",
     scale: Annotated[float, typer.Option(help="Pixels per point of a .png.")] = 2.0,
+    by: Annotated[str, typer.Option(metavar="COST", help="Colour by a profile: time, operations or bytes; needs --size.")] = "",
+    size: Size = None,
 ) -> None:
-    """Draw the program: forward on the left and, with --wrt, backward on the right."""
-    tensors = _tensors(where)
-    if wrt:
-        tensors += _gradients(tensors, wrt)
-    picture = draw_tensors(tensors, style=style)
+    """Draw the program: forward on the left and, with --wrt or --grad, backward on the right."""
+    chosen = _with_gradients(where, wrt, with_gradient)
+    costs: dict[str, Any] = {}
+    if by:
+        timed = program(where, _chosen(wrt, with_gradient), "cpu")
+        costs = {"profile": timed.profile(trial_arrays(timed, _sizes(size))), "by": by}
+    picture = draw_tensors(chosen, style=style, **costs)
     path = picture.save(output or Path(f"{where.rpartition(':')[2]}.svg"), scale)
     typer.echo(f"{path} ({picture.renderer})")
 
 
-@app.command()
+@app.command(epilog="Example: graphc loops net.py:loss")
 def loops(where: Where, latex: Latex = False) -> None:
     """Print the loops that compute the tensors, in reading order."""
-    tensors = _tensors(where)
-    typer.echo(formulas(*tensors) if latex else statements(*tensors))
+    chosen = tensors(where)
+    typer.echo(formulas(*chosen) if latex else statements(*chosen))
 
 
-@app.command()
+@app.command(epilog="Example: graphc grad net.py:loss --wrt W,b")
 def grad(where: Where, wrt: Wrt = "", latex: Latex = False) -> None:
     """Print the loops of a scalar and of its gradient; by default with respect to its parameters, or else its float inputs."""
-    tensors = _tensors(where)
-    tensors += _gradients(tensors, wrt)
-    typer.echo(formulas(*tensors) if latex else statements(*tensors))
+    chosen = _with_gradients(where, wrt, True)
+    typer.echo(formulas(*chosen) if latex else statements(*chosen))
 
 
-@app.command()
-def explain(where: Where, wrt: Wrt = "", latex: Latex = False) -> None:
-    """Print how each derived or rewritten line came about; with --wrt, also the lines of the gradient."""
-    tensors = _tensors(where)
-    if wrt:
-        tensors += _gradients(tensors, wrt)
-    told = explanation(*tensors)
+@app.command(epilog="Example: graphc explain net.py:loss --wrt W")
+def explain(where: Where, wrt: Wrt = "", with_gradient: Grad = False, latex: Latex = False) -> None:
+    """Print how each derived or rewritten line came about; with --wrt or --grad, also the lines of the gradient."""
+    told = explanation(*_with_gradients(where, wrt, with_gradient))
     typer.echo(told.latex() if latex else told)
 
 
-@app.command()
+@app.command(epilog="Example: graphc summary net.py:loss --size N=64")
 def summary(
     where: Where,
-    size: Annotated[list[str] | None, typer.Option(metavar="N=64", help="A number for a symbolic size; may be repeated.")] = None,
+    size: Size = None,
     parameters: Annotated[str, typer.Option(metavar="W,b", help="Inputs that count as parameters.")] = "",
 ) -> None:
     """Print a row per tensor: shape, dtype, parameters, multiply-adds."""
-    typer.echo(str(count(_tensors(where), parameters=_names(parameters), **_sizes(size or []))))
+    typer.echo(str(count(tensors(where), parameters=_names(parameters), **_sizes(size))))
 
 
-@app.command()
+@app.command(epilog="Example: graphc compile net.py:loss --grad -o net_loss.py")
 def compile(
     where: Where,
     target: Annotated[str, typer.Option(help="cpu, cuda or interpret.")] = "cpu",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a module that needs only NumPy and Numba.")] = None,
+    wrt: Wrt = "",
+    with_gradient: Grad = False,
+    threads: Threads = None,
 ) -> None:
     """Print the generated program, or write it as a module."""
-    program = compile_program(_tensors(where), target=target)
+    made = program(where, _chosen(wrt, with_gradient), target, threads=threads)
     if output is None:
-        typer.echo(program.source)
+        typer.echo(made.source)
     else:
-        program.save(str(output))
+        made.save(str(output))
         typer.echo(str(output))
+
+
+@app.command(epilog="Example: graphc profile net.py:loss --grad --size N=64")
+def profile(
+    where: Where,
+    size: Size = None,
+    wrt: Wrt = "",
+    with_gradient: Grad = False,
+    arrays: Arrays = None,
+    threads: Threads = None,
+) -> None:
+    """Run the program and print where its time goes: a row per kernel, beside the limits of this machine.
+
+    Arguments are made up, unless --arrays has them: parameters as they begin, other floats normal, integers where they may point.
+    """
+    timed = program(where, _chosen(wrt, with_gradient), "cpu", threads=threads)
+    typer.echo(str(timed.profile(trial_arrays(timed, _sizes(size), _loaded(arrays)))))
 
 
 @cache_app.command("info")
@@ -178,66 +206,35 @@ def _gpu() -> str:
         return ""
 
 
-def _tensors(where: str) -> list[Tensor]:
-    """The tensors that FILE.py:NAME stands for."""
-    file, _, name = where.rpartition(":")
-    if not file or not name.isidentifier():
-        raise ArgumentError(f"{where!r} does not say which tensor of which file.", fix="write FILE.py:NAME, for example net.py:loss.")
-    if not Path(file).is_file():
-        raise ArgumentError(f"There is no file {file}.", fix="check the path.")
-    namespace = _executed(file)
-    if name not in namespace:
-        known = sorted(n for n, value in namespace.items() if isinstance(value, Tensor) and value.statements)
-        raise ArgumentError(f"{file} has no variable {name}.", fix=f"its tensors are {', '.join(known) or 'inside functions'}.")
-    value = namespace[name]
-    if callable(value) and not isinstance(value, Tensor):
-        value = _guarded(file, value)
-    found = list(value.values()) if isinstance(value, Mapping) else list(value) if isinstance(value, list | tuple) else [value]
-    for item in found:
-        if not isinstance(item, Tensor):
-            raise ArgumentError(f"{name} of {file} gives a {type(item).__name__}, not a tensor.", fix="name a tensor or a list of tensors.")
-    return found
+def _with_gradients(where: str, wrt: str, always: bool) -> list[Tensor]:
+    chosen, names = tensors(where), _chosen(wrt, always)
+    return chosen if names is None else chosen + gradients(chosen, names)
 
 
-def _executed(file: str) -> dict[str, Any]:
-    folder = str(Path(file).resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    return _guarded(file, lambda: runpy.run_path(file, run_name=Path(file).stem))  # type: ignore[no-any-return]
+def _chosen(wrt: str, always: bool) -> list[str] | None:
+    """Names of what is differentiated by: none for the parameters; None if there is to be no gradient."""
+    return _names(wrt) if wrt or always else None
 
 
-def _guarded(file: str, action: Any) -> Any:
-    """Run the user's code; what it raises becomes an error that names the line of the file."""
+def _loaded(file: Path | None) -> dict[str, Any]:
+    import numpy as np
+
+    if file is None:
+        return {}
     try:
-        return action()
-    except (GraphcError, InternalError):
-        raise
-    except (Exception, SystemExit) as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == Path(file)]
-        at = ((frames[-1].line or file, "", Location(file, frames[-1].lineno or 0)),) if frames else ()
-        raise ArgumentError(f"{file} fails: {type(error).__name__}: {error}", at=at, fix=f"see that python {file} runs.") from error
-
-
-def _gradients(tensors: list[Tensor], wrt: str) -> list[Tensor]:
-    output = tensors[0]
-    handles = collect([output], "grad").handles
-    infos = {t.name: t for t in collect([output], "grad").graph.tensors}
-    trained = [n for n, t in infos.items() if t.kind == "parameter"]
-    chosen = _names(wrt) or trained or [n for n, t in infos.items() if t.is_input and is_float(t.dtype)]
-    for name in chosen:
-        if name not in handles:
-            known = ", ".join(n for n in handles if n != output.name)
-            raise ArgumentError(f"{output.name} does not depend on a tensor {name}.", fix=f"choose from {known}.")
-    return list(gradient(output, [handles[name] for name in chosen]))
+        with np.load(file, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"{file} holds no arrays: {error}.", fix="write them by numpy.savez(file, X=x, A=a).") from None
 
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _sizes(given: list[str]) -> dict[str, int]:
+def _sizes(given: list[str] | None) -> dict[str, int]:
     sizes = {}
-    for text in given:
+    for text in given or []:
         name, found, value = text.partition("=")
         if not found or not value.strip().isdecimal():
             raise ArgumentError(f"{text!r} is not a size.", fix="write NAME=NUMBER, for example --size N=64.")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from graphc.cli import main
@@ -17,6 +18,10 @@ U, L = gc.tensors("U L")
 U[b, i] += X[b, j] * A[j, i]
 L[()] += (U[b, i] + c[i]) ** 2 / N
 both = [L, U]
+i0, table, kind = gc.index("i0"), gc.parameter("table", 5, D), gc.tensor("kind", N, dtype="int64")
+R = gc.tensor("R")
+R[()] = gc.sum(table[kind[b], j] * X[b, j], over=(b, j))
+step = gc.compile(R, updates=gc.optim.sgd(R, 0.1), threads=1)
 number = 3
 
 def model():
@@ -100,6 +105,32 @@ def test_compile(graphc):
     assert "U[b,i] += X[b,j]*A[j,i]" in out
 
 
+def test_profile(graphc, net):
+    code, out, _ = graphc("profile", "net.py:step", "--size", "N=8", "--size", "D=4")
+    assert code == 0
+    assert "GFLOP/s" in out and "one call" in out and "R[()]" in out
+    np.savez(net / "data.npz", kind=np.full(8, 4))
+    assert graphc("profile", "net.py:step", "--size", "N=8", "--size", "D=4", "--arrays", "data.npz")[0] == 0
+    np.savez(net / "data.npz", kind=np.full(8, 5))
+    code, _, err = graphc("profile", "net.py:step", "--size", "N=8", "--size", "D=4", "--arrays", "data.npz")
+    assert code == 2 and "kind[0] is 5" in err
+
+
+def test_draw_by_time(graphc, net):
+    assert graphc("draw", "net.py:R", "--grad", "--by", "bytes", "--size", "N=8", "--size", "D=4", "-o", "net.svg")[0] == 0
+    assert "share of bytes" in (net / "net.svg").read_text()
+
+
+def test_compile_with_gradient(graphc, net):
+    code, out, _ = graphc("compile", "net.py:L", "--wrt", "A", "--threads", "1", "-o", "made.py")
+    assert (code, out) == (0, "made.py\n") and "def made(" in (net / "made.py").read_text()
+    assert "A.grad" in graphc("compile", "net.py:L", "--grad", "--target", "interpret")[1]
+
+
+def test_version(graphc):
+    assert graphc("--version")[:2] == (0, "graphc 0.1.0\n")
+
+
 def test_cache(graphc, net):
     code, out, _ = graphc("cache", "info")
     assert code == 0
@@ -126,6 +157,11 @@ def test_info(graphc):
     (("grad", "net.py:U"), "U is not a scalar"),
     (("summary", "net.py:L", "--size", "N"), "'N' is not a size."),
     (("summary", "net.py:L", "--size", "K=3"), "no size K"),
+    (("profile", "net.py:L", "--size", "N=3"), "The size D is not given."),
+    (("profile", "net.py:step", "--size", "N=3", "--size", "D=2", "--size", "K=2"), "The program has no size K."),
+    (("profile", "net.py:step", "--grad", "--size", "N=3"), "step of net.py is compiled already"),
+    (("profile", "net.py:step", "--arrays", "net.py"), "net.py holds no arrays"),
+    (("loops", "net.py:step"), "step of net.py gives a Program, not a tensor."),
     (("draw", "net.py:L", "-o", "net.jpg"), "cannot be saved as 'net.jpg'"),
     (("compile", "net.py:L", "--target", "abacus"), "abacus"),
 ])
@@ -148,9 +184,10 @@ def test_a_fault_in_the_file_names_its_line(graphc, net):
 
 def test_help_is_worth_reading(graphc):
     out = graphc("--help")[1]
-    for word in ("draw", "loops", "grad", "summary", "compile", "info", "cache", "FILE.py:NAME", "Example"):
+    for word in ("draw", "loops", "grad", "summary", "compile", "profile", "info", "cache", "FILE.py:NAME", "Example"):
         assert word in out
     assert "--wrt" in graphc("draw", "--help")[1]
+    assert "Example: graphc profile net.py:loss" in graphc("profile", "--help")[1]
 
 
 def test_the_module_is_an_entry_point(net):

@@ -57,6 +57,7 @@ DOORS = {
     "gradient",
     "layout",
     "memory",
+    "named",
     "nonfinite",
     "notebook",
     "on_device",
@@ -72,6 +73,7 @@ DOORS = {
     "targets",
     "text",
     "transforms",
+    "trial",
     "verify",
 }
 """Single files at the top, which join the layers; each sees every layer."""
