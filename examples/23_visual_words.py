@@ -61,10 +61,9 @@ bags = encode(state, image=images).reshape(len(images), -1)
 inputs, label = gc.tensor("inputs", N, 4 * WORDS), gc.tensor("label", N, dtype="int64")
 scores = gc.nn.Linear(10, name="linear")(inputs)
 entropy = gc.nn.cross_entropy(scores, label)
-train, classify = gc.compile(entropy, updates=gc.optim.adam(entropy, lr=0.02)), gc.compile(scores)
-weights = train.init(seed=0)
-for _ in range(300):
-    train(weights, inputs=bags[:1437], label=labels[:1437])
+weights, _ = gc.fit(entropy, gc.optim.adam(entropy, lr=0.02), {"inputs": bags[:1437], "label": labels[:1437]}, epochs=300, batch_size=None,
+                    progress=False)
+classify = gc.compile(scores)
 right = float((classify(weights, inputs=bags[1437:]).argmax(1) == labels[1437:]).mean())
 print(f"a linear classifier of the {bags.shape[1]} counts: {right:.1%} of {len(images) - 1437} unseen digits are right")
 

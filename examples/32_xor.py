@@ -37,20 +37,17 @@ loss[()] = -gc.mean(gc.log(probability[n, label[n]]), over=n)
 updates = gc.optim.sgd(loss, lr=0.01, momentum=0.1, weight_decay=0.001)
 print(gc.loops(loss, *updates.values()))
 gc.draw(loss, *gc.grad(loss, [W1, b1, W2, b2])).save(PICTURES / "xor_network.svg")
-step, look = gc.compile(loss, updates=updates), gc.compile([probability, hidden])
+look = gc.compile([probability, hidden])
 
 random = np.random.default_rng(0)
 kind = random.integers(0, 4, 400)
 points = (2 * CORNERS[kind] - 1 + 0.25 * random.normal(size=(400, 2))).astype("float32")
 labels = XOR[kind].astype("int64")
-state, losses = step.init(seed=3), []  # from other seeds, two units may end in a corner of the loss where they separate three points
-for _ in range(400):
-    for batch in random.permutation(400).reshape(-1, 10):
-        losses.append(float(step(state, x=points[batch], label=labels[batch])))
+state, history = gc.fit(loss, updates, {"x": points, "label": labels}, epochs=400, batch_size=10, seed=3, progress=False)
 found, warped = look(state, x=points)
 right = float((found.argmax(1) == labels).mean())
 corners = look(state, x=2 * CORNERS - 1)[0].argmax(1)
-print(f"\nlearned: loss {losses[0]:.3f} → {np.mean(losses[-40:]):.4f}, {right:.1%} right, the corners are {corners}")
+print(f"\nlearned: loss {history['loss'][0]:.3f} → {history['loss'][-1]:.4f}, {right:.1%} right, the corners are {corners}")
 
 figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.2), layout="constrained")
 side = np.linspace(-1.9, 1.9, 200, dtype="float32")
@@ -60,7 +57,7 @@ for axis, value, title in zip(axes, values, ["OR, NAND and AND by hand", f"learn
     axis.contourf(side, side, value.reshape(200, 200), levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.8)
     axis.contour(side, side, value.reshape(200, 200), levels=[0.5], colors="black", linewidths=1.5)
     axis.scatter(*points.T, c=labels, cmap="RdBu_r", vmin=-0.2, vmax=1.2, s=16, edgecolors="black", linewidths=0.4)
-    axis.set(title=title, xlabel="x1", ylabel="x2", aspect="equal")
+    axis.set(title=title, xlabel="x1", ylabel="x2", xlim=(-1.9, 1.9), ylim=(-1.9, 1.9), aspect="equal")
 axes[2].scatter(*warped.T, c=labels, cmap="RdBu_r", vmin=-0.2, vmax=1.2, s=16, edgecolors="black", linewidths=0.4)
 (w, v), offset = state["W2"][1] - state["W2"][0], state["b2"][1] - state["b2"][0]
 axes[2].axline((0, -offset / v), slope=-w / v, color="black", lw=1.5)

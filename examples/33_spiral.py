@@ -65,9 +65,9 @@ for row, shape in zip(axes, (spiral, rings), strict=True):
         right[key], weights[key] = rate, float(np.sqrt(sum((state[w] ** 2).sum() for w in ("W1", "W2", "w3"))))
         print(f"{shape.__name__:6} {units:2} units, L2 {penalty:<6g} {rate:6.1%} right, length of the weights {weights[key]:.1f}")
         shown = probability(state, x=plane).reshape(150, 150)
-        axis.contourf(side, side, shown, levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.8)
+        axis.contourf(side, side, shown, levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.5)
         axis.contour(side, side, shown, levels=[0.5], colors="black", linewidths=1)
-        axis.scatter(*points.T, c=kind, cmap="RdBu_r", vmin=-0.2, vmax=1.2, s=8, edgecolors="black", linewidths=0.3)
+        axis.scatter(*points.T, c=kind, cmap="RdBu_r", vmin=-0.2, vmax=1.2, s=12, edgecolors="black", linewidths=0.3)
         axis.set(title=f"{units} units, L2 {penalty:g}: {rate:.0%}", xticks=[], yticks=[], aspect="equal")
 figure.savefig(PICTURES / "spiral.png", dpi=120)
 

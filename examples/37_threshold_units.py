@@ -60,7 +60,7 @@ plane = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 for axis, s in zip(axes, (4, 8, 16, 64), strict=False):
     shown = axis.imshow(smooth(x=plane, sharpness=float(s))[-1].reshape(150, 150), extent=(-0.3, 1.3) * 2, origin="lower", cmap="RdBu_r",
                         vmin=0, vmax=1)
-    axis.set(title=f"parity of two inputs, σ({s}u)", xticks=[0, 1], yticks=[0, 1], xlabel="x1")
+    axis.set(title=f"XOR of units σ({s}u)", xticks=[0, 1], yticks=[0, 1], xlabel="x1", ylabel="x2")
 figure.colorbar(shown, ax=axes[3])
 sizes = np.arange(2, 21)
 axes[4].semilogy(sizes, 2.0 ** (sizes - 1), "o-", ms=4, label="one layer: $2^{D-1}$")

@@ -43,7 +43,7 @@ checker = plt.get_cmap("twilight")
 for number, (top, middle, bottom) in enumerate(axes.T):
     u, v = folded[number].reshape(512, 512, 2).transpose(2, 0, 1)
     top.imshow(checker((np.arctan2(v, u) / (2 * np.pi)) % 1), extent=(-1, 1, -1, 1), origin="lower")
-    top.set(title=f"{number + 1} fold{'s' * (number > 0)}: where each point comes to lie", xticks=[], yticks=[])
+    top.set(title=f"{number + 1} fold{'s' * (number > 0)}", xticks=[], yticks=[])
     middle.imshow(drops[number].reshape(512, 512), extent=(-1, 1, -1, 1), origin="lower", cmap="Blues", vmax=1.3)
     middle.set(title=f"{copies[number]} copies of one drop", xticks=[], yticks=[])
     bottom.plot(along, waves[number])
