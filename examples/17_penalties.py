@@ -75,8 +75,8 @@ print(f"numeric check of the smooth part: {gc.check_grad(smooth, w, w=np.ones((2
 for title, l1, l2 in (("L1: Σ|w|", 1, 0), ("elastic net: ½Σ|w| + ½Σw²", 0.5, 0.5)):
     for at in (5, 18, 29):  # scikit-learn's objective: |error|²/2N + a·r·Σ|w| + a·(1 - r)/2·Σw²
         a = strengths[at] * (l1 + 2 * l2)
-        peer = ElasticNet(alpha=a, l1_ratio=l1 / (l1 + 2 * l2), fit_intercept=False, tol=1e-8).fit(features.astype(float), progress.astype(float))
-        np.testing.assert_allclose(paths[title][at], peer.coef_, atol=2e-3)
+        peer = ElasticNet(alpha=a, l1_ratio=l1 / (l1 + 2 * l2), fit_intercept=False, tol=1e-8)
+        np.testing.assert_allclose(paths[title][at], peer.fit(features.astype(float), progress.astype(float)).coef_, atol=2e-3)
 lengths = {title: np.linalg.norm(weights, axis=1) for title, weights in paths.items()}
 assert all((np.diff(length) < 1e-4).all() for length in lengths.values()), "a stronger penalty leaves shorter weights"
 assert not zeros["L2: Σw²"].any() and zeros["L1: Σ|w|"][-1] == 10 and zeros["L1: Σ|w|"][18] >= 2

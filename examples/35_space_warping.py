@@ -60,7 +60,8 @@ for row, (name, activation) in zip(axes, NETS.items(), strict=True):
     low, high = warped.min(axis=0) - 0.3, warped.max(axis=0) + 0.3
     row[1].axline((0, -state["c"] / state["w"][1]), slope=-state["w"][0] / state["w"][1], color="black", lw=2)
     row[0].set(title=f"{name}: {right[name]:.0%} right", xlabel="x1", ylabel="x2", xlim=(-2, 2), ylim=(-2, 2))
-    row[1].set(title="hidden space: " + ("a line separates" if right[name] == 1 else "no line separates"), xlabel="h1", ylabel="h2", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    row[1].set(title=f"hidden space: {'a' if right[name] == 1 else 'no'} line separates", xlabel="h1", ylabel="h2")
+    row[1].set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 figure.savefig(PICTURES / "space_warping.png", dpi=120)
 print(f"\n{gc.loops(loss)}")
 
