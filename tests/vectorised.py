@@ -425,9 +425,18 @@ def _combined(op: str, dense: torch.Tensor, alive: torch.Tensor) -> torch.Tensor
         return dense.amin(1) if "min" in op else dense.amax(1)
     known = (dense.detach() if "min" not in op else -dense.detach()).nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
     if known.is_floating_point():
-        known = known.round(decimals=12)  # equal arguments have different values in a vector and in what is left over behind it
+        known = _rounded(known)
     best = torch.where(alive, known, torch.tensor(-math.inf)).eq(known.amax(1, keepdim=True)).to(torch.int64).argmax(1)
     return best if op.startswith("arg") else dense.gather(1, best[:, None])[:, 0]
+
+
+def _rounded(rows: torch.Tensor) -> torch.Tensor:
+    """Twelve digits, and none of what is small beside the row: equal arguments have different values in a vector and in what is left over
+    behind it."""
+    scale = rows.where(rows.isfinite(), torch.tensor(0.0, dtype=rows.dtype)).abs().amax(1, keepdim=True)
+    mantissa, exponent = torch.frexp(rows)
+    rounded = torch.where(rows.isfinite(), torch.ldexp(mantissa.round(decimals=12), exponent), rows)
+    return rounded.where(rows.abs() > 1e-15 * scale, torch.tensor(0.0, dtype=rows.dtype))
 
 
 _COMPARE: dict[str, Callable[..., torch.Tensor]] = {

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import sympy as sp
 
 from graphc.analysis.conditions import known_on
-from graphc.analysis.legality import ensured, in_range
+from graphc.analysis.legality import ensured
 from graphc.errors import CompileError
 from graphc.ir.affine import nonnegative
 from graphc.ir.dtypes import dtype_of, promote, settle
-from graphc.ir.expr import INFINITY, Access, Call, Compare, Logical, Reduce, Where, build
+from graphc.ir.expr import INFINITY, Access, Call, Reduce, Where
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.reductions import REDUCTIONS
 from graphc.ir.show import statement as show
-from graphc.ir.statement import Range, Statement, behind, revised
+from graphc.ir.statement import Range, Statement, revised
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import contains, indices_of, postorder, rewrite, substitute
+from graphc.passes.guard import all_nonnegative, guard
 
-__all__ = ["guard", "lift_reductions"]
+__all__ = ["lift_reductions"]
 
 _WHOLE = "a right side that is one reduction makes the statement that reduction"
 _NESTED = "a nested reduction gets a tensor of its own"
@@ -34,68 +35,6 @@ _OVER_NOTHING = {"prod": sp.Integer(1), "all": sp.true, "logsumexp": -INFINITY}
 def _identity(op: str, known: dict[str, sp.Expr]) -> sp.Expr | None:
     """The neutral element of a reduction, `known` or the user's."""
     return REDUCTIONS[op].identity if op in REDUCTIONS else known.get(op)
-
-
-def guard(statement: Statement, tensors: dict[str, Tensor], known: tuple[sp.Expr, ...] = ()) -> Statement:
-    """Restrict every access that is not provably inside to where it is: at the top by the domain, in a branch by a condition.
-
-    Used for temporaries whose elements outside are never read: the original program has been proved, so only points that it never
-    evaluates are dropped. `known` holds expressions that are ≥ 0 in every call.
-    """
-    value, extra = _Confining(statement, tensors).confined(statement.value, statement.constraints() + known, ())
-    return replace(statement, value=value, domain=statement.domain + extra) if extra or value is not statement.value else statement
-
-
-@dataclass(frozen=True, slots=True)
-class _Confining:
-    """Confines expressions; a part that stands at several places under the same conditions is treated once."""
-
-    statement: Statement
-    tensors: dict[str, Tensor]
-    done: dict[tuple[sp.Expr, _Facts, _Path], tuple[sp.Expr, _Facts]] = field(default_factory=dict)
-
-    def confined(self, node: sp.Expr, facts: _Facts, path: _Path) -> tuple[sp.Expr, _Facts]:
-        """The expression with confined branches, and what must be ≥ 0 for the accesses outside of all branches.
-
-        `path` holds the conditions of the branches around the expression with their values.
-        """
-        key = (node, facts, path)
-        if key not in self.done:
-            self.done[key] = self._branches(node, facts, path) if isinstance(node, Where) else self._arguments(node, facts, path)
-        return self.done[key]
-
-    def _branches(self, node: Where, facts: _Facts, path: _Path) -> tuple[sp.Expr, _Facts]:
-        condition, needed = self.confined(node.condition, facts, path)
-        branches = []
-        for branch, truth in ((node.value, True), (node.other, False)):
-            inner, tests = self.confined(branch, facts, (*path, (node.condition, truth)))
-            branches.append(Where(_all_nonnegative(tests), inner, sp.Integer(0)) if tests else inner)
-        return Where(condition, *branches), needed
-
-    def _arguments(self, node: sp.Expr, facts: _Facts, path: _Path) -> tuple[sp.Expr, _Facts]:
-        extra: dict[sp.Expr, None] = {}
-        inner_facts = facts
-        if isinstance(node, Reduce):
-            inner_facts = facts + tuple(c for i in node.indices for c in self.statement.range_of(i).constraints()) + node.domain
-        arguments = []
-        for argument in node.args:
-            new, needed = self.confined(argument, inner_facts, path)
-            arguments.append(new)
-            extra.update(dict.fromkeys(needed))
-        if isinstance(node, Access):
-            known = known_on(path, facts)
-            for subscript, extent in zip(node.subscripts, self.tensors[node.tensor].shape, strict=True):
-                if not contains(subscript, Access) and not in_range(subscript, extent, known):
-                    extra.setdefault(subscript)
-                    extra.setdefault(behind(subscript, extent))
-        if any(new is not old for new, old in zip(arguments, node.args, strict=True)):
-            node = build(lambda: node.func(*arguments))
-        return node, tuple(extra)
-
-
-def _all_nonnegative(expressions: _Facts) -> sp.Expr:
-    tests = [Compare(">=", e, sp.Integer(0)) for e in expressions]
-    return tests[0] if len(tests) == 1 else Logical("and", *tests)
 
 
 def lift_reductions(graph: Graph) -> Graph:
@@ -240,7 +179,7 @@ def _windowed(statement: Statement) -> sp.Expr:
         rest = tuple(d for d in part.domain if d not in outside)
         nothing = _identity(part.op, _OVER_NOTHING)
         if nothing is not None:
-            return Where(_all_nonnegative(outside), Reduce(part.op, part.body, part.indices, rest), nothing)
+            return Where(all_nonnegative(outside), Reduce(part.op, part.body, part.indices, rest), nothing)
         facts = tuple(c for r in statement.ranges for c in r.constraints())
         first = statement.range_of(part.indices[0])
         kept = [d for d in outside if not nonnegative(d, facts)]

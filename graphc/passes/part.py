@@ -13,7 +13,7 @@ from graphc.ir.origin import Part
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, indices_of, postorder
-from graphc.passes.lift import guard
+from graphc.passes.guard import guard
 
 __all__ = ["Path", "either", "part", "paths"]
 

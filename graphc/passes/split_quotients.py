@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import sympy as sp
 
+from graphc.analysis.legality import ensured
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import contradictory, linear, nonnegative, span
 from graphc.ir.expr import FloorDiv, Index, Modulo
@@ -16,6 +17,7 @@ from graphc.ir.origin import Rewrite
 from graphc.ir.show import expression
 from graphc.ir.statement import Range, Statement, fresh_index, rename
 from graphc.ir.tree import contains, indices_of, postorder, rewrite
+from graphc.passes.guard import guard
 
 __all__ = ["split_quotients"]
 
@@ -24,16 +26,20 @@ def split_quotients(graph: Graph) -> Graph:
     """``X.grad[p//2] += G[p]`` becomes ``X.grad[y] += G[2*y+r]`` with r < 2: the two parts of an index get loops of their own.
 
     That is done for quotients and remainders on the left side, which then is affine, and for those of summed indices alone. An index
-    without unit coefficient, as in ``X.grad[2*p//3]``, stays, on the points where ``0 ≤ 2*p - 3*y < 3``. Statements that are seen to have
-    no points when their indices are split go, unless they are the last of their tensor.
+    without unit coefficient, as in ``X.grad[2*p//3]``, stays, on the points where ``0 ≤ 2*p - 3*y < 3``. Reads that cannot be
+    proved with the new indices are guarded. Statements that are seen to have no points when their indices are split go, unless they are
+    the last of their tensor.
     """
     recurrent = cyclic(graph)
+    tensors, known = graph.by_name(), ensured(graph.checks)
     left = Counter(s.target for s in graph.statements)
     statements = []
     for statement in graph.statements:
         split = statement
         if statement.op in ("=", "+=") and statement.target not in recurrent and not statement.scatters:
             split = _split(statement)
+        if split is not statement:
+            split = guard(split, tensors, known)
         if split is not statement and left[split.target] > 1 and contradictory(split.constraints()):
             left[split.target] -= 1
         else:

@@ -104,3 +104,15 @@ def test_solutions_with_large_coefficients_are_not_taken():
     expected, found = gc.compile(second, target="interpret")(X=data), gc.compile(second)(X=data)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
     gc.check_grad(again, [x], X=data)
+
+
+def test_reads_that_are_not_proved_with_the_new_indices_are_guarded():
+    """Found by random programs: that ``j % 3 == 2`` and ``j//2 % 2 == 0`` make ``(i+j)//2`` at least 2 is not seen in parts of j."""
+    n, k = gc.dims("N K")
+    x, y = gc.tensor("x", n + 1, n), gc.tensor("y", 2 * k + 1, k + 2, 2)
+    i, j = gc.index("i", 3), gc.index("j", k)
+    t, loss = gc.tensors("t loss")
+    t[i] += gc.wrap(y)[j % 3 - 2, j // 2 % 2 - 1, (j + i) // 2] * x[i, j % 2]
+    loss[()] += t[i]
+    random = np.random.default_rng(0)
+    assert gc.check_grad(loss, x, x=random.normal(size=(3, 2)), y=random.normal(size=(3, 3, 2))) < 1e-12
