@@ -23,6 +23,10 @@ LONG = frozenset({
     "65_normalisation",
     "66_lenet",
     "67_alexnet_and_vgg",
+    "71_deep_dream",
+    "81_transformer",
+    "82_lstm",
+    "87_graph_network",
 })
 """Examples of more than five seconds, which the test suite leaves to ``make gallery``; one name a line."""
 LIMIT = 60.0
