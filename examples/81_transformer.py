@@ -65,7 +65,7 @@ losses = [float(step(state, text=code[start[:, None] + np.arange(LENGTH)])) for 
 pairs = np.bincount(code[:-1] * len(LETTERS) + code[1:], minlength=len(LETTERS) ** 2).reshape(len(LETTERS), -1)
 bigram = -(pairs[pairs > 0] * np.log((pairs / np.maximum(pairs.sum(axis=1, keepdims=True), 1))[pairs > 0])).sum() / pairs.sum()
 final = float(np.mean(losses[-20:]))
-print(f"{len(code)} letters, {len(LETTERS)} different ones; nats per letter: {losses[0]:.2f} → {final:.2f}, by pairs of letters {bigram:.2f}")
+print(f"{len(code)} letters, {len(LETTERS)} different; nats per letter: {losses[0]:.2f} → {final:.2f}, by pairs of letters {bigram:.2f}")
 written = list(code[:LENGTH])
 for _ in range(300):
     chances = np.exp(look(state, text=np.array([written[-LENGTH:]]))[0][0, -1] / 0.6)
@@ -89,8 +89,8 @@ axes[0].set(xlabel="step", ylabel="nats per letter")
 axes[0].legend()
 for axis, head in zip(axes[1:], (0, 2, 3), strict=True):
     axis.imshow(shares[0, head, :40, :40] ** 0.5, cmap="magma")
-    axis.set_xticks(range(40), [LETTERS[c] for c in code[:40]], fontsize=6)
-    axis.set_yticks(range(40), [LETTERS[c] for c in code[:40]], fontsize=6)
+    axis.set_xticks(range(40), list(TEXT[:40]), fontsize=6)
+    axis.set_yticks(range(40), list(TEXT[:40]), fontsize=6)
     axis.set_title(f"layer 2, head {head + 1}: who looks at whom")
 figure.savefig(PICTURES / "transformer.png", dpi=120)
 assert final < 1.5 < bigram < losses[0]

@@ -26,7 +26,9 @@ LONG = frozenset({
     "71_deep_dream",
     "81_transformer",
     "82_lstm",
+    "85_wave_inversion",
     "87_graph_network",
+    "89_attention_masks",
 })
 """Examples of more than five seconds, which the test suite leaves to ``make gallery``; one name a line."""
 LIMIT = 60.0
