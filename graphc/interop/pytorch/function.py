@@ -34,14 +34,15 @@ class TorchFunction:
     ) -> None:
         self.program, self._structure = program, structure
         self.inputs, self._positional = program.inputs, program.signature.positional
+        self._usual = self._positional if self._positional == len(self.inputs) else -1
         tensors = arguments(outputs, program.inputs)
         self.parameters = tuple(t for t in tensors if t.kind == "parameter")
         single = list(dict.fromkeys(outputs))
         self._order = [single.index(t) for t in outputs] if len(outputs) > 1 or structure([None]) is not None else []
-        self.name = f"{name}_{fingerprint(single, tensors)}"
+        self.title, self.name = name, f"{name}_{fingerprint(single, tensors)}"
         with _lock:
             if self.name not in _operators:
-                _operators[self.name] = Operator(self.name, single, tensors, {"cpu": program} if len(single) == len(outputs) else {})
+                _operators[self.name] = Operator(self.name, single, tensors, {"cpu": program} if len(single) == len(outputs) else {}, name)
             self._operator = _operators[self.name]
         self.operator = self._operator.overload
         self._quick = self._operator.quick
@@ -61,7 +62,7 @@ class TorchFunction:
             DtypeError: a tensor has another dtype than it was declared with.
             ShapeError: shapes do not fit the program or each other.
         """
-        if named or len(tensors) != len(self.inputs):
+        if named or len(tensors) != self._usual:
             tensors = self._bound(tensors, named)
         if torch.compiler.is_compiling():
             results = self.operator(*tensors)
@@ -74,12 +75,12 @@ class TorchFunction:
         """All arguments in order."""
         if len(tensors) > self._positional:
             takes = f"only {self._positional}: {', '.join(self.inputs[: self._positional])}" if self._positional else "none"
-            raise gc.ArgumentError(f"{len(tensors)} arguments are given to {self.name} by position, which takes {takes}.",
+            raise gc.ArgumentError(f"{len(tensors)} arguments are given to {self.title} by position, which takes {takes}.",
                                    fix=f"pass arguments by name ({', '.join(f'{n}=…' for n in self.inputs)}), or name them in inputs=[…].")
         given = dict(zip(self.inputs, tensors))
         unknown = [name for name in named if name not in self.inputs]
         if unknown:
-            raise gc.ArgumentError(f"{self.name} has no argument {unknown[0]}; it takes {', '.join(self.inputs)}.", fix="check the name.")
+            raise gc.ArgumentError(f"{self.title} has no argument {unknown[0]}; it takes {', '.join(self.inputs)}.", fix="check the name.")
         twice = [name for name in named if name in given]
         if twice:
             raise gc.ArgumentError(f"The argument {twice[0]} is given by position and by name.", fix="give it once.")
@@ -87,7 +88,7 @@ class TorchFunction:
         missing = [name for name in self.inputs if name not in given]
         if missing:
             several = len(missing) > 1
-            raise gc.ArgumentError(f"The argument{'s' * several} {', '.join(missing)} of {self.name} {'are' if several else 'is'} missing.",
+            raise gc.ArgumentError(f"The argument{'s' * several} {', '.join(missing)} of {self.title} {'are' if several else 'is'} missing.",
                                    fix=f"call it with {', '.join(f'{n}=…' for n in missing)}.")
         return tuple([given[name] for name in self.inputs])
 

@@ -146,7 +146,7 @@ def check_kinds(inputs: Sequence[gc.Tensor], tensors: Sequence[Any]) -> None:
 
 def _mismatch(declared: gc.Tensor, tensor: torch.Tensor) -> gc.DtypeError:
     name, given = declared.name, str(tensor.dtype).removeprefix("torch.")
-    also = " It requires a gradient, which integers have none of." if tensor.requires_grad and "float" not in declared.dtype else ""
+    also = " It requires a gradient, which integers do not have." if tensor.requires_grad and "float" not in declared.dtype else ""
     ways = [f"pass {name}.to(torch.{declared.dtype})"]
     if given in ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"):
         ways.append(f'declare gc.tensor("{name}", …, dtype="{given}")')

@@ -28,14 +28,14 @@ class TorchModule(torch.nn.Module):
         super().__init__()
         names = [t.name for t in function.parameters]
         if not names:
-            raise gc.ArgumentError(f"{function.name} has no parameters.", fix='declare them with gc.parameter("W", …).')
+            raise gc.ArgumentError(f"{function.title} has no parameters.", fix='declare them with gc.parameter("W", …).')
         unknown = [name for name in initial if name not in names]
         if unknown:
-            raise gc.ArgumentError(f"{function.name} has no parameter {unknown[0]}; it has {', '.join(names)}.", fix="check the name.")
+            raise gc.ArgumentError(f"{function.title} has no parameter {unknown[0]}; it has {', '.join(names)}.", fix="check the name.")
         self.function = function
         self.names = tuple(names)
         self.arguments = tuple(name for name in function.inputs if name not in names)
-        made = {} if initial.keys() >= set(names) else function.program.init(seed, **sizes)
+        made = {} if initial.keys() >= set(names) else _initial(function, seed, sizes)
         for name in names:
             self._add(name, _value(function, name, initial[name]) if name in initial else torch.from_numpy(np.array(made[name])))
 
@@ -63,6 +63,13 @@ class TorchModule(torch.nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.function.name}({', '.join(self.arguments)})"
+
+
+def _initial(function: TorchFunction, seed: int, sizes: Mapping[str, int]) -> dict[str, Any]:
+    try:
+        return function.program.init(seed, **sizes)
+    except gc.ArgumentError as error:
+        raise gc.ArgumentError(error.what, fix=error.fix.replace("init(", "module(")) from None
 
 
 def _value(function: TorchFunction, name: str, value: Any) -> torch.Tensor:

@@ -35,11 +35,14 @@ class Operator:
         name: unique for what it computes.
         outputs, inputs: tensors of the program, all of its inputs.
         programs: those that are compiled already, by target.
+        title: what errors call it.
     """
 
     def __init__(
-        self, name: str, outputs: Sequence[gc.Tensor], inputs: Sequence[gc.Tensor], programs: Mapping[str, gc.Program] | None = None
+        self, name: str, outputs: Sequence[gc.Tensor], inputs: Sequence[gc.Tensor], programs: Mapping[str, gc.Program] | None = None,
+        title: str = "",
     ) -> None:
+        self.title = title or name
         self.name, self.outputs, self.inputs = name, tuple(outputs), tuple(inputs)
         self.kernel = Kernel(outputs, inputs, programs)
         self.lock = threading.RLock()
@@ -60,7 +63,7 @@ class Operator:
         self, name: str, outputs: Sequence[gc.Tensor], inputs: Sequence[gc.Tensor], programs: Mapping[str, gc.Program] | None = None
     ) -> Operator:
         """An operator that is derived from this one."""
-        return self._children.setdefault(name, Operator(f"{self.name}_{name}", outputs, inputs, programs))
+        return self._children.setdefault(name, Operator(f"{self.name}_{name}", outputs, inputs, programs, self.title))
 
     # ------------------------------------------------------------------------------------------------------------ calls
     def __call__(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
@@ -213,7 +216,7 @@ def _saved(ctx: Any, gradient: Gradient) -> tuple[torch.Tensor, ...]:
         names = [operator.inputs[k].name for k in gradient.kept_inputs] + [gradient.results[k].name for k in gradient.kept_results
                                                                             if k < len(operator.outputs)]
         raise gc.ArgumentError(
-            f"The gradient of {operator.name} reads {', '.join(names)}, of which one was changed in place after the call.",
+            f"The gradient of {operator.title} reads {', '.join(names)}, of which one was changed in place after the call.",
             fix="change a copy (x = x + 1 instead of x += 1), or call backward() before.",
         ) from error
     return saved
