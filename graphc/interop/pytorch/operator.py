@@ -53,7 +53,8 @@ class Operator:
         """The forward program that keeps what a gradient reads, derived when it is first needed, for tensors that have been checked."""
         found = self._gradients.get(needed)
         if found is None:
-            check(self.inputs[: len(tensors)], tensors)
+            if tensors:
+                check(self.inputs, tensors)
             with self.lock:
                 found = self._gradients.get(needed) or Gradient(self, needed)
                 self._gradients[needed] = found
