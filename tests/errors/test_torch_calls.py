@@ -70,7 +70,7 @@ def test_operator_with_too_many_inputs(rejects):
 
 
 def test_operator_with_an_array_of_numpy(rejects):
-    x, a, labels = tensors()
+    x, _, labels = tensors()
     with rejects(gc.ArgumentError, call=True):
         operator()(x, np.ones(2, "float32"), labels)
 

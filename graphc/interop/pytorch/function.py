@@ -87,8 +87,8 @@ class TorchFunction:
         given.update(named)
         missing = [name for name in self.inputs if name not in given]
         if missing:
-            several = len(missing) > 1
-            raise gc.ArgumentError(f"The argument{'s' * several} {', '.join(missing)} of {self.title} {'are' if several else 'is'} missing.",
+            what = f"arguments {', '.join(missing)} of {self.title} are" if len(missing) > 1 else f"argument {missing[0]} of {self.title} is"
+            raise gc.ArgumentError(f"The {what} missing.",
                                    fix=f"call it with {', '.join(f'{n}=…' for n in missing)}.")
         return tuple([given[name] for name in self.inputs])
 
