@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -12,7 +13,7 @@ from graphc.analysis.sharding import places_of_index, places_of_size, sharding
 from graphc.binding import Binder
 from graphc.compile import optimised
 from graphc.errors import ArgumentError, GraphcError, NotationError, RankError, ShapeError
-from graphc.exchange import Array, Plan, announced, differing, planned
+from graphc.exchange import SMALL, Array, Plan, announced, differing, planned
 from graphc.frontend.expression import Expr
 from graphc.frontend.location import here
 from graphc.frontend.unindexed import shown
@@ -24,7 +25,6 @@ from graphc.ir.show import expression, statement
 from graphc.passes.distribute import Distribution, ranked
 from graphc.passes.distribute import distribute as divided
 from graphc.program import Program, Runner
-from graphc.runtime.device import on_device
 from graphc.text import Text
 
 __all__ = ["Distributed", "distribute"]
@@ -101,6 +101,8 @@ class Distributed:
         self._divided = {n: d for n, d in distribution.dimensions.items() if n in self._tensors}
         self._binder = Binder(program.graph, self._tensors)
         self._plans: dict[Any, Plan] = {}
+        self._announced = np.zeros(3, np.int64)
+        self._digests: dict[Any, tuple[int, list[str]]] = {}
         self._first = True
 
     @property
@@ -115,6 +117,12 @@ class Distributed:
     def inputs(self) -> tuple[str, ...]:
         """Names of the arguments, in positional order."""
         return self.program.inputs
+
+    @property
+    def divided(self) -> dict[str, int]:
+        """The dimension of each argument and result of which a rank has its rows only, by name; the others are the same on all ranks."""
+        known = {*self._tensors, *self.program.signature.outputs}
+        return {name: d for name, d in self._distribution.dimensions.items() if name in known}
 
     @property
     def loops(self) -> Text:
@@ -168,19 +176,35 @@ class Distributed:
         """The arguments, and how many rows each rank has."""
         fault, given, rows = None, {}, 0
         try:
-            _refuse_devices(arrays, named)
             given = self.program.given(arrays, named)
             rows = self._own_rows(given)
         except Exception as error:
             fault = error
-        known = differing(given, self._divided, dict(self.program.signature.updates) if not self._first else {}, self._first)
-        table = self._ranks.announce(np.array([fault is not None, rows, announced(repr(known))], np.int64))
-        if table[:, 0].any():
+        self._announced[:] = fault is not None, rows, self._digest(given)
+        table = self._ranks.announce(self._announced)
+        failed, counts, digests = table.T.tolist()
+        if any(failed):
             _agree(self._ranks, fault)
-        if (table[:, 2] != table[0, 2]).any():
-            _differ(self._ranks, known)
+        if len(set(digests)) > 1:
+            _differ(self._ranks, differing(given, self._divided, self._compared(given)))
         self._first = False
-        return given, tuple(map(int, table[:, 1]))
+        return given, tuple(counts)
+
+    def _compared(self, given: Mapping[str, Array]) -> list[str]:
+        """Arguments whose values are compared between ranks: all that are not divided in the first call, small constants later."""
+        updated = {old for old, _ in self.program.signature.updates}
+        return [name for name, array in given.items() if name not in self._divided
+                and (self._first or (array.nbytes <= SMALL and name not in updated))]
+
+    def _digest(self, given: Mapping[str, Array]) -> int:
+        """A number that is equal on ranks whose arguments fit together."""
+        shapes = self._first, *(array.shape for array in given.values())
+        if shapes not in self._digests:
+            self._digests[shapes] = announced(repr(differing(given, self._divided, ()))), self._compared(given)
+        number, compared = self._digests[shapes]
+        for name in compared:
+            number = zlib.crc32(np.ascontiguousarray(given[name]).data, number)
+        return number
 
     def _own_rows(self, given: Mapping[str, Array]) -> int:
         found: dict[int, str] = {}
@@ -247,13 +271,6 @@ class Distributed:
         """Raise on all ranks if one has met a fault."""
         if self._ranks.announce(np.array([fault is not None], np.int64)).any():
             _agree(self._ranks, fault)
-
-
-def _refuse_devices(arrays: tuple[Any, ...], named: dict[str, Any]) -> None:
-    for value in (*named.values(), *(v for a in arrays for v in (a.values() if isinstance(a, Mapping) else (a,)))):
-        if on_device(value):
-            raise ArgumentError("An argument is on a GPU, but a distributed program takes and exchanges arrays of the host.",
-                                fix="copy it to the host.")
 
 
 # --------------------------------------------------------------------------------------------------------------- agreement

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from graphc.interop.mpi import Ranks
 from graphc.interpret import size_value
 from graphc.passes.distribute import Distribution, Exchange, Halo, Segment
 
-__all__ = ["Array", "Flat", "Plan", "announced", "differing", "planned"]
+__all__ = ["SMALL", "Array", "Flat", "Plan", "announced", "differing", "planned"]
 
 Array = NDArray[Any]
 
@@ -170,21 +170,14 @@ def _guarded(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 def announced(text: str) -> int:
     """A number that differs for different texts, as good as always."""
-    data = text.encode()
-    return zlib.crc32(data) << 31 ^ zlib.adler32(data)
+    return zlib.crc32(text.encode())
 
 
-def differing(
-    given: Mapping[str, Array], divided: Mapping[str, int], unchecked: Mapping[str, str], first: bool
-) -> dict[str, tuple[tuple[Any, ...], int]]:
-    """What has to be equal on all ranks: shapes without their rows, and the values of what is not divided, where they are looked at."""
+def differing(given: Mapping[str, Array], divided: Mapping[str, int], compared: Iterable[str]) -> dict[str, tuple[tuple[Any, ...], int]]:
+    """What has to be equal on all ranks: shapes but for their rows, and a number for the values of those that are compared."""
+    chosen = set(compared)
     known: dict[str, tuple[tuple[Any, ...], int]] = {}
     for name, array in given.items():
-        shape: tuple[Any, ...] = array.shape
-        value = 0
-        if name in divided:
-            shape = tuple("*" if d == divided[name] else n for d, n in enumerate(shape))
-        elif first or (array.nbytes <= SMALL and name not in unchecked):
-            value = zlib.crc32(np.ascontiguousarray(array).data)
-        known[name] = (shape, value)
+        shape = tuple("*" if d == divided.get(name) else n for d, n in enumerate(array.shape))
+        known[name] = shape, zlib.crc32(np.ascontiguousarray(array).data) if name in chosen else 0
     return known

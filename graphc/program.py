@@ -432,8 +432,11 @@ class Program:
 
         Those that share memory with what is updated are copies.
         """
-        _, values = self._arguments(arrays, named)
-        prepared = HOST.bound(self._by_name, {name: on_host(values[name]) for name in self._by_name})
+        place, values = self._arguments(arrays, named)
+        if place is not HOST:
+            raise ArgumentError("An argument is on a GPU, but the arrays of all arguments have to be on the host here.",
+                                fix="copy it to the host.")
+        prepared: dict[str, Array] = HOST.bound(self._by_name, values)
         self._unshare(HOST, prepared)
         return prepared
 

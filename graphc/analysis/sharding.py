@@ -147,6 +147,9 @@ def _extent(graph: Graph, dimensions: Mapping[str, int], loops: Mapping[int, Ind
     found = {graph.tensor(t).shape[d]: t for t, d in sorted(dimensions.items(), reverse=True)}
     if not found:
         found = {graph.statements[k].range_of(index).upper: "" for k, index in loops.items()}
+    if not found:
+        raise NotationError(f"No loop over {name} is left when the program has been simplified: there is nothing to divide.",
+                            fix="shard the index of the examples.")
     if len(found) > 1:
         (first, one), (second, other), *_ = sorted(found.items(), key=lambda pair: pair[1])
         using = [next((s for s in graph.statements if name in (s.target, *s.reads)), graph.statements[0]) for name in (one, other)]

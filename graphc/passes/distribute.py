@@ -365,12 +365,9 @@ def _stage(work: _Work, levels: Mapping[str, int], number: int, overlap: bool) -
     left = [s for s in here if s.target not in work.equal]
     first = _ancestors(equal, {name for s in left for name in s.reads})
     segments = [_segment(work, [s for s in equal if s.target in first], [])]
-    pieces = [name for name, kind in work.kinds.items() if levels[name] == number]
-    sent = _pieces(work, left, pieces) if overlap else [pieces]
-    for piece in sent:
-        needed = {s.target for s in left} if piece is sent[-1] else _ancestors(left, piece)
-        segments.append(_segment(work, [s for s in left if s.target in needed], piece))
-        left = [s for s in left if s.target not in needed]
+    sent = [name for name, kind in work.kinds.items() if levels[name] == number]
+    for piece, targets in _pieces(work, left, sent) if overlap else [(sent, {s.target for s in left})]:
+        segments.append(_segment(work, [s for s in left if s.target in targets], piece))
     segments.append(_segment(work, [s for s in equal if s.target not in first], []))
     read = {name for s in here for name in s.reads}
     earlier = {name for s in work.statements if levels[s.target] < number for name in s.reads}
@@ -393,31 +390,44 @@ def _ancestors(statements: Iterable[Statement], wanted: Iterable[str]) -> set[st
     return found
 
 
-def _pieces(work: _Work, here: list[Statement], sent: list[str]) -> list[list[str]]:
-    """What is sent at once, the results that are ready first in the first piece; the last piece is sent when all has been computed."""
-    depths: dict[str, int] = {}
-    reads: dict[str, set[str]] = {}
-    for s in here:
-        reads.setdefault(s.target, set()).update(s.reads)
+def _pieces(work: _Work, here: list[Statement], sent: list[str]) -> list[tuple[list[str], set[str]]]:
+    """What is sent at once, with the tensors that are computed before: the results that are ready first in the first piece.
 
-    def depth(name: str) -> int:
-        if name not in depths:
-            depths[name] = 0
-            depths[name] = 1 + max((depth(source) for source in reads[name] if source in reads and source != name), default=0)
-        return depths[name]
-
-    pieces: list[list[str]] = [[]]
-    volume = 0
-    for name in sorted(sent, key=depth):
+    With them is computed what is ready as soon, although it is not needed for them: it may share loops with what is.
+    """
+    depths = _depths(here)
+    pieces: list[tuple[list[str], set[str]]] = []
+    open_, volume, left = list[str](), 0, set(depths)
+    for name in sorted(sent, key=lambda name: depths[name]):
+        open_.append(name)
         tensor = work.tensors[name]
-        pieces[-1].append(name)
         count = sp.Mul(*tensor.shape)
         volume += int(substitute(count, dict.fromkeys(sizes_of(count), sp.Integer(_GUESS)))) * (8 if tensor.dtype.endswith("64") else 4)
-        done = _ancestors(here, [n for p in pieces for n in p]) if volume >= _PIECE else set()
-        if done and any(s.reduced and len(s.ranges) > 2 for s in here if s.target not in done):
-            pieces.append([])
-            volume = 0
-    return pieces
+        early = {*_ancestors(here, open_), *(t for t, depth in depths.items() if depth < depths[name])} & left if volume >= _PIECE else left
+        if any(s.reduced and len(s.ranges) > 2 for s in here if s.target in left - early):
+            pieces.append((open_, early))
+            open_, volume, left = [], 0, left - early
+    return [*pieces, (open_, left)]
+
+
+def _depths(statements: Iterable[Statement]) -> dict[str, int]:
+    """How many statements have to run one after the other until each tensor is known."""
+    reads: dict[str, set[str]] = {}
+    for s in statements:
+        reads.setdefault(s.target, set()).update(s.reads)
+    depths: dict[str, int] = {}
+    for root in reads:
+        stack = [root]
+        while stack:
+            name = stack[-1]
+            depths.setdefault(name, 0)
+            waiting = [source for source in reads[name] if source in reads and source not in depths]
+            if waiting:
+                stack += waiting
+            else:
+                depths[name] = 1 + max((depths[source] for source in reads[name] if source in reads and source != name), default=0)
+                stack.pop()
+    return depths
 
 
 def _segment(work: _Work, statements: list[Statement], piece: list[str]) -> Segment:

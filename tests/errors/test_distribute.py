@@ -136,6 +136,13 @@ def test_distribute_extremum_with_condition(rejects: Rejects) -> None:
         gc.distribute(compiled(S), None, shard=row)
 
 
+def test_distribute_vanished_index(rejects: Rejects) -> None:
+    S, row = gc.tensor("S"), gc.index("row", N)
+    S[i] = gc.sum(X[0, i], over=row)
+    with rejects(gc.NotationError, call=True):
+        gc.distribute(compiled(S), None, shard=row)
+
+
 def test_distribute_volume_without_size(rejects: Rejects) -> None:
     with rejects(gc.ArgumentError, call=True):
         gc.distribute(summed(), None, shard=b).volume()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 
 import graphc as gc
 from tests.lockstep import Lockstep, on_ranks, split
+from tests.programs.writer import generate
 
 COUNTS = ([7], [3, 4], [0, 5, 2])
 
@@ -178,6 +182,27 @@ def test_rows_of_neighbours(counts: list[int]) -> None:
     compared(gc.compile([L, Y, Z], "interpret", updates=gc.optim.sgd(L, lr=0.1)), b, data(X=(2,)), ("X",), counts, state=True)
 
 
+def test_checkpoints_are_read_by_any_number_of_ranks(tmp_path: Path) -> None:
+    b, i = gc.indices("b i")
+    X, w, L = gc.tensor("X", gc.dim("N"), 4), gc.parameter("w", 4), gc.tensor("L")
+    L[()] = gc.mean((gc.sum(X[b, i] * w[i], over=i) - 1) ** 2, over=b)
+    step, arrays, file = gc.compile(L, "interpret", updates=gc.optim.adam(L, lr=0.1)), data(X=(4,)), tmp_path / "run.npz"
+
+    def train(ranks: Lockstep) -> dict[str, Array]:
+        distributed = gc.distribute(step, ranks, shard=b)
+        state = dict(np.load(file)) if file.exists() else distributed.init(seed=1)
+        for _ in range(2):
+            distributed(state, X=np.array_split(arrays["X"], ranks.size)[ranks.rank])
+        return state
+
+    np.savez(file, **on_ranks(2, train)[0])
+    found, single = on_ranks(3, train), step.init(seed=1)
+    for _ in range(4):
+        step(single, **arrays)
+    for name, want in single.items():
+        np.testing.assert_allclose(found[2][name], want, rtol=1e-5, atol=1e-7)
+
+
 def test_literal_sizes() -> None:
     b, i = gc.indices("b i")
     X, S = gc.tensor("X", 7, 2), gc.tensor("S")
@@ -198,3 +223,46 @@ def test_large_results_leave_early() -> None:
     for overlap, exchanges in ((True, [{"L.sum", "B.grad"}, {"A.grad"}]), (False, [{"L.sum", "B.grad", "A.grad"}])):
         lines = str(gc.distribute(step, None, shard=b, overlap=overlap)).splitlines()
         assert [set(line.split(":  ")[1].split(", ")) for line in lines if line.startswith("Allreduce")] == exchanges
+
+
+def of_index(name: str, program: gc.Program) -> gc.Distributed | None:
+    """The program for a process alone; None if its rows cannot be divided along the index."""
+    try:
+        return gc.distribute(program, None, shard=name)
+    except gc.NotationError:
+        return None
+
+
+@pytest.mark.parametrize("seeds", [range(start, start + 12) for start in (0, 12, 24)], ids=str)
+def test_random_programs(seeds: range) -> None:
+    """Every index of every program along which it can be divided, values and gradients."""
+    divided = 0
+    for seed in seeds:
+        program = generate(seed)
+        names = program.build()
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            outputs = [names["L"], *(gc.grad(names["L"], [names[n] for n in program.float_inputs()]) if seed % 2 else [])]
+            step = gc.compile(outputs, "interpret", precision="float64")
+            arrays = {n: a.astype("float64") if a.dtype.kind == "f" else a for n, a in program.typed().items() if n in step.inputs}
+            wanted = step(**arrays)
+            for name in {str(r.index).split("@")[0]: None for s in step.graph.statements for r in s.ranges}:
+                single = of_index(name, step)
+                if single is None:
+                    continue
+                divided += 1
+                rows = next((arrays[n].shape[d] for n, d in single.divided.items() if n in arrays), 0)
+                cut = min(1 + seed % 3, max(rows - 1, 0))  # not all on one rank: the interpreter has no maximum over nothing
+                found = on_ranks(2, partial(on_rank, step, name, arrays, single.divided, [cut, rows - cut]))
+                for position, output in enumerate(step.signature.outputs):
+                    parts = [f[position] for f in found]
+                    whole = np.concatenate(parts, single.divided[output]) if output in single.divided else parts[0]
+                    np.testing.assert_allclose(whole, wanted[position], rtol=1e-9, atol=1e-9, err_msg=f"seed {seed}, {name}, {output}")
+    assert divided > 5
+
+
+def on_rank(
+    step: gc.Program, name: str, arrays: Mapping[str, Array], divided: Mapping[str, int], counts: list[int], ranks: Lockstep
+) -> list[Array]:
+    distributed = gc.distribute(step, ranks, shard=name)
+    return distributed(**{n: split(a, counts, divided[n])[ranks.rank] if n in divided else a for n, a in arrays.items()})
