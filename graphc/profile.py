@@ -13,7 +13,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from graphc.interpret import size_value
-from graphc.tables import text_table
+from graphc.tables import html_table, text_table
 
 __all__ = ["Profile", "Row", "profiled"]
 
@@ -94,12 +94,21 @@ class Profile:
         raise KeyError(name)
 
     def __str__(self) -> str:
+        return f"{text_table(*self._table, right=(1, 2, 3, 4, 5))}\n{self._limits}"
+
+    def _repr_html_(self) -> str:
+        return f"{html_table(*self._table, right=(1, 2, 3, 4, 5))}\n<p>{self._limits}</p>"
+
+    @property
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]:
+        """Heads, lines and foot."""
         heads = ("kernel", "µs", "time", "GFLOP/s", "GB/s", "of limit", "loop")
-        total = self.time or math.inf
-        lines = [r.cells(total) for r in self.rows]
-        foot = ("all", f"{1e6 * self.time:.1f}", "", "", "", "", f"one call {1e6 * self.call:.1f} µs")
-        limits = f"limits: {self.operations / 1e9:.3g} GFLOP/s in registers, {self.bandwidth / 1e9:.3g} GB/s copied"
-        return f"{text_table(heads, lines, foot, right=(1, 2, 3, 4, 5))}\n{limits}"
+        lines = [row.cells(self.time or math.inf) for row in self.rows]
+        return heads, lines, ("all", f"{1e6 * self.time:.1f}", "", "", "", "", f"one call {1e6 * self.call:.1f} µs")
+
+    @property
+    def _limits(self) -> str:
+        return f"limits: {self.operations / 1e9:.3g} GFLOP/s in registers, {self.bandwidth / 1e9:.3g} GB/s copied"
 
     __repr__ = __str__
 

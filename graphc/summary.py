@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, TypeAlias
 
 import sympy as sp
@@ -19,7 +18,7 @@ from graphc.ir.graph import Graph, reads
 from graphc.ir.show import expression
 from graphc.ir.statement import Statement
 from graphc.ir.tree import accesses, sizes_of, substitute
-from graphc.tables import text_table
+from graphc.tables import html_table, text_table
 
 __all__ = ["Count", "Row", "Summary", "summary"]
 
@@ -93,14 +92,7 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        def line(cells: Iterable[str], tag: str) -> str:
-            sides = ["left"] * 3 + ["right"] * 2
-            made = (f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>' for cell, side in zip(cells, sides, strict=True))
-            return f"<tr>{''.join(made)}</tr>"
-
-        body = "\n".join(line(row.cells, "td") for row in self.rows)
-        head, foot = line(_HEADS, "th"), line(self._totals, "th")
-        return f"<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n<tfoot>{foot}</tfoot>\n</table>"
+        return html_table(_HEADS, [row.cells for row in self.rows], self._totals, right=(3, 4))
 
 
 def summary(*outputs: Any, parameters: Sequence[Tensor | str] = (), **sizes: int) -> Summary:

@@ -1,10 +1,11 @@
-"""Tables of text."""
+"""Tables, as text and for notebooks."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from html import escape
 
-__all__ = ["text_table"]
+__all__ = ["html_table", "text_table"]
 
 
 def text_table(heads: Sequence[str], lines: Sequence[Sequence[str]], foot: Sequence[str], right: Collection[int] = ()) -> str:
@@ -30,3 +31,24 @@ def text_table(heads: Sequence[str], lines: Sequence[Sequence[str]], foot: Seque
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())
+
+
+def html_table(heads: Sequence[str], lines: Sequence[Sequence[str]], foot: Sequence[str] = (), right: Collection[int] = ()) -> str:
+    """The same for a notebook.
+
+    >>> print(html_table(("name", "n"), [("x", "12")], right=(1,)))
+    <table>
+    <thead><tr><th style="text-align:left">name</th><th style="text-align:right">n</th></tr></thead>
+    <tbody>
+    <tr><td style="text-align:left">x</td><td style="text-align:right">12</td></tr>
+    </tbody>
+    </table>
+    """
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        made = (f'<{tag} style="text-align:{"right" if k in right else "left"}">{escape(cell)}</{tag}>' for k, cell in enumerate(cells))
+        return f"<tr>{''.join(made)}</tr>"
+
+    body = "\n".join(line(cells, "td") for cells in lines)
+    last = f"<tfoot>{line(foot, 'th')}</tfoot>\n" if foot else ""
+    return f"<table>\n<thead>{line(heads, 'th')}</thead>\n<tbody>\n{body}\n</tbody>\n{last}</table>"

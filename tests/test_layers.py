@@ -29,7 +29,7 @@ LAYERS: dict[str, set[str]] = {
     "nn": {"", "requests"},
     "optim": {"", "requests"},
     "interop": {"", "pullback", "requests", "structure"},
-    "training": {""},
+    "training": {"", "tables"},
     "serial": BASE | {"frontend", "passes", "reduction", "requests", "structure"},
 }
 """What a layer sees beside itself; "" is the public API, "requests" the form of refusals.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -36,7 +36,7 @@ class Epoch:
     steps: int
     values: Mapping[str, float]
     seconds: float
-    state: dict[str, Any]
+    state: dict[str, Any] = field(repr=False)
 
     def __getitem__(self, name: str) -> float:
         return self.values[name]
@@ -52,6 +52,12 @@ class Fit(NamedTuple):
 
     state: dict[str, Any]
     history: History
+
+    def __repr__(self) -> str:
+        return f"{len(self.state)} arrays after {self.history}"
+
+    def _repr_html_(self) -> str:
+        return self.history._repr_html_()
 
 
 def fit(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
+
+from graphc.tables import html_table
 
 __all__ = ["History"]
 
@@ -115,8 +116,8 @@ class History(Mapping[str, list[float]]):
         """A row per name: first and last number, least and greatest with their epochs."""
         rows = []
         for name, numbers in self.items():
-            ends = (self.best(name), self.best(name, maximize=True))
-            cells = [f"{numbers[0]:.4g}", f"{numbers[-1]:.4g}", *(f"{value:.4g} ({epoch})" for epoch, value in ends)] if numbers else []
-            rows.append(f"<tr><th>{escape(name)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-        heads = "".join(f"<th>{head}</th>" for head in ("", "first", "last", "least (epoch)", "greatest (epoch)"))
-        return f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{chr(10).join(rows)}\n</tbody>\n</table>"
+            if numbers:
+                ends = (self.best(name), self.best(name, maximize=True))
+                rows.append((name, f"{numbers[0]:.4g}", f"{numbers[-1]:.4g}", *(f"{value:.4g} in {epoch}" for epoch, value in ends)))
+        heads = (f"{self.epochs} epochs", "first", "last", "least, in epoch", "greatest, in epoch")
+        return html_table(heads, rows, right=(1, 2, 3, 4))
