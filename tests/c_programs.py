@@ -46,7 +46,8 @@ class Exported:
         self.name = name[1]
         block = re.search(r"typedef struct \{\n(.*?)\n\}", self.text, re.DOTALL)
         assert block is not None
-        self.fields = re.findall(r"^    (const )?(\w+) (\*?)(\w+); /\* (\S+?)(?:\[.*\])?(?:,.*)? \*/$", block[1], re.MULTILINE)
+        self.fields = re.findall(r"^    (const )?(\w+) (\*?)(\w+); /\* ([^\s,\[]+).* \*/$", block[1], re.MULTILINE)
+        assert len(self.fields) == block[1].count("\n") + 1 and self.fields[-1][3] == "threads"
         kinds = [(field, ctypes.c_void_p if star else ctypes.c_int64) for _, _, star, field, _ in self.fields]
         self.arguments: Any = type("Arguments", (ctypes.Structure,), {"_fields_": kinds})
         loaded = ctypes.CDLL(str(library))
