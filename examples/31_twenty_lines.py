@@ -38,7 +38,7 @@ def listing(x: np.ndarray, t: np.ndarray, w1: np.ndarray, w2: np.ndarray) -> Ite
         yield float(loss)
 
 
-def compiled(dtype: str) -> gc.Program:
+def compiled(dtype: str, threads: int | None = None) -> gc.Program:
     """The same step as loops; the gradient is derived."""
     b, i, j, k = gc.indices("b i j k")
     x, t = gc.tensor("x", gc.dim("N"), D_IN, dtype=dtype), gc.tensor("t", gc.dim("N"), D_OUT, dtype=dtype)
@@ -50,7 +50,7 @@ def compiled(dtype: str) -> gc.Program:
     dw1, dw2 = gc.grad(loss, [w1, w2])
     w1_new[i, j] = w1[i, j] - RATE * dw1[i, j]
     w2_new[j, k] = w2[j, k] - RATE * dw2[j, k]
-    return gc.compile(loss, updates={w1: w1_new, w2: w2_new})
+    return gc.compile(loss, updates={w1: w1_new, w2: w2_new}, threads=threads)
 
 
 def steps(program: gc.Program, arrays: dict[str, np.ndarray]) -> Iterator[float]:

@@ -21,10 +21,11 @@ from graphc.errors import ArgumentError, CompileError
 from graphc.ir.affine import linear
 from graphc.ir.expr import Size
 from graphc.ir.graph import Check, Graph
-from graphc.ir.nest import Contract, Group
+from graphc.ir.nest import Contract
 from graphc.ir.show import expression
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import sizes_of
+from graphc.layout import offset_loops
 from graphc.runtime.bundle import bundle
 from graphc.signature import Signature
 from graphc.targets import CpuProgram
@@ -203,18 +204,12 @@ class _Saved:
         return [*lines, "    )"]
 
     def _offsets(self, step: Contract) -> Iterator[list[str]]:
-        strides = [[sp.prod(self.tensors[name].shape[d + 1 :]) for d in range(len(self.tensors[name].shape))] for name in step.operands]
-        for group, operands in ((step.batch, (0, 1, 2)), (step.rows, (0, 1)), (step.columns, (0, 2)), (step.depth, (1, 2))):
-            yield [self._row(group, k, strides[k], step.constants[k] if group is step.batch else ()) for k in operands]
+        for _, operands in offset_loops(step, {name: self.tensors[name].shape for name in step.operands}):
+            yield [self._row(start, loops) for start, loops in operands]
 
-    def _row(self, group: Group, operand: int, strides: list[sp.Expr], constants: Iterable[sp.Expr]) -> str:
-        start = sp.Add(*(c * s for c, s in zip(constants, strides, strict=False)))
-        loops = []
-        for extent, lower, coefficients in zip(group.extents, group.lowers, group.coefficients[operand], strict=True):
-            step = sp.Add(*(c * s for c, s in zip(coefficients, strides, strict=True)))
-            start += lower * step
-            loops.append(f"({self._size(extent)}, {self._size(step)})")
-        return f"({self._size(start)}, ({', '.join(loops)}{',' * (len(loops) == 1)}))"
+    def _row(self, start: sp.Expr, loops: Iterable[tuple[sp.Expr, sp.Expr]]) -> str:
+        shown = [f"({self._size(extent)}, {self._size(along)})" for extent, along in loops]
+        return f"({self._size(start)}, ({', '.join(shown)}{',' * (len(shown) == 1)}))"
 
     # -------------------------------------------------------------------------------------------------------- init
     def _open_sizes(self) -> list[sp.Basic]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from graphc.memory import TABLES
 from graphc.runtime import cuda
 from graphc.runtime.cpu import Layout
 
-__all__ = ["cuda_layout", "layout_of", "needs_of"]
+__all__ = ["cuda_layout", "layout_of", "needs_of", "offset_loops"]
 
 
 LINE, WORTH = 64, 4096
@@ -114,6 +114,25 @@ def needs_of(
         return (found | {TABLES: 8 * tables} if tables else found), shared
 
     return needs
+
+
+def offset_loops(
+    step: Contract, shapes: Mapping[str, tuple[sp.Expr, ...]]
+) -> Iterator[tuple[Group, list[tuple[sp.Expr, list[tuple[sp.Expr, sp.Expr]]]]]]:
+    """What the offset tables of a contraction are made of, as expressions in sizes: for batch, rows, columns and depth, and each operand
+    in which they occur, the first offset, and the count and step of each loop, the last one innermost."""
+    strides = [[sp.Mul(*shapes[name][d + 1 :]) for d in range(len(shapes[name]))] for name in step.operands]
+    for group, operands in ((step.batch, (0, 1, 2)), (step.rows, (0, 1)), (step.columns, (0, 2)), (step.depth, (1, 2))):
+        found = []
+        for k in operands:
+            start = sp.Add(*(c * s for c, s in zip(step.constants[k], strides[k], strict=True))) if group is step.batch else sp.Integer(0)
+            loops = []
+            for extent, lower, coefficients in zip(group.extents, group.lowers, group.coefficients[k], strict=True):
+                along = sp.Add(*(c * s for c, s in zip(coefficients, strides[k], strict=True)))
+                start += lower * along
+                loops.append((extent, along))
+            found.append((start, loops))
+        yield group, found
 
 
 def _tables(step: Contract, shapes: Mapping[str, tuple[int, ...]], sizes: Mapping[sp.Basic, int]) -> list[NDArray[Any]]:

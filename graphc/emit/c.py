@@ -37,7 +37,8 @@ class CModule:
         arguments: what it takes behind the number of the thread, the number of threads and the status.
         variables: of all tensors.
         sizes: variables of all sizes.
-        contractions: whose plans are ``plan_0``, ``plan_1`` … among the arguments.
+        contractions: whose plans are ``plan_0``, ``plan_1`` … among the arguments; behind them comes memory of ``GC_SCRATCH`` bytes for
+            each thread.
         checks: meaning of the codes in the status.
         cost: scalar operations of a run.
         lives: of every array, the numbers of the barriers passed when it is first and last touched; inside of a loop none are counted.
@@ -76,9 +77,12 @@ def emit_c(
     text = "\n".join(body)
     arrays = [n for n in emitter.variables if n not in in_place and _mentions(text, emitter.variables[n])]
     contractions = tuple(s for s in single(steps) if isinstance(s, Contract))
-    arguments = [*(emitter.variables[n] for n in arrays), *(f"plan_{k}" for k in range(len(contractions)))]
+    arguments = [*(emitter.variables[n] for n in arrays), *(f"&plan_{k}" for k in range(len(contractions)))]
     parameters = [emitter.parameter(n, n in emitter.written) for n in arrays]
     parameters += [f"const gc_plan *plan_{k}" for k in range(len(contractions))]
+    if contractions:
+        arguments.append("scratch")
+        parameters.append("char *scratch")
     for name in emitter.sizes.values():
         if _mentions(text, name):
             arguments.append(name)
@@ -350,7 +354,7 @@ class _Emitter:
         parts = [self.variables[n] + ("" if start == 0 else f" + {writer.integer(start)}")
                  for n, start in zip(step.operands, step.starts, strict=True)]
         call = wrapped(f"gc_contract{suffix}(", ["me", "team", *parts, f"plan_{number}", str(int(step.accumulate)),
-                                                 writer.value(step.scale, dtype)], ");", indent + "    " * bool(step.when))
+                                                 writer.value(step.scale, dtype), "scratch"], ");", indent + "    " * bool(step.when))
         if step.when:
             tests = " && ".join(f"{writer.integer(x)} >= 0" for x in step.when)
             call = [f"{indent}if ({tests}) {{", *call, f"{indent}}}"]
