@@ -503,14 +503,16 @@ class Program:
         return result
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the program as one Python module that needs only NumPy and Numba.
+        """Write the program as files that need no graphc, by the ending of the path.
 
-        ``f.save("net.py")`` writes a function ``net(X, A, …)``; what `updates` change and the parameters come first, in a dictionary
-        ``state``, for which ``init(seed)`` makes new arrays.
+        ``f.save("net.py")`` writes a module for NumPy and Numba with a function ``net(X, A, …)``; what `updates` change and the
+        parameters come first, in a dictionary ``state``, for which ``init(seed)`` makes new arrays. ``f.save("net.c")`` writes a C99
+        file and ``net.h``, and ``f.save("net.so")`` compiles that for this machine.
 
         Raises:
-            CompileError: the target has no such form.
-            ArgumentError: the path is no name of a module.
+            CompileError: the target has no such form, or the C compiler fails.
+            TargetError: there is no C compiler.
+            ArgumentError: the path is no such name.
         """
         from graphc.export import save
 

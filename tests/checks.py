@@ -6,10 +6,12 @@ Derivatives are compared along a random direction, so that one evaluation of the
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from graphc.passes.differentiate import differentiate
 from graphc.passes.extension import below
 from graphc.passes.prune import inline_copies, merge, prune
 from graphc.targets import FOR_CPU
-from tests import gpu, unjitted
+from tests import c_programs, gpu, unjitted
 from tests.programs import RandomProgram
 
 try:
@@ -554,6 +556,18 @@ def check_unjitted(case: Case) -> None:
     _check_machine(case, "the generated module", lambda program, arrays: program.signature.structure(unjitted.run(program, arrays)))
 
 
+def check_c(case: Case) -> None:
+    """The same of the program saved as C, compiled with gcc and with checks for undefined behaviour."""
+    _check_machine(case, "C", lambda program, arrays: program.signature.structure(in_c(program, arrays)))
+
+
+def in_c(program: gc.Program, arrays: Arrays) -> list[np.ndarray[Any, Any]]:
+    """The results of a program saved as C."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = c_programs.exported(program, Path(folder), flags=c_programs.UNDEFINED)
+        return made.results({t.name: arrays[t.name] for t in program.signature.inputs})[: len(program.signature.outputs)]
+
+
 def _check_machine(
     case: Case, what: str, run: Callable[[gc.Program, Arrays], dict[str, Any]], compiled: Callable[..., gc.Program] = gc.compile
 ) -> None:
@@ -589,15 +603,28 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "cuda": check_cuda,
     "gpu": check_gpu,
     "unjitted": check_unjitted,
+    "c": check_c,
     "verify": check_exactly,
 }
 if torch is None:
     del CHECKS["torch"]
-QUICK = tuple(kind for kind in CHECKS if kind not in ("cpu", "cuda", "gpu", "unjitted", "verify"))
+QUICK = tuple(kind for kind in CHECKS if kind not in ("cpu", "cuda", "gpu", "unjitted", "c", "verify"))
 """Everything that takes milliseconds: no waiting for Numba or SymPy."""
 
 
-def check_together(programs: Sequence[RandomProgram]) -> tuple[RandomProgram, Mismatch] | None:
+def on_cpu(program: gc.Program, arrays: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    """The results of the target "cpu" itself."""
+    return called(program, arrays)
+
+
+def as_c(program: gc.Program, arrays: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    """The results of the program saved as C."""
+    return dict(program.signature.structure(in_c(program, arrays)))
+
+
+def check_together(
+    programs: Sequence[RandomProgram], run: Callable[[gc.Program, dict[str, np.ndarray[Any, Any]]], dict[str, Any]] = on_cpu
+) -> tuple[RandomProgram, Mismatch] | None:
     """Programs and some of their gradients as the outputs of one compilation for the target "cpu"; the first one that is wrong."""
     together, arrays, single = [], {}, {}
     for program in programs:
@@ -616,12 +643,12 @@ def check_together(programs: Sequence[RandomProgram]) -> tuple[RandomProgram, Mi
     outputs = {f"{k} {label}": t for k, (_, tensors, labels) in enumerate(together) for t, label in zip(tensors, labels, strict=True)}
     if not outputs:
         return None
-    got = called(gc.compile(outputs, target="cpu"), single)
+    got = run(gc.compile(outputs, target="cpu"), single)
     rounded = called(gc.compile(outputs, target="interpret"), single)
     exact = called(gc.compile(outputs, target="interpret", precision="float64"), arrays)
     for label in outputs:
         if not close(got[label], rounded[label], exact[label]):
-            what = f"{label.split()[1]}: cpu gives\n{got[label]}\ninstead of\n{exact[label]}"
+            what = f"{label.split()[1]}: {run.__name__} gives\n{got[label]}\ninstead of\n{exact[label]}"
             return together[int(label.split()[0])][0], Mismatch(what)
     return None
 

@@ -49,7 +49,7 @@ def rotation(seed: int) -> tuple[str, ...]:
     first = ("torch",) if "torch" in checks.CHECKS else ("values", "gradient")
     without = f"without {checks.OPTIONAL[seed // 4 % len(checks.OPTIONAL)]}"
     turns = {"values": 4, "gradient": 4, without: 4, "jvp": 8, "hvp": 16, "second order": 32, "twice": 16, "vmap": 16, "jacobian": 32,
-             "hessian": 32, "unjitted": 16, "cuda": 64, "custom_grad": 128}
+             "hessian": 32, "unjitted": 16, "cuda": 64, "c": 64, "custom_grad": 128}
     return tuple(dict.fromkeys((*first, *(kind for k, (kind, every) in enumerate(turns.items()) if (seed + k) % every == 0))))
 
 

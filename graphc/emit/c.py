@@ -16,6 +16,7 @@ from graphc.emit.names import safe, variable_names
 from graphc.emit.syntax import C_TYPES, C
 from graphc.emit.walk import Walker, expressions_of, generated_names, sizes_of_kernel
 from graphc.ir.affine import linear
+from graphc.ir.dtypes import is_integer
 from graphc.ir.expr import Access, Call, Size
 from graphc.ir.nest import Assign, Contract, Fill, For, If, Kernel, Local, Loop, Moment, Nest, Node, Sort, Step, Store, Unravel, single
 from graphc.ir.show import Order
@@ -114,9 +115,9 @@ def wrapped(head: str, parts: Sequence[str], tail: str, indent: str = "") -> lis
     return [*lines, line if parts else line + tail]
 
 
-def comment(text: str, indent: str = "") -> list[str]:
-    """A comment; what would end it is taken apart."""
-    lines = [part for line in text.replace("*/", "* /").splitlines() for part in textwrap.wrap(line, _WIDTH - 8, subsequent_indent="    ")]
+def comment(text: str, indent: str = "", hanging: str = "    ") -> list[str]:
+    """A comment; what would end it is taken apart, and `hanging` is in front of the rest of a long line."""
+    lines = [part for line in text.replace("*/", "* /").splitlines() for part in textwrap.wrap(line, _WIDTH - 8, subsequent_indent=hanging)]
     return [f"{indent}{'/* ' if k == 0 else ' * '}{line}{' */' if k == len(lines) - 1 else ''}" for k, line in enumerate(lines)]
 
 
@@ -231,9 +232,10 @@ def _place(local: Local, body: Sequence[Node]) -> tuple[int, bool] | None:
 
 
 def _type(local: Local, body: Sequence[Node]) -> str:
+    """Of a variable; all integers are computed in 64 bits."""
     for node in body:
         if isinstance(node, Assign) and node.name == local:
-            return node.dtype
+            return "int64" if is_integer(node.dtype) else node.dtype
         if isinstance(node, For | If) and (found := _type(local, node.body)):
             return found
     return ""

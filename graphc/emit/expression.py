@@ -149,7 +149,7 @@ class Writer:
                 text, strength = self._integer(node)
                 return Typed(text, strength, "weak_int")
             case sp.Integer():
-                return Typed(str(int(node)), _ATOM if node >= 0 else _UNARY - 10, "weak_int")
+                return Typed(self.syntax.integer(int(node)), _ATOM if node >= 0 else _UNARY - 10, "weak_int")
             case sp.Number():
                 return self._constant(repr(float(node)), wanted)
             case Where():

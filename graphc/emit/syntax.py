@@ -36,6 +36,7 @@ class Syntax:
         end: of a statement.
         close: of a block, "" where the indentation tells.
         condition: header of a block under the condition {0}.
+        least: the least integer, "" where it is a literal as any other one.
         loop: header of a loop of {0} from {1} to {2}; `from_zero` the same from 0; `strided` the same in steps of {3}; `descending`.
     """
 
@@ -58,11 +59,16 @@ class Syntax:
     from_zero: str
     strided: str
     descending: str
+    least: str = ""
 
     def number(self, dtype: str, text: str) -> str:
         """A float literal."""
         shown = self.literal[dtype].format(text)
         return f"({shown})" if shown.startswith("-") else shown
+
+    def integer(self, value: int) -> str:
+        """An integer literal; in C the least one is an expression."""
+        return self.least if self.least and value == -(2**63) else str(value)
 
     def converted(self, dtype: str, text: str, atom: bool) -> str:
         """A value in another type."""
@@ -136,4 +142,5 @@ C = Syntax(
     from_zero="for (int64_t {0} = {1}; {0} < {2}; {0}++) {{",
     strided="for (int64_t {0} = {1}; {0} < {2}; {0} += {3}) {{",
     descending="for (int64_t {0} = {2} - 1; {0} >= {1}; {0}--) {{",
+    least="INT64_MIN",
 )

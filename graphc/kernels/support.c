@@ -84,6 +84,7 @@ static inline int64_t gc_first(int64_t me, int64_t team, int64_t iterations)
 /* The call fails for the reason that this number stands for. */
 static inline void gc_report(int64_t *status, int64_t code)
 {
+    (void)code; /* which a compiler overlooks in the next line */
     GC_OMP(omp atomic write)
     *status = code;
 }
@@ -124,4 +125,85 @@ static inline size_t gc_aligned(int64_t count, size_t size)
 static inline char *gc_line(void *memory)
 {
     return (char *)memory + (64 - (uintptr_t)memory % 64) % 64;
+}
+
+/* 64 random bits of a key and an index: Threefry-2x32 with 20 rounds (Salmon and others, Random numbers: as easy as 1, 2, 3, 2011). */
+static inline int64_t gc_draw(int64_t key, int64_t index)
+{
+    const uint32_t low = (uint32_t)(uint64_t)key, high = (uint32_t)((uint64_t)key >> 32);
+    const uint32_t keys[3] = {low, high, low ^ high ^ UINT32_C(0x1BD11BDA)};
+    const int turns[2][4] = {{13, 15, 26, 6}, {17, 29, 16, 24}};
+    uint32_t x = (uint32_t)(uint64_t)index + keys[0], y = (uint32_t)((uint64_t)index >> 32) + keys[1];
+    for (uint32_t n = 1; n < 6; n++) {
+        for (int k = 0; k < 4; k++) {
+            const int turn = turns[(n - 1) & 1][k];
+            x += y;
+            y = ((y << turn) | (y >> (32 - turn))) ^ x;
+        }
+        x += keys[n % 3];
+        y += keys[(n + 1) % 3] + n;
+    }
+    return (int64_t)((uint64_t)y << 32 | x);
+}
+
+/* The first bits as a number in [0, 1). */
+static inline float gc_uniform32(int64_t bits)
+{
+    return (float)(int32_t)((uint64_t)bits >> 40) * 0x1p-24f;
+}
+
+static inline double gc_uniform64(int64_t bits)
+{
+    return (double)(int64_t)((uint64_t)bits >> 11) * 0x1p-53;
+}
+
+/* -2^31 log u of a number u in (0, 1) of 32 bits: Box and Muller, A note on the generation of random normal deviates, 1958. */
+static inline int64_t gc_length(int64_t bits)
+{
+    int64_t x = (int64_t)((uint64_t)bits >> 32) | 1, n = 0;
+    for (int k = 16; k > 0; k /= 2) {
+        const bool small = x < INT64_C(1) << (32 - k);
+        x = small ? x << k : x;
+        n = small ? n + k : n;
+    }
+    const int64_t h = INT64_C(0x17FFFFFFF) - (x << 1);
+    int64_t q = 13202552 + (7864605 * h >> 32);
+    q = 17574312 + (q * h >> 32);
+    q = 30795159 + (q * h >> 32);
+    q = 56594017 + (q * h >> 32);
+    q = 106105756 + (q * h >> 32);
+    q = 212096053 + (q * h >> 32);
+    q = 477216784 + (q * h >> 32);
+    q = 1431655771 + (q * h >> 32);
+    q = 617792563 + (q * h >> 32);
+    return n * 1488522236 + q;
+}
+
+/* 2^31 v of a number v in (-1, 1), from the other 32 bits. */
+static inline int64_t gc_turn(int64_t bits)
+{
+    return ((bits & INT64_C(0xFFFFFFFF)) ^ INT64_C(0x80000000)) - INT64_C(0x80000000) + !(bits & 1);
+}
+
+/* 2^31 sin(pi v/2)/(2v). */
+static inline int64_t gc_sine(int64_t turn)
+{
+    const int64_t h = turn * turn >> 31;
+    int64_t p = -40150590 + (2605700 * h >> 32);
+    p = 342265593 + (p * h >> 32);
+    p = -1387196611 + (p * h >> 32);
+    return 1686629706 + (p * h >> 32);
+}
+
+/* A normally distributed number. */
+static inline float gc_normal32(int64_t bits)
+{
+    const int64_t turn = gc_turn(bits);
+    return sqrtf((float)(gc_length(bits) >> 5) * 0x1p-25f) * (float)turn * ((float)gc_sine(turn) * 0x1p-61f);
+}
+
+static inline double gc_normal64(int64_t bits)
+{
+    const int64_t turn = gc_turn(bits);
+    return sqrt((double)gc_length(bits) * 0x1p-30) * (double)turn * ((double)gc_sine(turn) * 0x1p-61);
 }
