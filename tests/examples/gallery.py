@@ -26,6 +26,7 @@ LONG = frozenset({
     "71_deep_dream",
     "81_transformer",
     "82_lstm",
+    "84_bilateral_slicing",
     "85_wave_inversion",
     "87_graph_network",
     "89_attention_masks",
