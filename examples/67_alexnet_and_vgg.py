@@ -83,7 +83,7 @@ gc.draw(loss).save(PICTURES / "vgg.svg")
 figure, axes = plt.subplots(2, 2, figsize=(12, 6), layout="constrained")
 for row, (name, table) in zip(axes, tables.items(), strict=True):
     weights = {r.name.removesuffix(".weight"): r.parameters for r in table.rows if r.name.endswith(".weight")}
-    work = {r.name.removesuffix(".out"): r.multiply_adds for r in table.rows if r.name.endswith(".out")}
+    work = {r.name.removesuffix(".out"): r.multiply_adds for r in table.rows if r.multiply_adds}
     for axis, counts, title in zip(row, (weights, work), ("parameters", "multiply-adds"), strict=True):
         axis.bar(list(counts), [count / 1e6 for count in counts.values()], color=["C0" if "conv" in layer else "C1" for layer in counts])
         axis.set(title=f"{name}: {sum(counts.values()) / 1e6:,.0f} million {title}", ylabel="million")
