@@ -29,7 +29,7 @@ CHAPTERS = {
     "67": "Convolutional networks", "89": "Beyond the lectures",
 }
 """By the first digits of the examples' numbers."""
-_NAMES = ("ALiBi", "AlexNet", "DeepDream", "HDRnet", "HOG", "LeNet", "LSTM", "MLP", "ReLU", "SGD", "SVM", "VGG", "XOR")
+_NAMES = ("ALiBi", "AlexNet", "DeepDream", "DTW", "HDRnet", "HOG", "LeNet", "LSTM", "MLP", "ReLU", "SGD", "SVM", "VGG", "XOR")
 WORDS = {name.lower(): name for name in _NAMES}
 LINES = 400
 """Of a generated text that a page shows."""
