@@ -67,6 +67,7 @@ hypot, atan2, stop_gradient = scalar("hypot"), scalar("atan2"), scalar("stop_gra
 from graphc import nn, optim  # noqa: E402 (written in the notation above)
 from graphc.distribute import Distributed, distribute  # noqa: E402
 from graphc.interop.einsum import from_einsum  # noqa: E402
+from graphc.interop.jax import to_jax  # noqa: E402
 from graphc.interop.scipy import to_scipy  # noqa: E402
 from graphc.interop.torch import to_torch  # noqa: E402
 from graphc.training import Epoch, Fit, History, fit, load_checkpoint  # noqa: E402
@@ -175,6 +176,7 @@ __all__ = [
     "tanh",
     "tensor",
     "tensors",
+    "to_jax",
     "to_scipy",
     "to_json",
     "to_torch",

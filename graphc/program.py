@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +26,7 @@ from graphc.on_device import Device, on_host, placed
 from graphc.profile import Profile, profiled
 from graphc.runtime.device import on_device
 from graphc.runtime.device_memory import OutOfDeviceMemory
-from graphc.signature import Signature
+from graphc.signature import Signature, similar
 
 __all__ = ["Program", "Runner"]
 
@@ -198,6 +197,24 @@ class Program:
                 place.write(prepared[name], results[new])
         return ordered
 
+    def into(self, arrays: dict[str, Array], results: Sequence[Array]) -> None:
+        """Run the program on NumPy arrays that the caller has checked, and write its results into others, nothing of which overlaps.
+
+        Args:
+            arrays: all arguments by name, of their tensors' types.
+            results: in the order of the outputs, of their shapes and types.
+
+        Raises:
+            GraphcError: as a call of the program, for its shapes and values.
+        """
+        sizes = self._sizes(arrays)
+        names = self._signature.outputs
+        made = self._runner.run(arrays, sizes, dict(zip(names, results, strict=True)))
+        for name, result in zip(names, results, strict=True):
+            value = made[name] if name in made else arrays[name]
+            if value is not result:
+                result[...] = value
+
     def _hasten(self, sizes: dict[sp.Basic, int]) -> None:
         """Have a compiled call for a small program that is called often with the same sizes."""
         self._calls += 1
@@ -224,29 +241,12 @@ class Program:
         if arrays and isinstance(arrays[0], Mapping):
             state, arrays = arrays[0], arrays[1:]
         given: dict[str, Any] = {name: state[name] for name in self._by_name if name in state}
-        positions = self.inputs[: self._signature.positional]
-        if len(arrays) > len(positions):
-            takes = f"only {len(positions)}: {', '.join(positions)}" if positions else "none: it was compiled without inputs="
-            many = f"{len(arrays)} argument{'s are' if len(arrays) > 1 else ' is'}"
-            raise ArgumentError(f"{many} given by position, but the program takes {takes}.",
-                                fix=f"pass arguments by name ({', '.join(f'{n}=…' for n in self.inputs)}), or compile with inputs=[…].")
-        by_position = dict(zip(positions, arrays, strict=False))
-        for name in named:
-            if name not in self._by_name and name not in self._signature.unneeded:
-                raise ArgumentError(f"The program has no argument {name}; it takes {', '.join(self.inputs) or 'none'}.",
-                                    fix=_suggestion(name, self.inputs))
-            if name in by_position:
-                raise ArgumentError(f"The argument {name} is given by position and by name.", fix="give it once.")
-        given |= by_position
-        given.update((name, array) for name, array in named.items() if name in self._by_name)
-        missing = [name for name in self._by_name if name not in given]
-        if missing:
-            several = len(missing) > 1
-            raise ArgumentError(f"The argument{'s' * several} {', '.join(missing)} {'are' if several else 'is'} missing.",
-                                fix=f"call it with {', '.join(f'{n}=…' for n in missing)}.")
+        others = self._signature.by_name(arrays, named)
+        given.update((name, array) for name, array in others.items() if name in self._by_name)
+        self._signature.check_complete(given)
         place = self._place(given)
         if self._updated:
-            self._check_state(place, state, {**by_position, **named})
+            self._check_state(place, state, others)
         return place, given
 
     def _check_state(self, place: Any, state: Mapping[str, Any], others: Mapping[str, Any]) -> None:
@@ -396,7 +396,7 @@ class Program:
         for name in sizes:
             if name not in known:
                 raise ArgumentError(f"The program has no size {name}; it has {', '.join(sorted(known)) or 'none'}.",
-                                    fix=_suggestion(name, tuple(known)))
+                                    fix=similar(name, tuple(known)))
         return known
 
     def report(self, **sizes: int) -> Report:
@@ -517,12 +517,6 @@ class Program:
         from graphc.export import save
 
         save(getattr(self._runner, "program", None), self._graph, self._signature, path)
-
-
-def _suggestion(name: str, known: tuple[str, ...]) -> str:
-    lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(name.lower(), lower, 1)
-    return f"did you mean {lower[close[0]]}?" if close else "check the name."
 
 
 def _alike(layout: Any, given: Any) -> list[Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from graphc.ir.tree import sizes_of
 from graphc.memory import bytes_of
 from graphc.structure import flatten
 
-__all__ = ["Signature", "argument_order", "check_options", "check_sizes", "sizing", "structured", "update_names"]
+__all__ = ["Signature", "argument_order", "check_options", "check_sizes", "similar", "sizing", "structured", "update_names"]
 
 
 TARGETS = ("cpu", "cuda", "interpret")
@@ -47,6 +48,46 @@ class Signature:
     updates: tuple[tuple[str, str], ...] = ()
     positional: int = 0
     unneeded: frozenset[str] = frozenset()
+
+    def by_name(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments given by position and by name, all by name.
+
+        Raises:
+            ArgumentError: there are too many, or one is unknown or given twice.
+        """
+        names = [t.name for t in self.inputs]
+        positions = names[: self.positional]
+        if len(arrays) > len(positions):
+            takes = f"only {len(positions)}: {', '.join(positions)}" if positions else "none: it was compiled without inputs="
+            many = f"{len(arrays)} argument{'s are' if len(arrays) > 1 else ' is'}"
+            raise ArgumentError(f"{many} given by position, but the program takes {takes}.",
+                                fix=f"pass arguments by name ({', '.join(f'{n}=…' for n in names)}), or compile with inputs=[…].")
+        by_position = dict(zip(positions, arrays, strict=False))
+        for name in named:
+            if name not in names and name not in self.unneeded:
+                raise ArgumentError(f"The program has no argument {name}; it takes {', '.join(names) or 'none'}.", fix=similar(name, names))
+            if name in by_position:
+                raise ArgumentError(f"The argument {name} is given by position and by name.", fix="give it once.")
+        return {**by_position, **named}
+
+    def check_complete(self, given: Mapping[str, Any]) -> None:
+        """Refuse arguments by name of which some are missing.
+
+        Raises:
+            ArgumentError: one is missing.
+        """
+        missing = [t.name for t in self.inputs if t.name not in given]
+        if missing:
+            several = len(missing) > 1
+            raise ArgumentError(f"The argument{'s' * several} {', '.join(missing)} {'are' if several else 'is'} missing.",
+                                fix=f"call it with {', '.join(f'{n}=…' for n in missing)}.")
+
+
+def similar(name: str, known: Sequence[str]) -> str:
+    """What to write instead of a name that is not known."""
+    lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), lower, 1)
+    return f"did you mean {lower[close[0]]}?" if close else "check the name."
 
 
 def _refusal(kind: type[GraphcError], what: str, text: str, culprit: str, fix: str) -> GraphcError:
@@ -162,8 +203,9 @@ def update_names(collected: Collected, updates: Mapping[Tensor, Tensor]) -> tupl
 
 def sizing(graph: Graph, others: Sequence[TensorInfo]) -> list[str]:
     """Names of `others` that have to be arguments because no tensor that the graph reads has some size in its shape."""
-    known = {size for tensor in graph.tensors if tensor.is_input for extent in tensor.shape for size in sizes_of(extent)}
-    wanted = {size for s in graph.statements for _, part in _sized_parts(s) for size in sizes_of(part)} - known
+    inputs, made = ({size for tensor in graph.tensors if tensor.is_input is read for extent in tensor.shape for size in sizes_of(extent)}
+                    for read in (True, False))
+    wanted = (made | {size for s in graph.statements for _, part in _sized_parts(s) for size in sizes_of(part)}) - inputs
     found = []
     for tensor in others if wanted else ():
         told = wanted & {size for extent in tensor.shape for size in sizes_of(extent)}

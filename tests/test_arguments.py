@@ -52,3 +52,15 @@ def test_inputs_of_equal_names_stay_apart():
     d = gc.grad(loss, x)
     z[i] = d[i] * other[i]
     assert gc.compile(z, target="interpret")(x=np.float32([5, 7]), a=np.ones((3, 2), "f")).tolist() == [15, 21]
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_the_size_of_a_gradient_that_is_scattered(target):
+    """Only the shape of the result has it: no loop goes over the rows of the table."""
+    n, d, m = gc.dims("n d m")
+    table, token, rows, seed = gc.tensor("table", n, d), gc.tensor("token", m, dtype="int64"), gc.tensor("rows"), gc.tensor("seed", m, d)
+    i, j = gc.indices("i j")
+    rows[i, j] = table[token[i], j]
+    f = gc.compile(gc.grad(rows, table, seed=seed), target=target)
+    found = f(table=np.zeros((3, 2), "f"), token=np.array([0, 2, 2]), seed=np.ones((3, 2), "f"))
+    assert found.tolist() == [[1, 1], [0, 0], [2, 2]]

@@ -26,6 +26,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "tutorial").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<text>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 
+NEEDS = {"jax": "jax", "pytorch": "torch"}
+"""Pages about packages that need not be there."""
+
 
 def ran(page: Path) -> str:
     """Run the page and return it with the printed texts in place."""
@@ -55,8 +58,8 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reque
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout
         return
-    if page.stem == "pytorch":
-        pytest.importorskip("torch", reason="PyTorch is not installed: pip install graphc[torch]")
+    if page.stem in NEEDS:
+        pytest.importorskip(NEEDS[page.stem], reason=f"not installed: pip install graphc[{NEEDS[page.stem]}]")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     found = ran(page)

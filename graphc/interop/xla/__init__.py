@@ -1,0 +1,1 @@
+"""Programs as operators of JAX; every module here imports it."""
