@@ -28,6 +28,7 @@ LONG = frozenset({
     "82_lstm",
     "84_bilateral_slicing",
     "85_wave_inversion",
+    "86_neural_ode",
     "87_graph_network",
     "89_attention_masks",
 })
