@@ -172,7 +172,7 @@ def test_history_is_read_plotted_and_shown(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     made = train(epochs=3)
     history = made.history
-    assert repr(made).startswith("18 arrays after 3 epochs\nloss ") and made._repr_html_() == history._repr_html_()
+    assert repr(made).startswith("21 arrays after 3 epochs\nloss ") and made._repr_html_() == history._repr_html_()
     assert list(history) == ["loss", "right", "lr", "val_loss", "val_right"] and history.epochs == len(history.seconds) == 3
     history.plot(tmp_path / "loss.svg")
     assert "<svg" in (tmp_path / "loss.svg").read_text()
