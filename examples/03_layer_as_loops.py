@@ -33,6 +33,7 @@ print(f"\nnumeric check: {gc.check_grad(L, [A, b, x], **arrays):.1e} relative di
 lines = [line.replace(" ", "").split(":", 1)[1] for line in text.splitlines() if ":" in line]
 assert lines[:2] == ["u[i]+=A[i,j]*x[j]", "y[i]=sigmoid(u[i]+b[i])"]
 assert "A.grad[i,j]+=u.grad[i]*x[j]" in lines
+assert "b.grad[i]+=u.grad[i]" in lines
 assert "x.grad[j]+=u.grad[i]*A[i,j]" in lines
 assert any(line.endswith("y.grad[i]*y[i]*(1-y[i])") for line in lines)
 assert not any(line.endswith("=0") or "exp" in line for line in lines)

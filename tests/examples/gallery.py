@@ -58,24 +58,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the examples and prints the table; the number of those that failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("names", nargs="*", help="beginnings of names; all examples by default")
-    parser.add_argument("--warm", action="store_true", help="with the user's cache of kernels instead of an empty one")
+    parser.add_argument("--warm", action="store_true", help="with the user's cache of kernels instead of an empty one for each")
     options = parser.parse_args(arguments)
     chosen = [script for script in SCRIPTS if script.stem.startswith(tuple(options.names) or "")]
-    failed, total, folder = 0, 0.0, Path.cwd()
-    with tempfile.TemporaryDirectory() as cache:
-        for script in chosen:
-            started = time.perf_counter()
-            done = run(script, folder, **({} if options.warm else {"GRAPHC_CACHE_DIR": cache}))
-            passed = time.perf_counter() - started
-            missing = missing_pictures(script, folder)
-            total += passed
-            failed += bool(done.returncode or missing)
-            remark = "  FAILED" if done.returncode else f"  NOT WRITTEN: {missing}" if missing else "  long" if passed > LIMIT else ""
-            print(f"{script.stem:32} {passed:6.1f} s{remark}", flush=True)
-            if done.returncode:
-                print(done.stdout[-2000:], done.stderr[-4000:], sep="\n", flush=True)
-    print(f"{f'{len(chosen)} examples, {failed} failed':32} {total:6.1f} s")
+    failed, started, computed = 0, time.perf_counter(), _computed()
+    print(f"{'':32}   time    processors")
+    for script in chosen:
+        remark, before = "", (time.perf_counter(), _computed())
+        with tempfile.TemporaryDirectory() as cache:
+            try:
+                done = run(script, Path.cwd(), **({} if options.warm else {"GRAPHC_CACHE_DIR": cache}))
+                missing = missing_pictures(script, Path.cwd())
+                remark = f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}" if done.returncode else f"not written: {missing}" if missing else ""
+            except subprocess.TimeoutExpired as error:
+                remark = str(error)
+        passed = time.perf_counter() - before[0]
+        mark = "  FAILED" if remark else "  long" if passed > LIMIT else ""
+        print(f"{script.stem:32} {passed:6.1f} s    {_computed() - before[1]:6.1f} s{mark}", flush=True)
+        if remark:
+            failed += 1
+            print(remark, flush=True)
+    print(f"{f'{len(chosen)} examples, {failed} failed':32} {time.perf_counter() - started:6.1f} s    {_computed() - computed:6.1f} s")
     return failed
+
+
+def _computed() -> float:
+    """Seconds of processor time that all examples so far have taken."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 if __name__ == "__main__":
