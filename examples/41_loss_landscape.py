@@ -73,12 +73,15 @@ LOSSES = {
 figure, axes = plt.subplots(1, 4, figsize=(17, 4), layout="constrained")
 bends, steps = {}, np.linspace(-1.5, 1.5, 201)
 for axis, (name, loss) in zip(axes, LOSSES.items(), strict=False):
-    cut = gc.compile(gc.vmap(loss, {alpha: gc.dim("steps")}))
+    along = gc.vmap(loss, {alpha: gc.dim("steps")})
+    cut = gc.compile(along)
     curves = [cut(alpha=steps, **data, **drawn(cut, seed)) for seed in range(6)]
     bends[name] = float((np.diff(curves, 2) / np.array(curves)[:, 1:-1]).min())
     axis.plot(steps, np.transpose(curves), lw=1.5)
     axis.set(title=name, xlabel="α")
     print(f"{name:32} smallest second difference {bends[name]:8.1e}: {'convex' if bends[name] > -1e-12 else 'not convex'}")
+
+print(f"\n{gc.loops(along)}\n")
 
 # From one trained net to another: `loss` and `cut` are those of the deep net.
 train = gc.compile(loss, updates=gc.optim.adam(loss, lr=0.01))

@@ -19,6 +19,11 @@ __all__ = ["LONG", "SCRIPTS", "main", "missing_pictures", "run"]
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "examples").glob("[0-9][0-9]_*.py"))
 LONG = frozenset({
+    "16_nearest_neighbours",
+    "17_penalties",
+    "18_noise",
+    "19_batch_norm",
+    "23_visual_words",
     "31_twenty_lines",
     "65_normalisation",
     "66_lenet",
@@ -69,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             try:
                 done = run(script, Path.cwd(), **({} if options.warm else {"GRAPHC_CACHE_DIR": cache}))
                 missing = missing_pictures(script, Path.cwd())
-                remark = f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}" if done.returncode else f"not written: {missing}" if missing else ""
+                remark = f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}" if done.returncode else f"not written: {missing}" * bool(missing)
             except subprocess.TimeoutExpired as error:
                 remark = str(error)
         passed = time.perf_counter() - before[0]
