@@ -50,6 +50,7 @@ for name, normalise in (("plain", False), ("normalised", True)):
     first, last = (float(h.std(axis=0).mean()) for h in (spreads[name][0], spreads[name][-1]))
     print(f"{name:11} spread of a unit over the digits: layer 1 {first:.3f}, layer {DEPTH} {last:.5f}; trained loss {curves[name][-1]:.3f}")
 
+ours, theirs = gc.compile([standardised(x), gc.nn.batch_norm(x, None, None, training=True)])(x=pixels)
 v = gc.tensor("v", N, 2)
 arrows = np.random.default_rng(1).normal(size=(400, 2)).astype("float32")
 circles = gc.compile({f"L{p}": gc.nn.normalize(v, p=p, name=f"L{p}") for p in (1, 2)})(v=arrows)
@@ -80,6 +81,7 @@ axis.set(xlim=(-2, 2), ylim=(-2, 2), title="v/‖v‖")
 axis.legend(loc="upper right")
 figure.savefig(PICTURES / "normalisation.png", dpi=120)
 
+np.testing.assert_allclose(ours, theirs, atol=1e-5)  # gc.nn has it under the name of batch normalisation
 np.testing.assert_allclose(np.abs(circles["L1"]).sum(axis=1), 1, rtol=1e-5)
 np.testing.assert_allclose((circles["L2"] ** 2).sum(axis=1), 1, rtol=1e-5)
 assert spreads["plain"][-1].std(axis=0).mean() < 0.01 < 0.5 < spreads["normalised"][-1].std(axis=0).mean()

@@ -51,6 +51,19 @@ def test_parameters_of_vgg_16() -> None:
     assert sum(int(np.prod(t.shape)) for t in found) == 138_357_544
 
 
+def test_parameters_of_alexnet() -> None:
+    plan = [(64, 11, 4, 2), 0, (192, 5, 1, 2), 0, (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1), 0]
+    features = [layer for p in plan for layer in ([nn.Conv2d(*p[:3], padding=p[3]), nn.ReLU()] if p else [nn.MaxPool2d(3, 2)])]
+    net = nn.Sequential(*features, nn.Flatten(), nn.Linear(4096), nn.ReLU(), nn.Linear(4096), nn.ReLU(), nn.Linear(1000))
+    assert gc.summary(net(gc.tensor("x", gc.dim("N"), 3, 224, 224))).parameters == 61_100_840
+
+
+def test_flatten_of_one_pixel() -> None:
+    x = np.arange(6, dtype="float32").reshape(2, 3, 1, 1)
+    y = gc.compile(nn.flatten(gc.tensor("x", gc.dim("N"), 3, 1, 1)), target="interpret")(x=x)
+    assert y.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
 def test_costs_of_a_convolution() -> None:
     y = nn.Conv2d(10, 5, padding=2, name="conv1")(gc.tensor("x", 1, 3, 32, 32))
     text = str(gc.summary(y))
