@@ -43,9 +43,9 @@ def random_search(w, loss, width=0.1):
     return {w: w_new, count: count_new}
 
 
-def path(optimiser, dtype="float32", **options):
+def path(optimiser, **options):
     """The points that an optimiser visits, and the loops of its step."""
-    w = gc.parameter("w", 2, init=lambda shape, random: START, dtype=dtype)
+    w = gc.parameter("w", 2, init=lambda shape, random: START, dtype="float64")
     loss = valley(w)
     updates = optimiser(w, loss) if optimiser is random_search else getattr(gc.optim, optimiser.lower())(loss, **options)
     step = gc.compile(loss, updates=updates)
@@ -77,7 +77,7 @@ paths = {"random search": path(random_search)[0]}
 for name, (optimiser, options) in OPTIMISERS.items():
     paths[name], loops = path(optimiser, **options)
     if importlib.util.find_spec("torch"):
-        np.testing.assert_allclose(path(optimiser, "float64", **options)[0], torch_path(optimiser, **options), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(paths[name], torch_path(optimiser, **options), rtol=1e-5, atol=1e-5)
         print(f"{name}: the path of torch.optim.{optimiser}")
 distance = {name: np.hypot(*(points - MINIMUM).T) for name, points in paths.items()}
 print(f"\nOne step of Adam:\n\n{loops}\n\ndistance from the minimum   50 steps   {STEPS} steps")
