@@ -68,6 +68,7 @@ from graphc import nn, optim  # noqa: E402 (written in the notation above)
 from graphc.distribute import Distributed, distribute  # noqa: E402
 from graphc.interop.einsum import from_einsum  # noqa: E402
 from graphc.interop.jax import to_jax  # noqa: E402
+from graphc.interop.onnx.load import OnnxModel, from_onnx  # noqa: E402
 from graphc.interop.scipy import to_scipy  # noqa: E402
 from graphc.interop.torch import to_torch  # noqa: E402
 from graphc.training import Epoch, Fit, History, fit, load_checkpoint  # noqa: E402
@@ -92,6 +93,7 @@ __all__ = [
     "InternalError",
     "NonFinite",
     "NotationError",
+    "OnnxModel",
     "Program",
     "RangeError",
     "RankError",
@@ -127,6 +129,7 @@ __all__ = [
     "floor",
     "from_einsum",
     "from_json",
+    "from_onnx",
     "function",
     "gelu",
     "grad",

@@ -1,0 +1,94 @@
+"""What is known when the file is read is computed then: extents, axes, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.interop.onnx.node import Constant, Node, Unsupported, axes_of
+from graphc.interop.onnx.types import name_of_type
+
+__all__ = ["folded"]
+
+Array = NDArray[Any]
+
+
+def folded(node: Node) -> Constant | None:
+    """The value of a node whose operands are all known, and no weights; None for other nodes and operators.
+
+    Elements may be sizes, which are computed with like numbers.
+    """
+    if node.kind == "Constant":
+        return Constant(_given(node))
+    values = [node.scope.values.get(name) for name in node.inputs if name]
+    known = [v for v in values if isinstance(v, Constant) and not _is_weight(v)]
+    if node.kind not in _FOLDS or not values or len(known) != len(values):
+        return None
+    if node.kind == "ConstantOfShape" and known[0].array.dtype == object:
+        return None
+    found = _FOLDS[node.kind](node, *(v.array for v in known))
+    if isinstance(found, np.ndarray | np.generic):
+        return Constant(np.asarray(found))
+    size = np.empty((), object)
+    size[()] = found
+    return Constant(size)
+
+
+def _is_weight(value: Constant) -> bool:
+    return value.weight and value.array.dtype.kind == "f" and value.array.ndim > 0
+
+
+def _given(node: Node) -> Array:
+    for name, value in node.attributes.items():
+        if name in ("value", "value_float", "value_int", "value_floats", "value_ints"):
+            default = {"value_float": np.float32, "value_floats": np.float32}.get(name, np.int64)
+            return np.asarray(value) if name == "value" else np.asarray(value, default)
+    raise Unsupported("a value that is no number")
+
+
+def _cast(node: Node, x: Array) -> Array:
+    return x if x.dtype == object else x.astype(name_of_type(node.attribute("to")))
+
+
+def _divide(node: Node, a: Array, b: Array) -> Array:
+    return a / b if a.dtype.kind == "f" or b.dtype.kind == "f" else a // b
+
+
+def _slice(node: Node, x: Array, *_: Array) -> Array:
+    starts, ends = node.given("starts", 1), node.given("ends", 2)
+    axes, steps = node.given("axes", 3, list(range(len(starts)))), node.given("steps", 4, [1] * len(starts))
+    place = [slice(None)] * x.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        place[axis] = slice(start, None if step < 0 and end < -x.shape[axis] else end, step)
+    return x[tuple(place)]
+
+
+def _unsqueeze(node: Node, x: Array, *_: Array) -> Array:
+    axes = node.given("axes", 1)
+    return np.expand_dims(x, tuple(axes) if isinstance(axes, list) else axes)
+
+
+def _squeeze(node: Node, x: Array, *_: Array) -> Array:
+    axes = node.given("axes", 1)
+    return np.squeeze(x, None if axes is None else tuple(axes_of(axes, x.ndim)))
+
+
+def _filled(node: Node, shape: Array) -> Array:
+    value = np.asarray(node.attribute("value", np.zeros(1, np.float32)))
+    return np.full([int(e) for e in shape], value.reshape(-1)[0], value.dtype)
+
+
+_FOLDS: dict[str, Callable[..., Any]] = {
+    "Add": lambda node, a, b: a + b, "Sub": lambda node, a, b: a - b, "Mul": lambda node, a, b: a * b, "Div": _divide,
+    "Neg": lambda node, x: -x, "Cast": _cast, "Concat": lambda node, *parts: np.concatenate(parts, node.attribute("axis")),
+    "ConstantOfShape": _filled, "Floor": lambda node, x: np.floor(x), "Ceil": lambda node, x: np.ceil(x),
+    "Equal": lambda node, a, b: np.asarray(a == b),
+    "Gather": lambda node, x, where: np.take(x, where.astype(np.int64), node.attribute("axis", 0)), "Identity": lambda node, x: x,
+    "Range": lambda node, start, end, step: np.arange(start, end, step),
+    "Reshape": lambda node, x, shape: x.reshape([int(e) for e in shape]), "ReduceProd": lambda node, x, *_: np.prod(x, keepdims=bool(
+        node.attribute("keepdims", 1))), "Slice": _slice, "Sqrt": lambda node, x: np.sqrt(x), "Squeeze": _squeeze, "Unsqueeze": _unsqueeze,
+    "Where": lambda node, c, a, b: np.where(c, a, b),
+}  # fmt: skip
