@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "tutorial").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<text>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 
-NEEDS = {"jax": "jax", "pytorch": "torch"}
+NEEDS = {"jax": "jax", "onnx": "onnx", "pytorch": "torch"}
 """Pages about packages that need not be there."""
 
 
