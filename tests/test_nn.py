@@ -123,3 +123,10 @@ def test_layer_of_ones_own() -> None:
     net = nn.Sequential(nn.Linear(3), Scale(), lambda x: nn.relu(x), Scale())
     y = net(gc.tensor("x", gc.dim("N"), 2))
     assert [t.name for t in gc.parameters(y)] == ["linear1.weight", "linear1.bias", "scale1.factor", "scale2.factor"]
+
+
+def test_a_weight_may_be_defined_after_the_layer() -> None:
+    x, v, weight, (i, j) = gc.tensor("x", 2, 3), gc.tensor("v", 4, 3), gc.tensor("weight"), gc.indices("i j")
+    y = nn.linear(x, weight, gc.tensor("bias", 4))
+    weight[i, j] = 2 * v[i, j]
+    assert y.shape == (2, 4)

@@ -49,13 +49,15 @@ def check_shape(layer: str, name: str, tensor: gc.Tensor, wanted: Sequence[Any],
 
     Args:
         layer, name: of the function and of the argument.
-        tensor: what was passed.
+        tensor: what was passed; one that is still to be defined is not refused.
         wanted: an extent per dimension; a text where there is no restriction.
         beside: the tensor that the extents come from.
 
     Raises:
         ArgumentError: it is no tensor, or has another shape.
     """
+    if isinstance(tensor, gc.Tensor) and tensor.ndim is None and not tensor.statements:
+        return  # to be defined by statements that follow
     check_rank(layer, tensor, 0)
     clash = any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(tensor.shape, wanted, strict=False))
     if clash or len(tensor.shape) != len(wanted):

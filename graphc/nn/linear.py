@@ -18,7 +18,7 @@ def linear(x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None = None, *, na
     """
     (*lead, _), (i, j), y = axes("linear", x, "nmlkabcd", 1), gc.indices("i j"), gc.tensor(name)
     check_shape("linear", "weight", weight, ("out", x.shape[-1]), x)
-    if bias is not None:
+    if bias is not None and weight.ndim is not None:
         check_shape("linear", "bias", bias, weight.shape[:1], weight)
     product = gc.sum(x[*lead, j] * weight[i, j], over=j)
     y[*lead, i] = product + bias[i] if bias is not None else product
@@ -44,7 +44,7 @@ def maxout(x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None = None, *, na
     """``y[…, i] = max_k(Σ_j x[…, j]·weight[k, i, j] + bias[k, i])`` (Goodfellow et al., ICML 2013)."""
     (*lead, _), (i, j, k), y, pieces = axes("maxout", x, "nmlabcde", 1), gc.indices("i j k"), gc.tensor(name), gc.tensor(f"{name}.pieces")
     check_shape("maxout", "weight", weight, ("pieces", "out", x.shape[-1]), x)
-    if bias is not None:
+    if bias is not None and weight.ndim is not None:
         check_shape("maxout", "bias", bias, weight.shape[:2], weight)
     product = gc.sum(x[*lead, j] * weight[k, i, j], over=j)
     pieces[*lead, k, i] = product + bias[k, i] if bias is not None else product

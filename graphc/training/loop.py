@@ -54,9 +54,13 @@ class Loop:
         """New parameters and the like, those that are given in the place of initial values.
 
         Raises:
+            ArgumentError: nothing that is given is of this program.
             ShapeError: what is given has another shape.
         """
         state = self.step.init(self.seed, **self.batches.sizes(self.step))
+        if given and not state.keys() & given.keys():
+            raise gc.ArgumentError(f"state= has none of the arrays of the program, {', '.join(state)}.",
+                                   fix="begin with arrays by the names of the parameters.")
         for name, array in state.items():
             if name in given:
                 if np.shape(given[name]) != array.shape:
@@ -102,7 +106,7 @@ class Loop:
         """The numbers of a step; an error notes which examples it was given."""
         try:
             return {name: float(value) for name, value in self.step(state, **arrays).items()}
-        except gc.GraphcError as error:
+        except gc.ArgumentError as error:
             shuffled = "" if order is None else f", whose examples are {order[batch * self.batches.size :][: self.batches.size].tolist()}"
             error.add_note(f"In {place}: subscripts are those of the batch{shuffled}.")
             raise

@@ -115,6 +115,11 @@ def test_fit_with_a_state_of_another_shape(rejects):
         train(state={"w": np.zeros((3, 2))})
 
 
+def test_fit_with_the_state_of_another_program(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        train(state={"W": np.zeros((2, 3))})
+
+
 def test_fit_in_batches_of_another_size(rejects):
     y, loss = gc.tensor("y", 4, 3), gc.tensor("loss")
     loss[()] = gc.sum((w[c, i] - y[n, i]) ** 2, over=(n, c, i))
