@@ -33,6 +33,7 @@ from graphc.passes.interleave import interleave
 from graphc.passes.operands import store_operands
 from graphc.passes.pad_copy import copy_edges, copy_padded
 from graphc.passes.prune import merge, prune
+from graphc.passes.read_padded import read_padded
 from graphc.passes.row_sums import row_sums
 from graphc.passes.tighten import tighten
 from graphc.runtime.cpu import CpuRunner
@@ -77,9 +78,10 @@ class CProgram:
     gathers: tuple[Gather, ...]
 
 
-FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, store_operands, merge, row_sums,
-           adopt_copies, interleave, accumulate)
-FOR_CUDA = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, store_operands, merge)
+FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, read_padded, store_operands, merge,
+           row_sums, adopt_copies, interleave, accumulate)
+FOR_CUDA = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, read_padded, store_operands,
+            merge)
 
 
 @undistributing
