@@ -62,7 +62,8 @@ def save(program: object, graph: Graph, signature: Signature, path: str | os.Pat
     if target.suffix == ".py":
         _write(target, _Saved(program, graph, signature, stem).text())
         return
-    from graphc.export_c import c_texts, shared_object
+    from graphc.c_compiler import shared_object
+    from graphc.export_c import c_texts
 
     source, header = c_texts(program, graph, signature, stem)
     if target.suffix == ".so":

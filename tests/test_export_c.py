@@ -82,6 +82,7 @@ def test_products(tmp_path: Path, flags: tuple[str, ...]) -> None:
     A, At, B, Bt = gc.tensor("A", P, K), gc.tensor("At", K, P), gc.tensor("B", K, Q), gc.tensor("Bt", Q, K)
     x, w, E = gc.tensor("x", P, K + R), gc.tensor("w", Q, R), gc.tensor("E", 3, P, K, dtype="float64")
     F = gc.tensor("F", 3, K, Q, dtype="float64")
+    H, S = gc.tensor("H", K, 6, 5), gc.tensor("S")
     nn, nt, tn, tt, conv, many = gc.tensors("nn nt tn tt conv many")
     p = gc.index("p", K)
     nn[i, j] += A[i, k] * B[k, j]
@@ -90,15 +91,16 @@ def test_products(tmp_path: Path, flags: tuple[str, ...]) -> None:
     tt[i, j] += At[k, i] * Bt[j, k]
     conv[b, j, p] += x[b, p + r] * w[j, r]
     many[b, i, j] += E[b, i, k] * F[b, k, j]
-    net = exported(gc.compile([nn, nt, tn, tt, conv, many]), tmp_path, flags=flags)
+    S[i, r, j] += A[i, k] * H[k, j, r]
+    net = exported(gc.compile([nn, nt, tn, tt, conv, many, S]), tmp_path, flags=flags)
     for rows, depth, columns, taps in ((1, 1, 1, 1), (70, 33, 65, 3), (7, 900, 5, 2), (200, 17, 3, 9), (5, 0, 4, 2), (64, 100, 130, 1)):
         a, c, e, f = normal(rows, depth), normal(depth, columns), normal(3, rows, depth), normal(3, depth, columns)
         given = {"A": a, "At": a.T, "B": c, "Bt": c.T, "x": normal(rows, depth + taps), "w": normal(columns, taps),
-                 "E": e.astype("float64"), "F": f.astype("float64")}
+                 "E": e.astype("float64"), "F": f.astype("float64"), "H": normal(depth, 6, 5)}
         windows = np.lib.stride_tricks.sliding_window_view(given["x"], taps, 1)[:, :depth]
         product = a @ c
         agree(net, given, [product, product, 0.5 * product, product, np.einsum("bpr,jr->bjp", windows, given["w"]),
-                           given["E"] @ given["F"]])
+                           given["E"] @ given["F"], np.einsum("ik,kjr->irj", a, given["H"])])
 
 
 # ----------------------------------------------------------------------------------------------------------- numbers and types

@@ -14,14 +14,12 @@ from graphc.emit.checks import Checks, EmptyRange, GatherCheck
 from graphc.emit.expression import Writer
 from graphc.emit.names import safe, variable_names
 from graphc.emit.syntax import C_TYPES, C
-from graphc.emit.walk import Walker, expressions_of, generated_names, sizes_of_kernel
-from graphc.ir.affine import linear
-from graphc.ir.dtypes import is_integer
-from graphc.ir.expr import Access, Call, Size
+from graphc.emit.variables import locals_in, place_of, sums_of, type_of
+from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
+from graphc.ir.expr import Access, Size
 from graphc.ir.nest import Assign, Contract, Fill, For, If, Kernel, Local, Loop, Moment, Nest, Node, Sort, Step, Store, Unravel, single
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, postorder
 
 __all__ = ["CModule", "comment", "emit_c", "integer", "wrapped"]
 
@@ -156,16 +154,17 @@ class _Walker(Walker):
 
     def lines(self, body: Sequence[Node], depth: int) -> Iterator[str]:
         indent, before = "    " * depth, self.placed
-        found = {local: _place(local, body) for local in dict.fromkeys(n for node in body for n in _locals(node)) if local not in before}
+        mentioned = dict.fromkeys(n for node in body for n in locals_in(node))
+        found = {local: place_of(local, body) for local in mentioned if local not in before}
         places = {local: place for local, place in found.items() if place is not None}
         self.placed |= set(places)
         for position, node in enumerate(body):
             kind = ""
             for local, (where, valued) in places.items():
                 if where == position and valued:
-                    kind = C_TYPES[_type(local, body)] + " "
+                    kind = C_TYPES[type_of(local, body)] + " "
                 elif where == position:
-                    yield f"{indent}{C_TYPES[_type(local, body)]} {local.name} = 0;"
+                    yield f"{indent}{C_TYPES[type_of(local, body)]} {local.name} = 0;"
             if kind and isinstance(node, Assign):
                 yield f"{indent}{kind}{self.assigned(node)}"
             else:
@@ -173,7 +172,7 @@ class _Walker(Walker):
         self.placed = before
 
     def node(self, node: Node, depth: int) -> Iterator[str]:
-        if isinstance(node, For) and (sums := _sums(node)):
+        if isinstance(node, For) and (sums := sums_of(node)):
             yield f"{'    ' * depth}GC_OMP(omp simd reduction(+ : {', '.join(local.name for local in sums)}))"
         yield from super().node(node, depth)
 
@@ -183,107 +182,6 @@ class _Walker(Walker):
 
     def _bound(self, node: For, bound: sp.Expr) -> str:
         return self.writer.integer(bound)
-
-
-def _locals(node: Node) -> Iterator[Local]:
-    """Scalar variables in a node, in order."""
-    match node:
-        case For():
-            for bound in (*node.lower, *node.upper):
-                yield from _in(bound)
-            for part in node.body:
-                yield from _locals(part)
-        case If():
-            yield from _in(node.condition)
-            for part in node.body:
-                yield from _locals(part)
-        case Assign():
-            yield from _in(node.value)
-            yield node.name
-        case Store():
-            for e in (*node.subscripts, node.value):
-                yield from _in(e)
-        case Unravel():
-            for _, extent in node.parts:
-                yield from _in(extent)
-
-
-def _in(expression: sp.Basic) -> Iterator[Local]:
-    return (part for part in postorder(expression) if isinstance(part, Local))
-
-
-def _place(local: Local, body: Sequence[Node]) -> tuple[int, bool] | None:
-    """Where a body declares a variable: its position, and whether with a value; None where parts of it do, each for itself."""
-    found = [k for k, node in enumerate(body) if local in _locals(node)]
-    if not found:
-        return None
-    first = body[found[0]]
-    if isinstance(first, Assign) and local not in set(_in(first.value)):
-        return found[0], True
-    for k in found:
-        node = body[k]
-        if not isinstance(node, For | If):
-            return found[0], False
-        own = (*node.lower, *node.upper) if isinstance(node, For) else (node.condition,)
-        inner = _place(local, node.body)
-        if any(local in set(_in(e)) for e in own) or (inner is not None and not inner[1]):
-            return found[0], False
-    return None
-
-
-def _type(local: Local, body: Sequence[Node]) -> str:
-    """Of a variable; all integers are computed in 64 bits."""
-    for node in body:
-        if isinstance(node, Assign) and node.name == local:
-            return "int64" if is_integer(node.dtype) else node.dtype
-        if isinstance(node, For | If) and (found := _type(local, node.body)):
-            return found
-    return ""
-
-
-def _sums(loop: For) -> list[Local]:
-    """Float variables to which a loop only adds, if nothing else goes from one iteration to the next."""
-    sums: list[Local] = []
-    own: set[Local] = set()
-    for node in loop.body:
-        if isinstance(node, Store) and _apart(node, loop) and not set(sums) & set(_locals(node)):
-            continue
-        if not isinstance(node, Assign):
-            return []
-        terms = _terms(node)
-        used = {local for term in terms for local in _in(term)}
-        if used & set(sums) or node.name in sums or (node.name in used and node.name not in own):
-            return []
-        if len(terms) < len(_addends(node.value)) and node.name not in own:
-            if not node.dtype.startswith("float"):
-                return []
-            sums.append(node.name)
-        else:
-            own.add(node.name)
-    return sums
-
-
-def _addends(value: sp.Expr) -> Sequence[sp.Expr]:
-    if isinstance(value, Call) and value.function == "plus":
-        return tuple(value.arguments)
-    return tuple(value.args) if isinstance(value, sp.Add) else (value,)
-
-
-def _terms(node: Assign) -> list[sp.Expr]:
-    """What is added to the variable itself; all of the value if it is no such sum."""
-    addends = _addends(node.value)
-    others = [t for t in addends if t != node.name]
-    return others if len(addends) > 1 and len(others) == len(addends) - 1 else [node.value]
-
-
-def _apart(store: Store, loop: For) -> bool:
-    """Whether every iteration stores to an element of its own, which no other one touches."""
-    forms = [linear(s) for s in store.subscripts]
-    if not any(form is not None and form.coefficient(loop.index) for form in forms):
-        return False
-    touched = {a.subscripts for e in expressions_of(loop.body) for a in accesses(e) if isinstance(a, Access) and a.tensor == store.tensor}
-    stored = {n.subscripts for n in loop.body if isinstance(n, Store) and n.tensor == store.tensor}
-    return touched | stored == {store.subscripts}
 
 
 class _Emitter:

@@ -60,14 +60,15 @@ static void gc_offsets(int64_t *table, int64_t start, int loops, const int64_t *
 {
     int64_t made = 1;
     for (int loop = 0; loop < loops; loop++)
-        made *= counts[loop];
-    for (int64_t point = 0; point < made; point++) {
-        int64_t rest = point, offset = start;
-        for (int loop = loops - 1; loop >= 0; loop--) {
-            offset += rest % counts[loop] * steps[loop];
-            rest /= counts[loop];
+        if (counts[loop] == 0)
+            return;
+    table[0] = start;
+    for (int loop = 0; loop < loops; made *= counts[loop++]) {
+        for (int64_t point = made - 1; point >= 0; point--) {
+            const int64_t first = table[point];
+            for (int64_t i = 0; i < counts[loop]; i++)
+                table[point * counts[loop] + i] = first + i * steps[loop];
         }
-        table[point] = offset;
     }
 }
 

@@ -149,7 +149,7 @@ static void gc_inner_real(
 typedef struct {
     int64_t c_vectors[GC_VECTORS], b_vectors[GC_VECTORS], lanes[GC_VECTORS], counts[GC_WIDTH_real], positions[GC_WIDTH_real], offsets[GC_WIDTH_real];
     int64_t pieces;
-    bool packed, scattered;
+    bool packed, scattered, dense[GC_VECTORS]; /* whether results of a vector are neighbours */
 } gc_panel_real;
 
 static void gc_describe_real(gc_panel_real *panel, const gc_plan *plan, int64_t first, int64_t end)
@@ -159,10 +159,12 @@ static void gc_describe_real(gc_panel_real *panel, const gc_plan *plan, int64_t 
     for (int64_t v = first; v < end; v++) {
         const int64_t n = starts[v], count = starts[v + 1] - n, slot = v - first;
         panel->c_vectors[slot] = c[n], panel->b_vectors[slot] = b[n], panel->lanes[slot] = count;
+        panel->dense[slot] = true;
         if (count < GC_LANES_real)
             panel->packed = panel->scattered = true;
         for (int64_t i = 0; i < count; i++) {
-            panel->scattered |= i > 0 && c[n + i] - c[n + i - 1] != 1;
+            if (i > 0 && c[n + i] - c[n + i - 1] != 1)
+                panel->scattered = true, panel->dense[slot] = false;
             if (plan->way == GC_TRANSPOSED) {
                 panel->offsets[slot * GC_LANES_real + i] = b[n + i];
             } else if (i > 0 && b[n + i] - b[n + i - 1] == 1) {
@@ -206,14 +208,67 @@ static void gc_pack_real(real *target, const real *B, const int64_t *depth, int6
     }
 }
 
-/* The same for columns whose terms are neighbours. */
+/* The same for columns whose terms are neighbours: squares of a vector's width are transposed. */
 static void gc_pack_transposed_real(
         real *target, const real *B, const int64_t *depth, int64_t length, const gc_panel_real *panel, int64_t vectors)
 {
-    for (int64_t start = 0; start < length; start += GC_LANES_real)
-        for (int64_t lane = 0; lane < vectors * GC_LANES_real; lane++)
-            for (int64_t k = start; k < gc_min(start + GC_LANES_real, length); k++)
-                target[k * GC_STRIDE_real + lane] = B[panel->offsets[lane] + depth[k]];
+#if defined(GC_VECTORISED) && !defined(__clang__)
+    __typeof__((gc_vector_real){0} < (gc_vector_real){0}) upper[4], lower[4]; /* by the size of the squares that change places */
+    for (int level = 0, half = 1; half < GC_LANES_real; level++, half *= 2) {
+        for (int lane = 0; lane < GC_LANES_real; lane++) {
+            upper[level][lane] = lane & half ? GC_LANES_real + lane - half : lane;
+            lower[level][lane] = lane & half ? GC_LANES_real + lane : lane + half;
+        }
+    }
+#endif
+    for (int64_t start = 0, end; start < length; start = end) {
+        end = start + 1;
+        while (end < length && end - start < GC_LANES_real && depth[end] - depth[end - 1] == 1)
+            end++;
+        for (int64_t v = 0; v < vectors; v++) {
+            real *to = target + start * GC_STRIDE_real + v * GC_LANES_real;
+            const int64_t *offsets = panel->offsets + v * GC_LANES_real;
+#if defined(GC_VECTORISED) && !defined(__clang__)
+            if (end - start == GC_LANES_real) {
+                gc_vector_real rows[GC_LANES_real];
+                for (int i = 0; i < GC_LANES_real; i++)
+                    rows[i] = gc_load_real(B + offsets[i] + depth[start]);
+                for (int level = 0, half = 1; half < GC_LANES_real; level++, half *= 2) {
+                    for (int i = 0; i < GC_LANES_real; i++) {
+                        if (i & half)
+                            continue;
+                        const gc_vector_real x = rows[i], y = rows[i + half];
+                        rows[i] = __builtin_shuffle(x, y, upper[level]);
+                        rows[i + half] = __builtin_shuffle(x, y, lower[level]);
+                    }
+                }
+                for (int i = 0; i < GC_LANES_real; i++)
+                    memcpy(to + i * GC_STRIDE_real, &rows[i], GC_BYTES);
+                continue;
+            }
+#endif
+            for (int64_t lane = 0; lane < GC_LANES_real; lane++)
+                for (int64_t k = start; k < end; k++)
+                    to[(k - start) * GC_STRIDE_real + lane] = B[offsets[lane] + depth[k]];
+        }
+    }
+}
+
+/* Move a row of results of the vectors from `first` on to where it belongs. */
+static void gc_scatter_real(real *C, const real *values, const gc_plan *plan, const gc_panel_real *panel, int64_t first, int64_t vectors, bool add)
+{
+    for (int64_t slot = 0; slot < vectors; slot++, values += GC_LANES_real) {
+        const int64_t *columns = plan->c_columns + plan->starts[first + slot], count = panel->lanes[slot];
+        if (panel->dense[slot] && !add) {
+            memcpy(C + columns[0], values, (size_t)count * sizeof(real));
+        } else if (panel->dense[slot]) {
+            for (int64_t i = 0; i < count; i++)
+                C[columns[0] + i] += values[i];
+        } else {
+            for (int64_t i = 0; i < count; i++)
+                C[columns[i]] = add ? C[columns[i]] + values[i] : values[i];
+        }
+    }
 }
 
 /* The share of a thread, with vectors along the columns. */
@@ -263,14 +318,10 @@ static void gc_outer_share_real(
                     gc_outer_real((int)count, (int)(ends[t + 1] - ends[t]), scattered ? tile : result, left, packed ? copies + t * room : right,
                                   scattered ? tile_rows : plan->c_rows + row, plan->a_rows + row, parts[t].c_vectors, parts[t].b_vectors,
                                   plan->a_depth + start, packed ? panel_depth : plan->b_depth + start, terms, add && !scattered, scale);
-                    for (int64_t m = 0; scattered && m < count; m++) {
-                        for (int64_t v = ends[t]; v < ends[t + 1]; v++) {
-                            const real *values = tile + m * GC_WIDTH_real + (v - ends[t]) * GC_LANES_real;
-                            real *to = result + plan->c_rows[row + m];
-                            for (int64_t n = plan->starts[v]; n < plan->starts[v + 1]; n++)
-                                to[plan->c_columns[n]] = add ? to[plan->c_columns[n]] + values[n - plan->starts[v]] : values[n - plan->starts[v]];
-                        }
-                    }
+                    if (scattered)
+                        for (int64_t m = 0; m < count; m++)
+                            gc_scatter_real(result + plan->c_rows[row + m], tile + m * GC_WIDTH_real, plan, &parts[t], ends[t],
+                                            ends[t + 1] - ends[t], add);
                 }
             }
         }

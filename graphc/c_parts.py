@@ -1,12 +1,17 @@
-"""Elementary functions in C: the formulas of `graphc.kernels.elementary`, operation by operation, and C99's own where there is no fast FMA.
+"""What exported C consists of besides its loops: parts of `graphc/kernels/*.c`, and elementary functions.
 
-The formulas are straight lines of float and integer operations without branches, so that C compilers vectorise the loops that call them.
+The functions are the formulas of `graphc.kernels.elementary`, operation by operation, or C99's own where there is no fast FMA. The formulas
+are straight lines of float and integer operations without branches, so that C compilers vectorise the loops that call them.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +21,7 @@ from graphc.emit.syntax import C_TYPES, C
 from graphc.kernels import elementary
 from graphc.kernels.bits import Lane
 
-__all__ = ["function"]
+__all__ = ["parts"]
 
 _OWN = {
     "exp": "exp{f}(x)", "expm1": "expm1{f}(x)", "log": "log{f}(x)", "log1p": "log1p{f}(x)", "power": "pow{f}(x, y)",
@@ -33,7 +38,76 @@ _SHORT = {
 """Functions of an instruction or two."""
 
 
-def function(name: str, dtype: str) -> str:
+_KERNELS = Path(__file__).parent / "kernels"
+
+
+def parts(program: str, used: Iterable[str], dtypes: Iterable[str]) -> list[str]:
+    """Definitions that a text needs, each after those it needs itself.
+
+    Args:
+        program: the text.
+        used: names of helpers without their prefix, among them elementary functions.
+        dtypes: types for which there are contractions.
+    """
+    functions = [text for name in sorted(used) if (text := _elementary(name))]
+    engine = list(_engine(sorted(dtypes)))
+    return [*_support("\n\n".join([*engine, *functions, program])), *engine, *functions]
+
+
+# ------------------------------------------------------------------------------------------------------------------ parts of files
+
+
+def _elementary(used: str) -> str:
+    """The definition of a function of floats; "" for another helper."""
+    for dtype, suffix in C.suffixes.items():
+        if used.endswith(suffix) and not used.startswith("contract"):
+            return _function(used.removesuffix(suffix), dtype)
+    return ""
+
+
+def _engine(dtypes: Iterable[str]) -> Iterator[str]:
+    """The contraction engine, for the types that are needed."""
+    for number, dtype in enumerate(dtypes):
+        if number == 0:
+            yield (_KERNELS / "contraction.c").read_text(encoding="utf-8").strip()
+        text = (_KERNELS / "tile.c").read_text(encoding="utf-8").strip()
+        yield re.sub(r"\breal\b", C_TYPES[dtype], text.replace("_real", C.suffixes[dtype]))
+
+
+@cache
+def _paragraphs() -> tuple[tuple[str, frozenset[str], frozenset[str]], ...]:
+    """Paragraphs of `support.c`, with the names that each defines and mentions."""
+    text = (_KERNELS / "support.c").read_text(encoding="utf-8")
+    found = []
+    for part in _expanded(text.strip().split("\n\n")[1:]):
+        defined = re.findall(r"^(?:static inline|static|#define)\s.*?\b([Gg][Cc]_\w+)", part, re.MULTILINE)
+        found.append((part, frozenset(defined), frozenset(re.findall(r"\b[Gg][Cc]_\w+", part))))
+    return tuple(found)
+
+
+def _expanded(parts: Iterable[str]) -> Iterator[str]:
+    """Paragraphs for several types as one for each."""
+    for part in parts:
+        if "INTEGER" in part:
+            yield from (part.replace("INTEGER", kind) for kind in ("int8", "int16", "int32", "int64", "uint8"))
+        else:
+            yield part
+
+
+def _support(text: str) -> list[str]:
+    """The paragraphs that a text needs, in their order."""
+    needed = set(re.findall(r"\b[Gg][Cc]_\w+", text))
+    while True:
+        more = {name for _, defined, mentioned in _paragraphs() if defined & needed for name in mentioned} - needed
+        if not more:
+            return [part for part, defined, _ in _paragraphs() if defined & needed]
+        needed |= more
+
+
+# ------------------------------------------------------------------------------------------------------------ elementary functions
+
+
+def _function(name: str, dtype: str) -> str:
     """The definition of ``gc_<name>_f32`` or ``_f64``."""
     kind, suffix, f = C_TYPES[dtype], C.suffixes[dtype], "f" if dtype == "float32" else ""
     if name == "choose":
