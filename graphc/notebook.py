@@ -50,7 +50,7 @@ def display_program(program: Program, include: Any = None, exclude: Any = None) 
 
 
 def _preformatted(text: str) -> str:
-    return f'<pre style="line-height: 1.3">{escape(text)}</pre>'
+    return f'<pre style="line-height: 1.3; white-space: pre-wrap">{escape(text)}</pre>'
 
 
 def _coloured(source: str) -> str:

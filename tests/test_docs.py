@@ -84,6 +84,8 @@ def test_every_page_is_on_the_site_and_every_name_in_the_reference() -> None:
     assert pages <= set(index.splitlines())
     described = set(re.findall(r"^\.\. auto\w+:: (\w+)$", reference, re.MULTILINE))
     assert set(gc.__all__) - described <= {"nn", "optim"}
+    layers = set(re.findall(r"\w+", (ROOT / "docs" / "reference-layers.md").read_text(encoding="utf-8")))
+    assert {*gc.nn.__all__, *gc.optim.__all__} <= layers
 
 
 def test_site(tmp_path: Path) -> None:
