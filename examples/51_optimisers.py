@@ -1,7 +1,7 @@
 """A race of optimisers down Beale's valley: random search, gradient descent, momentum, AdaGrad, RMSProp and Adam.
 
-Each is a few loops, compiled into one call per step. Their keywords are those of `torch.optim`; where PyTorch is installed, both take the
-same path to 1e-5. Writes pictures/optimisers.png.
+Each is a few loops, compiled into one call per step. The keywords are those of `torch.optim`; where PyTorch is installed, both take the same
+path to 1e-5. In two dimensions even random search keeps up. Writes pictures/optimisers.png.
 """
 
 import importlib.util
@@ -94,7 +94,7 @@ for name, points in paths.items():
 left.plot(*START, "ko")
 left.plot(*MINIMUM, "k*", ms=15)
 left.set_title("Beale's valley: dark is low", fontsize=11)
-left.legend(loc="lower left")
+left.legend(loc="lower right")
 right.set(xlabel="step", ylabel="distance from the minimum")
 figure.savefig(PICTURES / "optimisers.png", dpi=120)
 
