@@ -1,6 +1,6 @@
 """A race of optimisers down Beale's valley: random search, gradient descent, momentum, AdaGrad, RMSProp and Adam.
 
-Each is a few loops, compiled into one call per step. The keywords are those of `torch.optim`; where PyTorch is installed, both take the same
+Each is a few loops, compiled into one call per step. Keywords are those of `torch.optim`; where PyTorch is installed, both take the same
 path to 1e-5. In two dimensions even random search keeps up. Writes pictures/optimisers.png.
 """
 
