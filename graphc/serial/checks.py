@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from graphc.errors import ArgumentError
 
-__all__ = ["fields", "listed_items", "name_of_index", "place_of", "refuse", "whole"]
+__all__ = ["Place", "fields", "listed_items", "name_of_index", "place_of", "refuse", "shown", "text", "whole"]
 
 Place = tuple[str | int, ...]
 
@@ -62,6 +62,7 @@ def listed_items(value: Any, place: Place, least: int = 0, most: int | None = No
 
 
 def text(value: Any, place: Place) -> str:
+    """A text."""
     if not isinstance(value, str):
         refuse(f"{shown(value)} stands where a text is expected", place)
     return value

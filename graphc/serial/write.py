@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from graphc.errors import NotationError
 from graphc.frontend.collect import collect, given, with_rules
 from graphc.frontend.functions import meaning_of
 from graphc.frontend.tensor import Tensor
-from graphc.frontend.unindexed import is_number, shown
+from graphc.frontend.unindexed import shown
 from graphc.ir.expr import Call, Reduce
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph
@@ -104,7 +105,7 @@ def _structure(value: Any, names: Mapping[Tensor, str], text: str) -> Json:
 def _tensor(tensor: Tensor, info: TensorInfo, graph: Graph, arguments: Mapping[str, Sequence[str]], text: str) -> Json:
     statements = graph.definitions()[info.name]
     writer = Writer(Order())
-    init: Any = info.init if info.kind == "parameter" else ""
+    init: Any = info.init if info.kind == "parameter" else None
     if callable(init):
         raise refusal(NotationError, f"The initialiser of {info.name} is a Python function, and JSON holds no code.", text, text,
                       'give a name ("he_normal"), a number or ("uniform", bound) as init=.')
@@ -113,13 +114,12 @@ def _tensor(tensor: Tensor, info: TensorInfo, graph: Graph, arguments: Mapping[s
         "shape": [writer.write(extent) for extent in info.shape],
         "dtype": info.dtype,
         "kind": info.kind if info.kind in ("parameter", "adjoint") else None,
-        "init": (list(init) if isinstance(init, tuple) else init.item() if hasattr(init, "item") else init) if init != "" else None,
+        "init": list(init) if isinstance(init, tuple) else init.item() if isinstance(init, np.generic) else init,
         "group": tensor.group or None,
         "checkpoint": info.every or None,
         "arguments": arguments.get(info.name) or None,
         "statements": [_statement(s) for s in statements] or None,
     }
-    assert init == "" or is_number(init) or isinstance(init, str | tuple)
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -256,6 +256,16 @@ def test_failing_call_leaves_state(saved: Saved) -> None:
         np.testing.assert_array_equal(state[name], array)
 
 
+def test_widths_of_initialisers(tmp_path: Path) -> None:
+    i = gc.index("i")
+    W, b, L = gc.parameter("W", 5, init=("uniform", 0.25)), gc.parameter("b", 5, init=("normal", 3)), gc.tensor("L")
+    L[()] += W[i] * b[i]
+    program = gc.compile(L, updates=gc.optim.sgd(L, lr=0.1))
+    program.save(tmp_path / "widths.py")
+    made, own = load(tmp_path, "widths").init(seed=2), program.init(seed=2)
+    assert all(np.array_equal(made[name], own[name]) for name in ("W", "b")) and np.abs(own["W"]).max() <= 0.25 < np.abs(own["b"]).max()
+
+
 def test_input_as_result_is_the_given_value(tmp_path: Path) -> None:
     i, N = gc.index("i"), gc.dim("N")
     W, W_new = gc.tensor("W", N), gc.tensor("W_new")

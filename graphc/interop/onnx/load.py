@@ -120,16 +120,16 @@ def _model(model: Any) -> Any:
         else:
             raise _unreadable(model, f"gc.from_onnx takes a path, not {_shown(model)}.",
                               "give the path of a file, its bytes, or an onnx.ModelProto.")
-        onnx.checker.check_model(proto)
+        onnx.checker.check_model(os.fspath(model) if isinstance(model, str | os.PathLike) else proto)
         if proto.functions:
             import onnx.inliner
 
             proto = onnx.inliner.inline_local_functions(proto)
     except OSError as error:
-        raise _unreadable(model, f"{_shown(model)} cannot be read: {error.strerror}.", "check the path.") from error
+        raise _unreadable(model, f"{_shown(model)} cannot be read: {error.strerror or error}.", "check the path.") from error
     except DecodeError as error:
         raise _unreadable(model, f"{_shown(model)} is no ONNX file.", "check what is in it.") from error
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
         what = " ".join(str(error).split())[:200]
         raise _unreadable(model, f"{_shown(model)} is no valid ONNX model: {what}", "export it again.") from error
     return proto
@@ -196,7 +196,11 @@ def _declared(graph: Any, scope: Scope, sizes: Mapping[str, int], missing: list[
     from onnx import numpy_helper
 
     for initializer in graph.initializer:
-        scope.values[initializer.name] = Constant(numpy_helper.to_array(initializer), weight=True)
+        try:
+            scope.values[initializer.name] = Constant(numpy_helper.to_array(initializer), weight=True)
+        except (TypeError, ValueError) as error:
+            scope.values[initializer.name] = None
+            missing.append(f"initializer {initializer.name}: {error}")
     inputs: dict[str, gc.Tensor] = {}
     for value in graph.input:
         if value.name in scope.values:
