@@ -125,6 +125,14 @@ def test_layer_of_ones_own() -> None:
     assert [t.name for t in gc.parameters(y)] == ["linear1.weight", "linear1.bias", "scale1.factor", "scale2.factor"]
 
 
+def test_recurrent_layer_that_begins_with_a_state() -> None:
+    before = gc.tensor("before", 2, 3)
+    y, _ = nn.GRU(3)(gc.tensor("x", 5, 2, 4), hx=before)
+    z, _ = nn.RNN(3, "relu", name="second")(y, before)
+    program = gc.compile(z, target="interpret")
+    assert "before" in program.inputs and "second.weight_ih" in program.inputs
+
+
 def test_a_weight_may_be_defined_after_the_layer() -> None:
     x, v, weight, (i, j) = gc.tensor("x", 2, 3), gc.tensor("v", 4, 3), gc.tensor("weight"), gc.indices("i j")
     y = nn.linear(x, weight, gc.tensor("bias", 4))

@@ -44,10 +44,10 @@ class Layer(ABC):
         self.updates: dict[gc.Tensor, gc.Tensor] = {}
         self._parameters: dict[str, gc.Tensor] = {}
 
-    def __call__(self, x: gc.Tensor, *more: Any, training: bool = True) -> Any:
+    def __call__(self, x: gc.Tensor, *more: Any, training: bool = True, **others: Any) -> Any:
         """The result of the layer for a tensor; an error names the layer."""
         try:
-            return self.apply(x, *more, training=training)
+            return self.apply(x, *more, training=training, **others)
         except gc.GraphcError as error:
             if not self.name or ", layer " in error.what:
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import graphc as gc
@@ -17,7 +18,8 @@ def checked(
     """The callbacks as a tuple.
 
     Raises:
-        ArgumentError: a number is none or too small, a callback is no function, or there is nothing to resume from.
+        ArgumentError: a number is none or too small, a callback is no function, there is no folder for the
+            checkpoint, or nothing to resume from.
     """
     _count("epochs", epochs, 0)
     _count("seed", seed, 0)
@@ -27,6 +29,8 @@ def checked(
         _count("patience", patience, 1, ", or None to go through all epochs")
     if checkpoint is not None and not os.fspath(checkpoint).endswith(".npz"):
         raise gc.ArgumentError(f"checkpoint={os.fspath(checkpoint)!r} does not end in .npz.", fix='write checkpoint="run.npz".')
+    if checkpoint is not None and not Path(checkpoint).resolve().parent.is_dir():
+        raise gc.ArgumentError(f"checkpoint={os.fspath(checkpoint)!r} lies in a folder that does not exist.", fix="make the folder first.")
     if resume and checkpoint is None:
         raise gc.ArgumentError("resume=True has no checkpoint to continue from.", fix='name the file: checkpoint="run.npz".')
     told = tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,)

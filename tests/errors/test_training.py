@@ -165,6 +165,11 @@ def test_checkpoint_of_another_kind(rejects):
         train(checkpoint="run.pkl")
 
 
+def test_checkpoint_in_no_folder(rejects, here):
+    with rejects(gc.ArgumentError, call=True):
+        train(checkpoint="runs/first.npz")
+
+
 def test_a_checkpoint_of_another_program(rejects, here):
     train(checkpoint="run.npz")
     with rejects(gc.ArgumentError, call=True):
