@@ -205,7 +205,8 @@ def compile_program(
     return Program(graph, signature, _runner(graph, target, signature, accumulate, threads, tune),
                    witness=partial(_witness, graph, target, accumulate, threads),
                    profiler=partial(_profiler, graph, target, signature, accumulate, threads, tune),
-                   parts=partial(_part, target=target, accumulate=accumulate, threads=threads, tune=tune), memory_limit=memory_limit)
+                   part=_part, options={"target": target, "accumulate": accumulate, "threads": threads, "tune": tune},
+                   memory_limit=memory_limit)
 
 
 @undistributing

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import sympy as sp
 
+from graphc.agreement import agree, differ, disagree
 from graphc.analysis.sharding import places_of_index, places_of_size, sharding
 from graphc.binding import Binder
 from graphc.compile import optimised
-from graphc.errors import ArgumentError, GraphcError, NotationError, RankError, ShapeError
+from graphc.errors import ArgumentError, GraphcError, NotationError, ShapeError
 from graphc.exchange import SMALL, Array, Plan, announced, differing, planned
 from graphc.frontend.expression import Expr
 from graphc.frontend.location import here
 from graphc.frontend.unindexed import shown
 from graphc.interop.mpi import Ranks, ranks_of
 from graphc.interpret import size_value
+from graphc.ir.distribution import Distribution
 from graphc.ir.expr import Index, Size, undistributing
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement
-from graphc.passes.distribute import Distribution, ranked
 from graphc.passes.distribute import distribute as divided
+from graphc.passes.exchangeable import exchangeable
 from graphc.program import Program, Runner
 from graphc.text import Text
 
@@ -73,17 +75,24 @@ def distribute(step: Program, comm: Any, shard: Any, *, overlap: bool = True) ->
     reduced  for i:  w.new[i] = w[i] - 0.1*w.grad[i]                             # w.grad of all ranks: equal on each
     """
     ranks = ranks_of(comm)
-    fault: GraphcError | None = None
+    fault: Exception | None = None
     try:
         name = _name(step, shard)
     except GraphcError as error:
         fault, name = error, ""
-    _agree(ranks, fault, "")
-    text = _text(step, name)
+    agree(ranks, fault, "")
+    text = _text(step, name, overlap)
     number, lines = announced(text), text.splitlines()
     if len({int(row[0]) for row in ranks.announce(np.array([number], np.int64))}) > 1:
-        _disagree(ranks, lines)
-    return Distributed(step, ranks, *_derived(step, shard, name, overlap))
+        disagree(ranks, lines)
+    made = None
+    try:
+        made = Distributed(step, ranks, *_derived(step, shard, name, overlap))
+    except Exception as error:
+        fault = error
+    agree(ranks, fault, "")
+    assert made is not None
+    return made
 
 
 class Distributed:
@@ -184,9 +193,9 @@ class Distributed:
         table = self._ranks.announce(self._announced)
         failed, counts, digests = table.T.tolist()
         if any(failed):
-            _agree(self._ranks, fault)
+            agree(self._ranks, fault)
         if len(set(digests)) > 1:
-            _differ(self._ranks, differing(given, self._divided, self._compared(given)))
+            differ(self._ranks, differing(given, self._divided, self._compared(given)))
         self._first = False
         return given, tuple(counts)
 
@@ -260,7 +269,7 @@ class Distributed:
             for wait in waiting:
                 wait()
             if any(flat.failed for sent in flats for flat in sent):
-                _agree(ranks, fault)
+                agree(ranks, fault)
             if stage.divided and not waiting:
                 self._agreed(fault)
         if fault is not None:
@@ -270,60 +279,7 @@ class Distributed:
     def _agreed(self, fault: Exception | None) -> None:
         """Raise on all ranks if one has met a fault."""
         if self._ranks.announce(np.array([fault is not None], np.int64)).any():
-            _agree(self._ranks, fault)
-
-
-# --------------------------------------------------------------------------------------------------------------- agreement
-def _agree(ranks: Ranks, fault: Exception | None, remark: str = "; nothing was updated on any rank") -> None:
-    """Raise on all ranks what some have met: their own error where all have one.
-
-    Raises:
-        RankError: only some have one.
-    """
-    faults = ranks.gather(None if fault is None else f"{type(fault).__name__}: {fault}")
-    failed = [rank for rank, text in enumerate(faults) if text is not None]
-    if fault is not None and len(failed) == ranks.size:
-        raise fault
-    if failed:
-        others = f" (so did {_ranks(failed[1:])})" if len(failed) > 1 else ""
-        raise RankError(f"Rank {failed[0]} of {ranks.size} failed{others}{remark}. Its error:\n\n"
-                        + "\n".join("    " + line if line else "" for line in faults[failed[0]].splitlines()),
-                        fix=f"mend what went wrong on rank {failed[0]}.") from fault
-
-
-def _ranks(numbers: list[int]) -> str:
-    return f"rank{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
-
-
-def _disagree(ranks: Ranks, lines: list[str]) -> NoReturn:
-    """The first line in which the programs of two ranks differ."""
-    texts = ranks.gather(lines)
-    other = next(rank for rank, text in enumerate(texts) if text != texts[0])
-    position = next((k for k, (a, b) in enumerate(zip(texts[0], texts[other])) if a != b), min(len(texts[0]), len(texts[other])))
-    first, second = (text[position] if position < len(text) else "nothing" for text in (texts[0], texts[other]))
-    raise RankError(f"Ranks 0 and {other} have different programs. The first difference:\n\n"
-                    f"    rank 0:  {first}\n    rank {other}:  {second}",
-                    fix="build the same program on every rank, with the same version of graphc; read what depends on the rank from arrays.")
-
-
-def _differ(ranks: Ranks, known: Mapping[str, tuple[Any, Any]]) -> NoReturn:
-    """The first argument that is not the same on all ranks, but should be."""
-    all_known = ranks.gather(dict(known))
-    for name, (shape, value) in all_known[0].items():
-        for rank, others in enumerate(all_known):
-            if name not in others or others[name][0] != shape:
-                found = tuple(n for n in others.get(name, ((), 0))[0])
-                raise RankError(f"The argument {name} has shape {_shape(shape)} on rank 0, but {_shape(found)} on rank {rank}"
-                                " (* stands for the rows of a rank).", fix="pass arrays that differ in their rows only.")
-            if others[name][1] != value:
-                raise RankError(f"The argument {name} has no rows that are divided, but other values on rank {rank} than on rank 0.",
-                                fix=f"pass the same array as {name} on all ranks: parameters from init with the same seed, the same key of "
-                                "random numbers, the same learning rate.")
-    raise RankError("The arguments of two ranks do not fit together.", fix="pass the same arguments on all ranks.")
-
-
-def _shape(shape: tuple[Any, ...]) -> str:
-    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+            agree(self._ranks, fault)
 
 
 # --------------------------------------------------------------------------------------------------------------- derivation
@@ -358,9 +314,9 @@ def _derived(step: Program, shard: Any, name: str, overlap: bool) -> tuple[Distr
     updates = step.signature.updates
     fixed = {t.name for t in step.graph.tensors if t.kind == "parameter"} | {n for pair in updates for n in pair}
     graph = optimised(step.graph)
-    graph = ranked(graph, sharding(graph, seeds, name, fixed))
+    graph = exchangeable(graph, sharding(graph, seeds, name, fixed))
     distribution = divided(graph, sharding(graph, seeds, name, fixed), overlap)
-    return distribution, tuple(tuple(step.parts(s.graph, _in_place(distribution, s.graph, updates)) for s in stage.segments)
+    return distribution, tuple(tuple(step.part(s.graph, _in_place(distribution, s.graph, updates)) for s in stage.segments)
                                for stage in distribution.stages)
 
 
@@ -372,14 +328,15 @@ def _in_place(distribution: Distribution, graph: Graph, updates: tuple[tuple[str
     return tuple((old, new) for old, new in updates if new in graph.outputs and old in graph.by_name())
 
 
-def _text(step: Program, name: str) -> str:
+def _text(step: Program, name: str, overlap: bool) -> str:
     """The program and what it is distributed over, equal for equal programs."""
     import graphc as gc
 
-    graph = step.graph
+    graph, options = step.graph, ", ".join(f"{key}={value}" for key, value in step.options.items() if key != "threads")
     tensors = [f"{t.name}({', '.join(map(expression, t.shape))}) {t.dtype}" for t in graph.tensors]
     results = [f"results {', '.join(step.signature.outputs)}", *(f"update of {old}: {new}" for old, new in step.signature.updates)]
-    return "\n".join([f"graphc {gc.__version__}, shard={name}", *tensors, *map(statement, graph.statements), *results])
+    settings = f"graphc {gc.__version__}, shard={name}, overlap={overlap}, {options}"
+    return "\n".join([settings, *tensors, *map(statement, graph.statements), *results])
 
 
 def _volume(distribution: Distribution) -> sp.Expr:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from graphc.interop.mpi import Ranks
 from graphc.interpret import size_value
-from graphc.passes.distribute import Distribution, Exchange, Halo, Segment
+from graphc.ir.distribution import Distribution, Exchange, Halo, Segment
 
 __all__ = ["SMALL", "Array", "Flat", "Plan", "announced", "differing", "planned"]
 

@@ -85,12 +85,13 @@ class Program:
 
     def __init__(
         self, graph: Graph, signature: Signature, runner: Runner, text: str = "", *, witness: Callable[[], tuple[Graph, Runner]],
-        profiler: Callable[[], Any], parts: Callable[[Graph, tuple[tuple[str, str], ...]], Runner], memory_limit: int | str | None = None,
+        profiler: Callable[[], Any], part: Callable[..., Runner], options: Mapping[str, Any], memory_limit: int | str | None = None,
     ) -> None:
         self._graph, self._signature, self._runner, self._text = graph, signature, runner, text
         self._memory_limit = memory_limit
-        self.parts = parts
-        """Compiles a part of the program with the same options, from its graph and the updates that it may write in place."""
+        self.options = options
+        """How it was compiled."""
+        self._part = part
         self._witness, self._profiler = lru_cache(maxsize=1)(witness), lru_cache(maxsize=1)(profiler)
         self._by_name = {t.name: t for t in signature.inputs}
         self._bound: dict[tuple[tuple[int, ...], ...], dict[sp.Basic, int]] = {}
@@ -426,6 +427,15 @@ class Program:
     def bind(self, named: Mapping[str, Any]) -> tuple[dict[str, Array], dict[sp.Basic, int]]:
         """The arguments as arrays, and the sizes that their shapes give; refused as by a call."""
         return self._on_host((), dict(named))
+
+    def part(self, graph: Graph, updates: tuple[tuple[str, str], ...]) -> Runner:
+        """A part of the program, compiled as the whole was.
+
+        Args:
+            graph: its statements.
+            updates: (input, tensor with its new value) that may be written in place.
+        """
+        return self._part(graph, updates, **self.options)
 
     def given(self, arrays: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Array]:
         """The arguments of a call as arrays of the host, whatever their sizes; refused as by a call.

@@ -37,6 +37,7 @@ Members of one row of the house never see each other."""
 
 DOORS = {
     "",
+    "agreement",
     "arrays",
     "batching",
     "binding",

@@ -1,187 +1,35 @@
-"""A program for one process becomes one for many: each has its rows, and what sums over rows is exchanged."""
+"""A program for one process becomes one for many: each has its rows, and what reduces over rows is exchanged."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import sympy as sp
 
 from graphc.analysis.sharding import Rows, Sharding
 from graphc.errors import NotationError
-from graphc.ir.dtypes import dtype_of, settle
-from graphc.ir.expr import Access, Compare, Index, Logical, Size, Where
+from graphc.ir.distribution import KINDS, Distribution, Exchange, Halo, Line, Segment, Stage
+from graphc.ir.expr import Access, Index, Size
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.show import Order, expression, statement
 from graphc.ir.statement import Range, Statement, plain_ranges
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, indices_of, rewrite, sizes_of, substitute
-from graphc.passes.expand import expand_logsumexp
 
-__all__ = ["Distribution", "Exchange", "Halo", "Line", "Segment", "Stage", "distribute", "ranked"]
-
-KINDS = {"+=": "sum", "prod": "prod", "max": "max", "min": "min", "max_split": "max", "min_split": "min", "supremum": "max", "any": "any",
-         "all": "all"}
-"""The exchange that makes one value of those that the ranks have, by the operation of the statement."""
+__all__ = ["distribute"]
 
 VERBS = {"sum": "sums", "prod": "multiplies", "max": "takes the maximum", "min": "takes the minimum", "any": "decides", "all": "decides"}
 
-_FARTHEST = sp.Integer(2**63 - 1)
 _PIECE, _GUESS = 1 << 18, 256
 """Bytes from which a part of what is exchanged is sent while the rest is computed; what a size is taken to be for that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """Tensors of which every rank has a part, and which are the same on all ranks afterwards.
-
-    Attributes:
-        kind: "sum", "prod", "max", "min", "any" or "all".
-        dtype: of the tensors.
-        tensors: their names; they lie in one array.
-    """
-
-    kind: str
-    dtype: str
-    tensors: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Halo:
-    """A tensor with the rows before and behind those of the rank.
-
-    Attributes:
-        tensor: whose rows they are.
-        widened: the name of the tensor with them.
-        dimension: of the rows.
-        before, behind: how many.
-    """
-
-    tensor: str
-    widened: str
-    dimension: int
-    before: int
-    behind: int
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Statements that run without a pause.
-
-    Attributes:
-        graph: the statements.
-        exchanges: what is sent when they have run.
-        equal: whether all ranks compute the same from the same, to the last bit.
-    """
-
-    graph: Graph
-    exchanges: tuple[Exchange, ...]
-    equal: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What is computed between two meetings of the ranks.
-
-    Attributes:
-        segments: run one after the other.
-        halos: exchanged before them.
-        divided: whether a rank may fail alone, because it computes what others do not.
-    """
-
-    segments: tuple[Segment, ...]
-    halos: tuple[Halo, ...]
-    divided: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A statement as it is distributed.
-
-    Attributes:
-        statement: in terms of all rows.
-        stage: in which it runs, from 0.
-        mark: "local", "partial" or "reduced".
-        reason: why.
-    """
-
-    statement: Statement
-    stage: int
-    mark: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """What the ranks do.
-
-    Attributes:
-        stages: in order; all ranks have exchanged the results of one before the next begins.
-        lines: every statement with its mark.
-        dimensions: the divided dimension of each tensor that has one.
-        rows, start: sizes that are bound to the number of rows of a rank and to the first of them.
-        extent: how many rows there are on all ranks.
-    """
-
-    stages: tuple[Stage, ...]
-    lines: tuple[Line, ...]
-    dimensions: Mapping[str, int]
-    rows: Size
-    start: Size
-    extent: sp.Expr
-
-
-# ------------------------------------------------------------------------------------------------------- before the derivation
-def ranked(graph: Graph, found: Sharding) -> Graph:
-    """Write reductions over rows that no exchange has in terms of those that have one.
-
-    ``logsumexp`` becomes a maximum and a sum, ``argmax`` a maximum and the first position at which it stands.
-
-    Raises:
-        NotationError: a reduction is the user's, or an extremum over rows has a condition.
-    """
-    pairs = list(zip(graph.statements, found.rows, strict=True))
-    over = [s for s, rows in pairs if rows is not None and rows.index in s.reduced]
-    for s in over:
-        op = s.op.removeprefix("arg")
-        if op not in KINDS and op != "logsumexp":
-            raise NotationError(f"{s.op} runs over the rows that sharding {found.name} divides; only sums, products, extrema, logsumexp, "
-                                "any and all are exchanged between ranks.", at=((statement(s), s.op, s.location),),
-                                fix="shard another index.")
-        if op in ("max", "min", "max_split", "min_split") and s.domain:
-            raise NotationError(f"The {s.op.removesuffix('_split')} over the rows that sharding {found.name} divides has a condition: a "
-                                "rank may have nothing to compare.", at=((statement(s), s.op.removesuffix("_split"), s.location),),
-                                fix="put gc.where into it, with -inf or inf where the condition does not hold.")
-    if any(s.op.startswith("arg") for s in over):
-        graph = _positions(graph, {id(s) for s in over if s.op.startswith("arg")})
-    return expand_logsumexp(graph) if any(s.op == "logsumexp" for s in over) else graph
-
-
-def _positions(graph: Graph, chosen: Collection[int]) -> Graph:
-    """``T = argmax(e)`` → ``T.best = max(e)``, ``T = min(position where e is T.best)``; NaN is the largest and the smallest value."""
-    tensors, made = dict(graph.by_name()), []
-    for s in graph.statements:
-        if id(s) not in chosen:
-            made.append(s)
-            continue
-        best = fresh_name(f"{s.target}.best", tensors)
-        dtype = settle(dtype_of(s.value, lambda name: tensors[name].dtype))
-        tensors[best] = Tensor(best, tensors[s.target].shape, dtype, "defined", tensors[s.target].group)
-        top, position = Access(best, *s.subscripts), sp.Integer(0)
-        for index in s.reduced:
-            r = s.range_of(index)
-            position = sp.expand(position * r.extent + index - r.lower) if r.extent.is_Integer else position * r.extent + index - r.lower
-        hit = Logical("or", Compare("==", s.value, top), Logical("and", Compare("!=", s.value, s.value), Compare("!=", top, top)))
-        made += [replace(s, target=best, op=s.op.removeprefix("arg")), replace(s, op="min", value=Where(hit, position, _FARTHEST))]
-    return replace(graph, tensors=tuple(tensors.values()), statements=tuple(made))
-
-
-# ------------------------------------------------------------------------------------------------------------------ derivation
 def distribute(graph: Graph, found: Sharding, overlap: bool = True) -> Distribution:
     """Divide a program.
 
     Args:
-        graph: canonical, its reductions over rows as `ranked` leaves them.
+        graph: canonical, its reductions over rows as `exchangeable` leaves them.
         found: what is divided.
         overlap: whether large results are sent while others are computed.
 
@@ -209,6 +57,8 @@ class _Work:
         self.graph, self.found, self.rows, self.start = graph, found, rows, start
         self.tensors = dict(graph.by_name())
         self.statements: list[Statement] = []
+        self.merged: list[Statement] = []
+        """Those of them that add what is exchanged to what is not."""
         self.kinds: dict[str, str] = {}
         """What is exchanged, and how."""
         self.halos: dict[str, Halo] = {}
@@ -253,16 +103,18 @@ class _Work:
         self.statements += [replace(self._local(s, of[id(s)]), target=part) for s in partial]
         if rest:
             self.tensors[part] = replace(self.tensors[name], name=part)
-            self.statements += [*rest, *self._merged(name, part, partial)]
+            merged = self._merged(name, part, partial)
+            self.statements += [*rest, *merged]
+            self.merged += merged
 
-    def _merged(self, name: str, part: str, partial: list[Statement]) -> Iterable[Statement]:
+    def _merged(self, name: str, part: str, partial: list[Statement]) -> list[Statement]:
         """What all ranks have made of their parts, beside what is the same on all of them."""
         if self.kinds[part] == "sum":
             ranges = plain_ranges(self.tensors[name].shape)
             place = tuple(r.index for r in ranges)
-            return (Statement(name, place, "+=", Access(part, *place), ranges, location=partial[0].location),)
-        return (replace(s, op="=", value=Access(part, *s.subscripts), ranges=tuple(s.range_of(i) for i in s.free), order=(),
-                        domain=tuple(d for d in s.domain if set(indices_of(d)) <= set(s.free))) for s in partial)
+            return [Statement(name, place, "+=", Access(part, *place), ranges, location=partial[0].location)]
+        return [replace(s, op="=", value=Access(part, *s.subscripts), ranges=tuple(s.range_of(i) for i in s.free), order=(),
+                        domain=tuple(d for d in s.domain if set(indices_of(d)) <= set(s.free))) for s in partial]
 
     def _local(self, s: Statement, rows: Rows | None) -> Statement:
         """The statement over the rows of a rank."""
@@ -304,6 +156,7 @@ class _Work:
         definitions = self.graph.definitions()
         told = [(name, s) for name in self.graph.order() for s in definitions[name]]
         lines = [self._line(s, of[id(s)], levels) for _, s in told]
+        lines += [Line(s, levels[s.target], "reduced", f"{s.reads[0]} of all ranks: equal on each") for s in self.merged]
         return sorted(lines, key=lambda line: line.stage)
 
     def _line(self, s: Statement, rows: Rows | None, levels: Mapping[str, int]) -> Line:
