@@ -2,10 +2,11 @@
 
     python benchmarks/distribute.py [--ranks 1 2] [--batch 64 256]
 
-Every rank has one thread and batch/ranks examples. "alone" is the step of one process with so many examples while the other ranks wait,
+Every rank has one thread and batch/ranks examples. "alone" is the step of one process with so many examples while the other ranks sleep,
 "together" the same while all ranks compute, each for itself: what they take from each other in caches and memory is not the fault of
-distribution. "overlapped" and "at once" are the distributed step with overlap=True and False; all alternate, and medians are shown, the
-last two columns those of their ratios to "together", less one. "exchange" is an Allreduce of as many bytes by itself.
+distribution. "overlapped" and "at once" are the distributed step with overlap=True and False, "exchange" is an Allreduce of as many bytes
+by itself. The ways alternate step by step; a step takes as long as on its slowest rank, and the fastest of all steps counts, so that a
+busy moment of the machine harms none. The last columns are what the distributed steps take more than "together".
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -25,8 +25,8 @@ import numpy as np
 
 import graphc as gc
 
-ROUNDS = 15
-SECONDS = 0.15
+SECONDS = 20
+"""For a row of the table."""
 
 
 def lenet() -> gc.Program:
@@ -39,11 +39,10 @@ def lenet() -> gc.Program:
     return gc.compile(loss, updates=gc.optim.sgd(loss, lr=0.01, momentum=0.9))
 
 
-def seconds(call: Callable[[], Any], count: int) -> float:
+def seconds(call: Callable[[], Any]) -> float:
     start = time.perf_counter()
-    for _ in range(count):
-        call()
-    return (time.perf_counter() - start) / count
+    call()
+    return time.perf_counter() - start
 
 
 def worker(batches: list[int]) -> None:
@@ -71,22 +70,20 @@ def measure(MPI: Any, step: gc.Program, split: gc.Distributed, whole: gc.Distrib
     }
     for call in ways.values():
         call()
-    count = comm.allreduce(max(1, round(SECONDS / seconds(ways["together"], 3))), MPI.MIN)
-    times: dict[str, list[float]] = {name: [] for name in ("alone", *ways)}
-    for _ in range(ROUNDS):
-        comm.Barrier()
-        if comm.rank == 0:
-            times["alone"].append(seconds(ways["together"], count))
-        _quiet_barrier(comm)
-        for name, call in ways.items():
+    rounds = comm.bcast(int(SECONDS / (5 * min(seconds(ways["together"]) for _ in range(5)))))
+    alone = [seconds(ways["together"]) for _ in range(rounds // 4)] if comm.rank == 0 else []
+    _quiet_barrier(comm)
+    times = np.empty((rounds, len(ways)))
+    for row in times:
+        for position, call in enumerate(ways.values()):
             comm.Barrier()
-            times[name].append(comm.allreduce(seconds(call, count), MPI.MAX))
+            row[position] = seconds(call)
+    slowest = np.empty_like(times)
+    comm.Reduce(times, slowest, MPI.MAX)
     if comm.rank == 0:
-        shown = [statistics.median(values) * 1e3 for values in times.values()]
-        overheads = [statistics.median(d / t - 1 for d, t in zip(times[name], times["together"], strict=True))
-                     for name in ("overlapped", "at once")]
-        print(f"{comm.size:5} {batch:6} {whole.volume() / 1e6:8.2f}" + "".join(f" {t:10.2f}" for t in shown)
-              + "".join(f" {o:10.1%}" for o in overheads), flush=True)
+        together, *others = slowest.min(axis=0)
+        print(f"{comm.size:5} {batch:6} {whole.volume() / 1e6:8.2f}" + "".join(f" {1e3 * t:10.2f}" for t in (min(alone), together, *others))
+              + "".join(f" {t / together - 1:10.1%}" for t in others[:2]), flush=True)
 
 
 def _quiet_barrier(comm: Any) -> None:

@@ -203,6 +203,34 @@ def test_checkpoints_are_read_by_any_number_of_ranks(tmp_path: Path) -> None:
         np.testing.assert_allclose(found[2][name], want, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("ties", ["first", "split"])
+def test_gradients_of_extrema(ties: str) -> None:
+    b, i = gc.indices("b i")
+    X, w, M, L = gc.tensor("X", gc.dim("N"), 4), gc.parameter("w", 4), *gc.tensors("M L")
+    M[i] = gc.max(X[b, i] * w[i], over=b, ties=ties)
+    L[()] += M[i] ** 2
+    arrays = data(X=(4,))
+    arrays["X"][6] = arrays["X"].max(axis=0)
+    arrays["X"][2] = arrays["X"].max(axis=0)
+    compared(gc.compile([L], "interpret", updates=gc.optim.sgd(L, lr=0.1)), b, arrays, ("X",), [3, 4], state=True)
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_updates_that_are_sums_over_rows(target: str) -> None:
+    b, i = gc.indices("b i")
+    X, total, last = gc.tensor("X", gc.dim("N"), 4), gc.tensor("total", 4), gc.tensor("last", 4)
+    count = gc.tensor("count", (), dtype="int64")
+    more, counted, these, out = gc.tensors("more counted these out")
+    more[i] += total[i]
+    more[i] += X[b, i]
+    counted[()] += count[()]
+    counted[()] += gc.where(X[b, 0] > 0, 1, 0)
+    these[i] += X[b, i]
+    out[b] = X[b, 0] * total[0]
+    step = gc.compile([out, total], target, updates={total: more, count: counted, last: these})
+    compared(step, b, data(X=(4,)), ("X",), [0, 3, 4], state=True)
+
+
 def test_literal_sizes() -> None:
     b, i = gc.indices("b i")
     X, S = gc.tensor("X", 7, 2), gc.tensor("S")
