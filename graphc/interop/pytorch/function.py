@@ -87,7 +87,8 @@ class TorchFunction:
         given.update(named)
         missing = [name for name in self.inputs if name not in given]
         if missing:
-            what = f"arguments {', '.join(missing)} of {self.title} are" if len(missing) > 1 else f"argument {missing[0]} of {self.title} is"
+            (one, *more) = missing
+            what = f"argument {one} of {self.title} is" if not more else f"arguments {', '.join(missing)} of {self.title} are"
             raise gc.ArgumentError(f"The {what} missing.",
                                    fix=f"call it with {', '.join(f'{n}=…' for n in missing)}.")
         return tuple([given[name] for name in self.inputs])
