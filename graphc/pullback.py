@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import sympy as sp
+
 from graphc.frontend.collect import Program, collect, export, given
 from graphc.frontend.expression import IndexVariable
 from graphc.frontend.tensor import Tensor
@@ -17,7 +19,6 @@ from graphc.gradient import grad
 from graphc.ir.dtypes import promote
 from graphc.ir.expr import Index, Reduce, undistributing
 from graphc.ir.graph import Graph, fresh_name, reads
-from graphc.ir.show import statement
 from graphc.ir.tree import contains
 from graphc.passes.extension import below
 from graphc.passes.prune import prune
@@ -68,10 +69,15 @@ def pullback(outputs: Sequence[Tensor], wrt: Sequence[Tensor], seeded: Sequence[
     return _cut(whole, graph, names, kept, seeds, there or {})
 
 
-def fingerprint(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> str:
-    """A short text that differs for programs that differ, hand-written gradients included."""
+def fingerprint(outputs: Sequence[Tensor], inputs: Sequence[Tensor], text: str = "") -> str:
+    """A short text that differs for programs that differ, hand-written gradients and a given text included."""
     graph = collect([*outputs, *inputs], "compile", rules=True).graph
-    parts = [*map(repr, graph.tensors), *map(statement, graph.statements), repr(graph.outputs), repr(graph.rules)]
+    parts = [text, repr(graph.outputs), repr(graph.rules)]
+    for tensor in graph.tensors:
+        parts.append(repr((tensor.name, tensor.dtype, tensor.kind, tensor.every, [sp.srepr(extent) for extent in tensor.shape])))
+    for s in graph.statements:
+        ranges = [part for r in s.ranges for part in (r.index, r.lower, r.upper)]
+        parts.append(repr((s.target, s.op, [sp.srepr(part) for part in (*s.subscripts, s.value, *ranges, *s.domain)])))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 

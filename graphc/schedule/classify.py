@@ -17,7 +17,8 @@ from graphc.ir.tree import accesses, contains, indices_of, substitute
 
 __all__ = ["ACCUMULATED", "Contraction", "Order", "contraction_roles", "independent", "is_flat", "loop_order", "shared_index"]
 
-_SMALL = 8
+_SMALL, _SHORT = 8, 32
+"""Iterations below which a loop is hardly worth vectors, and below which it is the innermost one only if others stride."""
 
 ACCUMULATED = frozenset({"max", "min", "prod"})
 """Reductions other than sums whose results may grow where they are stored, a value for each element of a row at a time."""
@@ -172,8 +173,12 @@ def is_flat(statement: Statement, tensors: dict[str, Tensor]) -> bool:
 
 
 def _small(statement: Statement, index: Index) -> bool:
+    return _shorter(statement, index, _SMALL)
+
+
+def _shorter(statement: Statement, index: Index, than: int) -> bool:
     extent = statement.range_of(index).extent
-    return bool(extent.is_Integer and extent < _SMALL)
+    return bool(extent.is_Integer and extent < than)
 
 
 def loop_order(statement: Statement, vector_innermost: bool = True) -> Order:
@@ -189,7 +194,8 @@ def loop_order(statement: Statement, vector_innermost: bool = True) -> Order:
     touched = [Access(statement.target, *statement.subscripts), *(a for a in accesses(statement.value) if isinstance(a, Access))]
 
     def cost(index: Index) -> tuple[float, int]:
-        return sum(_penalty(a, index) for a in touched) + 3 * _small(statement, index), -([*reduced, *left].index(index))
+        short = 3 if _shorter(statement, index, _SMALL) else 0.5 if _shorter(statement, index, _SHORT) else 0
+        return sum(_penalty(a, index) for a in touched) + short, -([*reduced, *left].index(index))
 
     if statement.scatters and not vector_innermost:
         return Order((*left, *reduced), True, "what falls on one element is added in order")

@@ -146,3 +146,24 @@ def test_programs_that_are_not_small_or_update_something_have_none(often):
         step(state, x=np.ones(3, "f"))
     assert step._quick is None
     assert state["w"].tolist() == [-2.5] * 3
+
+
+def test_calls_by_address():
+    program, given = line(), arrays(7)
+    wanted = program(given)
+    shapes = {name: array.shape for name, array in given.items()}
+    call = program.by_address(shapes)
+    out = [np.empty_like(a) for a in wanted]
+    assert call(*(given[name].ctypes.data for name in program.inputs), *(a.ctypes.data for a in out))
+    equal(wanted, out)
+    assert program.by_address({name: tuple(n * 100_000 for n in shape) for name, shape in shapes.items()}) is None
+    i, E, k, y = gc.index("i"), gc.tensor("E", 3), gc.tensor("k", 2, dtype="int64"), gc.tensor("y")
+    y[i] = E[k[i]]
+    assert gc.compile(y).by_address({"E": (3,), "k": (2,)}) is None
+
+
+def test_shapes_of_results():
+    program = line()
+    assert program.result_shapes({name: array.shape for name, array in arrays(7).items()}) == [a.shape for a in program(arrays(7))]
+    with pytest.raises(gc.ArgumentError, match="missing"):
+        program.result_shapes({})

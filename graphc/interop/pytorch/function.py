@@ -39,7 +39,7 @@ class TorchFunction:
         self.parameters = tuple(t for t in tensors if t.kind == "parameter")
         single = list(dict.fromkeys(outputs))
         self._order = [single.index(t) for t in outputs] if len(outputs) > 1 or structure([None]) is not None else []
-        self.title, self.name = name, f"{name}_{fingerprint(single, tensors)}"
+        self.title, self.name = name, f"{name}_{fingerprint(single, tensors, program.source)}"
         with _lock:
             if self.name not in _operators:
                 _operators[self.name] = Operator(self.name, single, tensors, {"cpu": program} if len(single) == len(outputs) else {}, name)
