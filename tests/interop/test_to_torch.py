@@ -435,7 +435,7 @@ def test_modules_learn_are_copied_and_compiled() -> None:
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 2
-    assert float(before(x, t)[0]) == pytest.approx(losses[0])
+    assert before(x, t)[0].item() == pytest.approx(losses[0])
     before.load_state_dict(module.state_dict())
     compiled = torch.compile(before, fullgraph=True, backend="aot_eager")
     assert torch.allclose(compiled(x, t)[1], module(x, t)[1], atol=1e-6)
