@@ -1,7 +1,7 @@
-"""Reverse mode in two halves: a program that keeps what its gradient reads, and the gradient from there.
+"""Derivatives in two halves: a program that keeps what its derivative reads, and the derivative from there.
 
-`graphc.grad` makes one program of both. Where the caller runs them apart, as PyTorch does, the second half begins at tensors that the
-first one has computed.
+`graphc.grad` and `graphc.jvp` make one program of both. Where the caller runs them apart, as PyTorch and JAX do, the second half begins at
+tensors that the first one has computed.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from graphc.ir.tree import contains
 from graphc.passes.extension import below
 from graphc.passes.prune import prune
 from graphc.signature import sizing
+from graphc.transforms import jvp
 
-__all__ = ["Pullback", "arguments", "fingerprint", "inputs_of", "pullback"]
+__all__ = ["Pullback", "arguments", "fingerprint", "inputs_of", "pullback", "pushforward"]
 
 
 @dataclass(frozen=True)
 class Pullback:
-    """The gradient of a program as a program of its own.
+    """The gradient of a program, or its forward mode, as a program of its own.
 
     Attributes:
-        gradients: of ``Σ seed·output`` with respect to each tensor that was asked for.
+        gradients: of ``Σ seed·output`` with respect to each tensor that was asked for; in forward mode, changes of the outputs.
         inputs: what they are computed from, all of them inputs.
         sources: where the value of each input comes from: an input of the first half, one of `saved`, or a seed.
         only_sizes: which inputs are there for their shapes alone.
         saved: tensors of the first half that the gradients read, as they are there.
-        seeds: the adjoints of the outputs.
+        seeds: the adjoints of the outputs; in forward mode, changes of inputs.
     """
 
     gradients: tuple[Tensor, ...]
@@ -60,9 +61,31 @@ def pullback(outputs: Sequence[Tensor], wrt: Sequence[Tensor], seeded: Sequence[
     """
     taken = [t.name for t in (*outputs, *given(outputs), *wrt)]
     seeds = tuple(Tensor(fresh_name(f"{outputs[k].name}.seed", taken), outputs[k].shape, outputs[k].dtype) for k in seeded)
-    gradients = _gradients([outputs[k] for k in seeded], wrt, seeds)
-    whole = collect([*gradients, *outputs], "grad")
-    names = [whole.name_of(g) for g in gradients]
+    return _divided(_gradients([outputs[k] for k in seeded], wrt, seeds), outputs, seeds, known)
+
+
+@undistributing
+def pushforward(outputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Pullback:
+    """Derive forward mode that begins at values of the first half.
+
+    Args:
+        outputs: of the first half, float tensors.
+        changed: float inputs of it.
+
+    Returns:
+        The changes of the outputs in the place of gradients, the changes of the inputs in the place of seeds.
+    """
+    taken = [t.name for t in (*outputs, *given(outputs), *changed)]
+    changes = tuple(Tensor(fresh_name(f"{t.name}.change", taken), t.shape, t.dtype) for t in changed)
+    return _divided(jvp(list(outputs), dict(zip(changed, changes, strict=True))), outputs, changes)
+
+
+def _divided(
+    derivatives: Sequence[Tensor], outputs: Sequence[Tensor], seeds: Sequence[Tensor], known: Collection[Tensor] | None = None
+) -> Pullback:
+    """The half that depends on the seeds."""
+    whole = collect([*derivatives, *outputs], "grad")
+    names = [whole.name_of(d) for d in derivatives]
     graph = replace(whole.graph, outputs=tuple(dict.fromkeys(names)))
     there = _found(whole, known) if known is not None else None
     kept = _kept(graph, {whole.name_of(s) for s in seeds}, {whole.name_of(t) for t in outputs}, there)

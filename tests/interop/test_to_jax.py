@@ -166,6 +166,29 @@ def test_unused_inputs_have_no_gradient():
     assert slopes[0].tolist() == [2] * 3 and slopes[1].tolist() == [0] * 3
 
 
+def test_stopped_gradients_of_second_order():
+    """Values that the gradient reads are results of the first half, through which the second derivative goes."""
+    x, u, y = gc.tensor("x", N), gc.tensor("u", N), gc.tensor("y")
+    u[i] += x[j] ** 2 * gc.where(j <= i, 1.0, 0.5)
+    y[i] = x[i] ** 2 * gc.stop_gradient(u[i]) + u[i] ** 3
+    g = gc.to_jax(y, inputs=[x])
+
+    def written(x):
+        u = (jnp.tril(jnp.full((3, 3), 0.5)) + 0.5) @ x**2
+        return x**2 * jax.lax.stop_gradient(u) + u**3
+
+    at = jnp.array([0.5, -1, 2])
+    same(jax.jacfwd(g)(at), jax.jacfwd(written)(at))
+    same(jax.hessian(lambda x: g(x).sum())(at), jax.hessian(lambda x: written(x).sum())(at))
+
+
+def test_the_gradient_reads_what_the_call_has_computed(f):
+    """Neither the product nor the sigmoid is computed again."""
+    tangent = f._operator.tangent((1, 2))
+    assert [t.name for t in tangent.first.outputs] == ["loss", "y"]
+    assert not any("exp" in str(s) or "sigmoid" in str(s) for s in tangent.second.operator.program.graph.statements)
+
+
 def test_empty_arrays(f):
     same(f(X[:0], W, C, T[:0])[1], jnp.zeros((0, 2)))
     assert jax.grad(loss_of(f, 0, 3))(jnp.zeros((0, 3)), jnp.zeros((0, 2))).shape == (0, 3)
@@ -186,30 +209,37 @@ def test_recurrences():
         same(make(g)(*arguments), make(scanned)(*arguments))
 
 
-def test_memory_is_xlas_own(f):
+def test_memory_is_xlas_own(monkeypatch):
     """Arguments are read and results written where they are."""
-    from graphc.interop.xla import handler
-
-    seen = []
     x, y = gc.tensor("x", N), gc.tensor("y")
     y[i] = 2 * x[i]
-    g = gc.to_jax(y)
-    given = jnp.ones(1000)
-    g(x=given).block_until_ready()
-    key = g._operator.key.encode()
-    called = handler._programs[key]
+    g, seen = gc.to_jax(y), []
+    into = g.program.into
 
-    class Spy:
-        def into(self, arrays, results):
-            seen.append((arrays["x"].ctypes.data, results[0].ctypes.data))
-            called.program.into(arrays, results)
+    def watched(arrays, results):
+        seen.append((arrays["x"].ctypes.data, results[0].ctypes.data))
+        into(arrays, results)
 
-    handler._programs[key] = handler._Called(Spy(), called.arguments, called.results)
-    try:
-        result = g(x=given).block_until_ready()
-    finally:
-        handler._programs[key] = called
+    monkeypatch.setattr(g.program, "into", watched)
+    given = jnp.ones(12345)
+    result = g(x=given).block_until_ready()
     assert seen == [(given.unsafe_buffer_pointer(), result.unsafe_buffer_pointer())]
+
+
+def test_small_programs_that_are_called_often(monkeypatch):
+    from graphc.interop.xla import handler
+
+    monkeypatch.setattr(handler, "OFTEN", 2)
+    monkeypatch.setattr(handler, "VERY_OFTEN", 3)
+    x, y = gc.tensor("x", N), gc.tensor("y")
+    y[i] = 3 * x[i] + 1
+    g, calls = gc.to_jax(y), []
+    into = g.program.into
+    monkeypatch.setattr(g.program, "into", lambda *given: calls.append(into(*given)))
+    for k in range(6):
+        assert g(x=jnp.full(4, k, "float32")).tolist() == [3 * k + 1] * 4
+    assert len(calls) in (2, 3)
+    assert g(x=jnp.ones(5)).tolist() == [4] * 5 and g(x=jnp.ones(0)).shape == (0,)
 
 
 def test_threads(f):

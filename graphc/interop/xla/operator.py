@@ -19,7 +19,7 @@ from jax.interpreters import batching, mlir
 
 import graphc as gc
 from graphc.interop.xla.handler import CALL, register
-from graphc.pullback import arguments
+from graphc.pullback import arguments, pushforward
 
 __all__ = ["Operator", "primitive"]
 
@@ -92,14 +92,17 @@ class Operator:
         return made
 
     # --------------------------------------------------------------------------------------------------------- transforms
-    def tangent(self, changed: tuple[int, ...]) -> Derived:
-        """How the float results change when some inputs do: their changes come behind the inputs."""
+    def tangent(self, changed: tuple[int, ...]) -> Tangent:
+        """How the float results change when some inputs do."""
 
-        def make() -> Derived:
-            moved = [self.inputs[k] for k in changed]
-            dots = self._fresh(moved, "dot")
-            results = gc.jvp([self.outputs[k] for k in self.floats], dict(zip(moved, dots, strict=True)))
-            return Derived.of(results, [*self.inputs, *dots])
+        def make() -> Tangent:
+            half = pushforward([self.outputs[k] for k in self.floats], [self.inputs[k] for k in changed])
+            first = (*self.outputs, *(t for t in half.saved if t not in self.outputs))
+            sources = (*self.inputs, *first, *half.seeds)
+            found = dict(zip(half.inputs, half.sources, strict=True))
+            second = Operator(half.gradients)
+            kept = self if len(first) == len(self.outputs) else Operator(first, self.inputs)
+            return Tangent(kept, Derived(second, tuple(sources.index(found[t]) for t in second.inputs)))
 
         return self.once(("tangent", changed), make)  # type: ignore[no-any-return]
 
@@ -155,6 +158,19 @@ class Derived:
         return made
 
 
+@dataclass(frozen=True, eq=False)
+class Tangent:
+    """Forward mode in two halves.
+
+    Attributes:
+        first: the operator with the same inputs, whose results are followed by what the other half reads.
+        second: changes of the float results, from the inputs, the results of `first`, and changes of inputs.
+    """
+
+    first: Operator
+    second: Derived
+
+
 def _gradients(outputs: Sequence[gc.Tensor], seeds: Sequence[gc.Tensor], wrt: list[gc.Tensor]) -> list[gc.Tensor]:
     if len(outputs) == 1:
         found: list[gc.Tensor] = gc.grad(outputs[0], wrt, seed=seeds[0])
@@ -190,9 +206,14 @@ def _no_code(context: Any, *operands: Any, operator: Operator) -> Any:
 
 
 def _forward(primals: Sequence[Any], tangents: Sequence[Any], operator: Operator) -> tuple[list[Any], list[Any]]:
-    results = primitive.bind(*primals, operator=operator)
     changed = tuple(k for k, t in enumerate(tangents) if type(t) is not ad.Zero)
-    changes = iter(operator.tangent(changed).bind([*primals, *(tangents[k] for k in changed)]) if operator.floats else ())
+    if not operator.floats:
+        results = primitive.bind(*primals, operator=operator)
+        return results, [ad.Zero(jax.typeof(r).to_tangent_aval()) for r in results]
+    halves = operator.tangent(changed)
+    first = primitive.bind(*primals, operator=halves.first)
+    changes = iter(halves.second.bind([*primals, *first, *(tangents[k] for k in changed)]))
+    results = first[: len(operator.outputs)]
     return results, [next(changes) if k in operator.floats else ad.Zero(jax.typeof(r).to_tangent_aval()) for k, r in enumerate(results)]
 
 
