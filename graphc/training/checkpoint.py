@@ -61,6 +61,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Run:
     Raises:
         ArgumentError: there is no such file, or it is no checkpoint.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise gc.ArgumentError(f"gc.load_checkpoint takes a path, not {type(path).__name__}.", fix="give a file of checkpoint=.")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

@@ -205,3 +205,8 @@ def test_a_file_that_is_no_checkpoint(rejects, here):
 def test_a_checkpoint_that_is_not_there(rejects, here):
     with rejects(gc.ArgumentError, call=True):
         gc.load_checkpoint("run.npz")
+
+
+def test_load_checkpoint_of_something_else_than_a_path(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        gc.load_checkpoint(None)
