@@ -41,7 +41,7 @@ W_new[c, k] = V[N - 1, c, k]
 print(f"\n{gc.loops(errors, W_new)}\n")
 multiclass_epoch = gc.compile(errors, updates={W: W_new})
 
-# The rule is gradient descent with rate 1 on max(0, −y·w·x): its gradient is −y·x on a mistake, and 0 elsewhere.
+# The rule is gradient descent with rate 1 on max(0, −y·w·x): its gradient is −y·x on a mistake, 0 elsewhere, and the mean of both at 0.
 loss = gc.tensor("loss")
 loss[()] += gc.maximum(0, -y[n] * gc.sum(w[k] * x[n, k], over=k))
 print(gc.loops(gc.grad(loss, w)))

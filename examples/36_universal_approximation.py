@@ -83,5 +83,5 @@ print("bumps, largest error:", ", ".join(f"{count}: {error:.3f} of at most {slop
 random = np.random.default_rng(0)
 arrays = {a.name: random.normal(size=(2, 5)[: a.ndim]) for a in (w, b, v, c)}
 print(f"numeric check: {gc.check_grad(loss, [w, b, v, c], x=grid[::40], t=target(grid[::40]), **arrays):.1e} relative difference")
-assert learned[20] < 0.03 and list(learned.values()) == sorted(learned.values(), reverse=True), learned
+assert learned[20] < 0.03 and learned[8] < 0.08 and learned[3] > 0.1, learned
 assert all(error <= slope / count for count, error in built.items()), built
