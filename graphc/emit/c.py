@@ -16,6 +16,7 @@ from graphc.emit.names import safe, variable_names
 from graphc.emit.syntax import C_TYPES, C
 from graphc.emit.variables import locals_in, place_of, sums_of, type_of
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
+from graphc.errors import InternalError
 from graphc.ir.expr import Access, Size
 from graphc.ir.nest import Assign, Contract, Fill, For, If, Kernel, Local, Loop, Moment, Nest, Node, Sort, Step, Store, Unravel, single
 from graphc.ir.show import Order
@@ -177,8 +178,7 @@ class _Walker(Walker):
         yield from super().node(node, depth)
 
     def unravelled(self, node: Unravel) -> Iterator[str]:
-        for line in super().unravelled(node):
-            yield f"const int64_t {line.replace(' // ', ' / ')};"
+        yield from (f"const int64_t {line};" for line in super().unravelled(node))
 
     def _bound(self, node: For, bound: sp.Expr) -> str:
         return self.writer.integer(bound)
@@ -227,7 +227,7 @@ class _Emitter:
                 case Loop():
                     lines += self._repeated(step, depth)
                 case Sort():
-                    raise NotImplementedError("only a GPU sorts")
+                    raise InternalError("A step that sorts was scheduled for C.")
         return lines
 
     def _repeated(self, step: Loop, depth: int) -> list[str]:

@@ -85,7 +85,7 @@ class Writer:
             return template.format(_wrap(self._integer(node.numerator), least), node.divisor), strength
         if isinstance(node, Call) and node.function == "split":
             block, extent, blocks = (_wrap(self._integer(a), _PRODUCT + 1) for a in node.arguments)
-            return f"{block} * {extent} {'//' if self.syntax is PYTHON else '/'} {blocks}", _QUOTIENT
+            return f"{block} * {extent} {self.syntax.divide} {blocks}", _QUOTIENT
         if isinstance(node, Access):
             return self.read(node), _ATOM
         if isinstance(node, sp.Add):

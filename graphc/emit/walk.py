@@ -141,7 +141,7 @@ class Walker:
             size = self.writer.integer(extent)
             size = size if size.isidentifier() or size.isdigit() else f"({size})"
             yield f"{safe(str(index))} = {rest} % {size}"
-            rest = f"{rest} // {size}"
+            rest = f"{rest} {self.writer.syntax.divide} {size}"
         yield f"{safe(str(node.parts[0][0]))} = {rest}"
 
     def _bound(self, node: For, bound: sp.Expr) -> str:
