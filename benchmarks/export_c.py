@@ -24,7 +24,7 @@ import numpy as np
 import graphc as gc
 
 FLAGS = ["-std=c99", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC"]
-ROUNDS, CALLS = 40, 50
+ROUNDS, CALLS = 150, 5
 
 
 def example() -> ModuleType:
