@@ -194,6 +194,14 @@ def test_empty_arrays(f):
     assert jax.grad(loss_of(f, 0, 3))(jnp.zeros((0, 3)), jnp.zeros((0, 2))).shape == (0, 3)
 
 
+def test_a_result_twice_and_an_argument_as_a_result():
+    x, y = gc.tensor("x", N), gc.tensor("y")
+    y[i] = gc.sin(x[i])
+    g, at = gc.to_jax([y, y, x], inputs=[x]), jnp.arange(3.0)
+    same(g(at), [jnp.sin(at), jnp.sin(at), at])
+    same(jax.grad(lambda x: sum((k + 1) * r.sum() for k, r in enumerate(g(x))))(at), 3 * jnp.cos(at) + 3)
+
+
 def test_recurrences():
     h, x, a = gc.tensors("h"), gc.tensor("x", N), gc.tensor("a", ())
     t = gc.index("t")

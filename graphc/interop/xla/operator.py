@@ -80,7 +80,7 @@ class Operator:
             self._derived[key] = make()
         return self._derived[key]
 
-    def _fresh(self, tensors: Sequence[gc.Tensor], suffix: str, extents: tuple[Any, ...] = ()) -> list[gc.Tensor]:
+    def _fresh(self, tensors: Sequence[gc.Tensor], suffix: str) -> list[gc.Tensor]:
         """New inputs like others, whose names no input of the program has."""
         taken, made = {t.name for t in self.inputs}, []
         for tensor in tensors:
@@ -88,7 +88,7 @@ class Operator:
             while name in taken:
                 name += f".{suffix}"
             taken.add(name)
-            made.append(gc.Tensor(name, (*extents, *tensor.shape), tensor.dtype))
+            made.append(gc.Tensor(name, tensor.shape, tensor.dtype))
         return made
 
     # --------------------------------------------------------------------------------------------------------- transforms
