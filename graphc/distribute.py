@@ -35,7 +35,7 @@ WIDTH = 72
 """Characters of a statement up to which the reasons stand below each other."""
 
 
-def distribute(step: Program, comm: Any, shard: Any, *, overlap: bool = True) -> Distributed:
+def distribute(step: Program, comm: Any, shard: Any, *, overlap: bool = False) -> Distributed:
     """Run a compiled program on all ranks of a communicator, each with its own part of the examples.
 
     What every statement becomes is derived from the program: those with the sharded index on the left are computed for the rows of a rank,
@@ -47,7 +47,7 @@ def distribute(step: Program, comm: Any, shard: Any, *, overlap: bool = True) ->
         step: what `graphc.compile` returned; all ranks have to compile the same program.
         comm: a communicator of mpi4py; None for a process alone.
         shard: the index whose range is divided, or its name; or a size, ``gc.dim("N")``: whatever runs over arguments of this extent.
-        overlap: whether large results are sent while others are still computed.
+        overlap: whether large results are sent while others are still computed, instead of all at once.
 
     Returns:
         A callable with the arguments and results of `step`, except that arrays with the sharded index hold the rows of this rank only.
@@ -70,7 +70,7 @@ def distribute(step: Program, comm: Any, shard: Any, *, overlap: bool = True) ->
     local    L.sum.grad[()] += 1/N                                               # no b: equal on each rank
     local    for b:  L.sum.sum.grad[b] += 2*L.sum.grad[()]*(L.sum.sum_2[b] - 1)  # rows of b, each rank its own
     partial  for b,i:  w.grad[i] += L.sum.sum.grad[b]*X[b,i]                     # sums over b
-    Allreduce sum of 4 float32:  L.sum, w.grad
+    Allreduce sum of 4 float32:  w.grad, L.sum
     reduced  L[()] = L.sum[()]/N                                                 # L.sum of all ranks: equal on each
     reduced  for i:  w.new[i] = w[i] - 0.1*w.grad[i]                             # w.grad of all ranks: equal on each
     """

@@ -25,7 +25,7 @@ _PIECE, _GUESS = 1 << 18, 256
 """Bytes from which a part of what is exchanged is sent while the rest is computed; what a size is taken to be for that."""
 
 
-def distribute(graph: Graph, found: Sharding, overlap: bool = True) -> Distribution:
+def distribute(graph: Graph, found: Sharding, overlap: bool = False) -> Distribution:
     """Divide a program.
 
     Args:
