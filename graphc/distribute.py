@@ -34,6 +34,9 @@ __all__ = ["Distributed", "distribute"]
 WIDTH = 72
 """Characters of a statement up to which the reasons stand below each other."""
 
+REMEMBERED = 8
+"""Sets of sizes whose arrays are kept for the next call."""
+
 
 def distribute(step: Program, comm: Any, shard: Any, *, overlap: bool = False) -> Distributed:
     """Run a compiled program on all ranks of a communicator, each with its own part of the examples.
@@ -110,6 +113,8 @@ class Distributed:
         self._divided = {n: d for n, d in distribution.dimensions.items() if n in self._tensors}
         self._binder = Binder(program.graph, self._tensors)
         self._plans: dict[Any, Plan] = {}
+        self._retired: list[dict[sp.Basic, int]] = []
+        """Sizes of plans that are gone: runners tell sizes apart by identity."""
         self._announced = np.zeros(3, np.int64)
         self._digests: dict[Any, tuple[int, list[str]]] = {}
         self._first = True
@@ -242,6 +247,8 @@ class Distributed:
             if not self._divided:
                 total = size_value(extent, sizes)
                 counts = tuple(total // self.size + (rank < total % self.size) for rank in range(self.size))
+            if len(self._plans) >= REMEMBERED:
+                self._retired.append(self._plans.pop(next(iter(self._plans))).sizes)
             self._plans[key] = planned(self._distribution, sizes, counts, self.rank, self.program.signature.outputs)
         return self._plans[key]
 

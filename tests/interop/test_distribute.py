@@ -231,6 +231,17 @@ def test_updates_that_are_sums_over_rows(target: str) -> None:
     compared(step, b, data(X=(4,)), ("X",), [0, 3, 4], state=True)
 
 
+def test_many_sizes() -> None:
+    b, i = gc.indices("b i")
+    X, S = gc.tensor("X", gc.dim("N"), 2), gc.tensor("S")
+    S[i] = gc.mean(X[b, i], over=b)
+    distributed = gc.distribute(gc.compile(S), None, shard=b)
+    for rows in [*range(1, 20), 1, 2, 19]:
+        X_ = data(rows=rows, X=(2,))["X"]
+        np.testing.assert_allclose(distributed(X=X_), X_.mean(axis=0), rtol=1e-5, atol=1e-6)
+    assert len(distributed._plans) <= 8
+
+
 def test_literal_sizes() -> None:
     b, i = gc.indices("b i")
     X, S = gc.tensor("X", 7, 2), gc.tensor("S")
