@@ -49,6 +49,15 @@ def test_onnx_with_a_malformed_node(rejects):
                            p=np.float32(0.5), on=np.array(True)))
 
 
+def test_onnx_with_a_resize_that_moves(rejects):
+    """Floor of half pixels, and rounding without half pixels, take neighbours."""
+    scales = {"scales": np.float32([1, 3])}
+    nodes = [helper.make_node("Resize", ["x", "", "scales"], ["a"], nearest_mode="floor"),
+             helper.make_node("Resize", ["x", "", "scales"], ["y"], coordinate_transformation_mode="asymmetric")]
+    with rejects(gc.ArgumentError):
+        gc.from_onnx(model(nodes, **scales))
+
+
 def test_onnx_of_another_type(rejects):
     with rejects(gc.ArgumentError):
         gc.from_onnx(model([helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)], dtype=TensorProto.FLOAT16))

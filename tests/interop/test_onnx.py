@@ -135,6 +135,7 @@ CASES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "reshape to a number": (("Reshape", normal(1, 1), np.zeros(0, np.int64)), {"weights": 1}),
     "reshape a number": (("Reshape", normal(), whole(1, 1)), {"weights": 1}),
     "flatten": (("Flatten", IMAGE), {"axis": 2}),
+    "flatten from the end": (("Flatten", IMAGE), {"axis": -1}),
     "flatten all": (("Flatten", X), {"axis": 0}),
     "transpose": (("Transpose", normal(2, 3, 4)), {"perm": [2, 0, 1]}),
     "transpose all": (("Transpose", normal(2, 3, 4)), {}),
@@ -160,6 +161,7 @@ CASES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "space_to_depth": (("SpaceToDepth", normal(1, 2, 4, 6)), {"blocksize": 2}),
     "resize": (("Resize", normal(1, 2, 2, 3), None, np.float32([1, 1, 2, 3])),
                {"weights": 2, "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}),
+    "resize by halves of pixels": (("Resize", normal(1, 2, 2, 3), None, np.float32([1, 1, 2, 3])), {"weights": 2}),
     "reduce_sum": (("ReduceSum", normal(2, 3, 4), whole(0, -1)), {"weights": 1}),
     "reduce_mean": (("ReduceMean", normal(2, 3, 4), whole(1)), {"weights": 1, "keepdims": 0}),
     "reduce_all": (("ReduceMax", normal(2, 3, 4)), {}),
@@ -316,6 +318,13 @@ def test_lstm_net() -> None:
                "fc.weight": normal(2, 5, seed=3)}
     inputs = {"x": normal(2, 4, 3), "h0": normal(1, 2, 5, seed=5), "c0": normal(1, 2, 5, seed=6)}
     check(model(nodes, inputs, ["y"], weights, symbolic={"x": ["N", "T", 3], "h0": [1, "N", 5], "c0": [1, "N", 5]}), inputs, 1e-4)
+
+
+def test_negative_positions_have_other_readers() -> None:
+    """One constant counts from the end of two tensors, and is added as it is."""
+    nodes = [node("Gather", "x k", "a"), node("Gather", "w k", "b"), node("Add", "k k", "c")]
+    inputs = {"x": normal(5, 2), "w": normal(3, 2)}
+    check(model(nodes, inputs, ["a", "b", "c"], {"k": whole(-1, 0)}), inputs)
 
 
 def test_sizes_can_be_fixed() -> None:

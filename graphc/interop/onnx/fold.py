@@ -54,6 +54,9 @@ def _cast(node: Node, x: Array) -> Array:
 
 
 def _divide(node: Node, a: Array, b: Array) -> Array:
+    """Of integers towards zero; of sizes as `//`, because they are not negative."""
+    if a.dtype.kind in "iu" and b.dtype.kind in "iu":
+        return np.asarray(np.fix(a / b)).astype(a.dtype)
     return a / b if a.dtype.kind == "f" or b.dtype.kind == "f" else a // b
 
 
@@ -69,6 +72,15 @@ def _slice(node: Node, x: Array, *_: Array) -> Array:
 def _unsqueeze(node: Node, x: Array, *_: Array) -> Array:
     axes = node.given("axes", 1)
     return np.expand_dims(x, tuple(axes) if isinstance(axes, list) else axes)
+
+
+def _reshape(node: Node, x: Array, shape: Array) -> Array:
+    return x.reshape([x.shape[d] if e == 0 and not node.attribute("allowzero", 0) else int(e) for d, e in enumerate(shape)])
+
+
+def _product(node: Node, x: Array, *_: Array) -> Array:
+    axes = node.given("axes", 1)
+    return np.asarray(np.prod(x, None if axes is None else tuple(axes_of(axes, x.ndim)), keepdims=bool(node.attribute("keepdims", 1))))
 
 
 def _squeeze(node: Node, x: Array, *_: Array) -> Array:
@@ -88,7 +100,7 @@ _FOLDS: dict[str, Callable[..., Any]] = {
     "Equal": lambda node, a, b: np.asarray(a == b),
     "Gather": lambda node, x, where: np.take(x, where.astype(np.int64), node.attribute("axis", 0)), "Identity": lambda node, x: x,
     "Range": lambda node, start, end, step: np.arange(start, end, step),
-    "Reshape": lambda node, x, shape: x.reshape([int(e) for e in shape]), "ReduceProd": lambda node, x, *_: np.prod(x, keepdims=bool(
-        node.attribute("keepdims", 1))), "Slice": _slice, "Sqrt": lambda node, x: np.sqrt(x), "Squeeze": _squeeze, "Unsqueeze": _unsqueeze,
+    "Reshape": _reshape, "ReduceProd": _product, "Slice": _slice,
+    "Sqrt": lambda node, x: np.sqrt(x), "Squeeze": _squeeze, "Unsqueeze": _unsqueeze,
     "Where": lambda node, c, a, b: np.where(c, a, b),
 }  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import graphc as gc
-from graphc.interop.onnx.node import Node, axes_of, indices
+from graphc.interop.onnx.node import Node, Unsupported, axes_of, indices
 
 __all__ = ["REDUCTIONS", "arg_reduction", "reduction"]
 
@@ -31,6 +31,8 @@ REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = _reductions()
 def reduction(node: Node) -> gc.Tensor:
     x, axes = node.tensor(0), node.given("axes", 1)
     if axes in (None, []) and node.attribute("noop_with_empty_axes", 0):
+        if node.kind not in ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum"):
+            raise Unsupported("noop_with_empty_axes=1 without axes")
         return x
     gone = axes_of(axes or None, len(x.shape))
     i, y = indices(len(x.shape)), gc.tensor(node.name)

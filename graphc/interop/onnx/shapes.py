@@ -44,7 +44,8 @@ def reshape(node: Node) -> gc.Tensor:
 
 def flatten(node: Node) -> gc.Tensor:
     x = node.tensor(0)
-    axis = node.attribute("axis", 1) % (len(x.shape) + 1)
+    axis = node.attribute("axis", 1)
+    axis += len(x.shape) if axis < 0 else 0
     halves = [_completed(part, [-1]) for part in (x.shape[:axis], x.shape[axis:])]
     return reshaped(x, [e for half in halves for e in half], node.name, node)
 
@@ -212,7 +213,7 @@ def slice_(node: Node) -> gc.Tensor:
     x = node.tensor(0)
     starts, ends = node.given("starts", 1), node.given("ends", 2)
     axes = node.given("axes", 3) or list(range(len(starts)))
-    steps = (plain_steps.tolist() if (plain_steps := node.constant(4)) is not None else []) if node.has(4) else [1] * len(starts)
+    steps = node.constant(4).tolist() if node.has(4) else [1] * len(starts)
     place: list[Any] = list(indices(len(x.shape)))
     left = list(place)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
@@ -245,9 +246,13 @@ def gather(node: Node) -> gc.Tensor:
         position = value.array.item()
         y[(*i[:axis], *i[axis + 1 :])] = x[(*i[:axis], position if position >= 0 else size + position, *i[axis + 1 :])]
         return y
-    if isinstance(value, Constant) and isinstance(size, int):
-        node.scope.values[node.inputs[1]] = Constant(np.where(value.array < 0, value.array + size, value.array))
-    where = node.tensor(1)
+    name = node.inputs[1]
+    if isinstance(value, Constant) and (value.array < 0).any():
+        if not isinstance(size, int):
+            raise Unsupported("negative positions in a dimension of unknown extent")
+        name = f"{name}.of_{size}"  # the constant itself may have other readers
+        node.scope.values[name] = Constant(np.where(value.array < 0, value.array + size, value.array))
+    where = node.scope.tensor(name, trained=False)
     k = tuple(gc.index("uvwxyz"[d]) for d in range(len(where.shape)))
     y[(*i[:axis], *k, *i[axis + 1 :])] = x[(*i[:axis], where[k], *i[axis + 1 :])]
     return y
@@ -265,7 +270,7 @@ def expand(node: Node) -> gc.Tensor:
     x, wanted = node.tensor(0), list(node.constant(1))
     rank = max(len(x.shape), len(wanted))
     old, new = (1,) * (rank - len(x.shape)) + tuple(x.shape), [1] * (rank - len(wanted)) + wanted
-    i = tuple(gc.index(str(k), (w if isinstance(w, gc.Tensor) or not isinstance(w, np.integer) else int(w)) if _is(e, 1) else e)
+    i = tuple(gc.index(str(k), (int(w) if isinstance(w, np.integer) else w) if _is(e, 1) else e)
               for k, e, w in zip(indices(rank), old, new, strict=True))
     y, first = gc.tensor(node.name), rank - len(x.shape)
     y[i] = x[tuple(0 if _is(e, 1) else i[first + d] for d, e in enumerate(x.shape))]
@@ -315,13 +320,16 @@ def space_to_depth(node: Node) -> gc.Tensor:
 
 
 def resize(node: Node) -> gc.Tensor:
-    """Nearest neighbours, by integers: every element is repeated."""
+    """Nearest neighbours, by integers: every element is repeated, if places are rounded so that none moves to its neighbour."""
     x = node.tensor(0)
     place = 1 if node.kind == "Upsample" else 2
     scales = node.attribute("scales") or (node.constant(place).tolist() if node.has(place) else None)
     if scales is None and node.has(3):
         scales = [1 if repr(new) == repr(old) else new / old if isinstance(old, int) else 0.5
                   for new, old in zip(node.constant(3).tolist(), x.shape, strict=True)]
+    rounding = node.attribute("coordinate_transformation_mode", "half_pixel"), node.attribute("nearest_mode", "round_prefer_floor")
+    if node.kind == "Resize" and rounding not in (("half_pixel", "round_prefer_floor"), ("asymmetric", "floor")):
+        raise Unsupported(f"places that are {rounding[0]} and {rounding[1]}")
     if node.attribute("mode", "nearest") != "nearest" or not scales or any(s != int(s) or s < 1 for s in scales):
         raise Unsupported("another mode than nearest, or scales that are no integers")
     i = tuple(gc.index(str(k), e * int(s)) for k, e, s in zip(indices(len(x.shape)), x.shape, scales, strict=True))

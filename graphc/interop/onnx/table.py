@@ -74,8 +74,8 @@ OPERATORS: dict[str, Operator] = {
     "RNN": Operator(recurrent.recurrent, ("activations", *_RECURRENT), _FORWARD, 2),
     "Reshape": Operator(shapes.reshape, ("allowzero",)),
     "Resize": Operator(
-        shapes.resize, ("cubic_coeff_a", "extrapolation_value", "keep_aspect_ratio_policy", "mode"),
-        (("nearest_mode", "floor"), ("coordinate_transformation_mode", "asymmetric"), ("antialias", 0), ("exclude_outside", 0)),
+        shapes.resize, ("coordinate_transformation_mode", "cubic_coeff_a", "extrapolation_value", "mode", "nearest_mode"),
+        (("antialias", 0), ("exclude_outside", 0), ("keep_aspect_ratio_policy", "stretch")),
     ),
     "Shape": Operator(shapes.shape_of, ("end", "start")),
     "Slice": Operator(shapes.slice_, ("axes", "ends", "starts")),
