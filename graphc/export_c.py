@@ -10,6 +10,7 @@ import sympy as sp
 from graphc.c_parts import parts
 from graphc.emit.c import comment, integer, wrapped
 from graphc.emit.checks import EmptyRange, GatherCheck
+from graphc.emit.names import variable_names
 from graphc.emit.syntax import C_TYPES
 from graphc.ir.expr import Size
 from graphc.ir.functions import FUNCTIONS
@@ -73,7 +74,10 @@ class _Saved:
         self.copied = {n: f"{self.names[n]}_given" for n in self.outputs if self.tensors[n].is_input}
         shapes = [e for n in inputs for e in self.tensors[n].shape]
         needed = {s for e in (*shapes, *(e for c in graph.checks for e in c.violation)) for s in sizes_of(e)} | set(self.module.sizes)
-        self.sizes: dict[Size, str] = {**{s: str(s) for s in sorted(needed, key=str)}, **self.module.sizes}
+        others = sorted(map(str, needed - set(self.module.sizes)))
+        taken = dict.fromkeys((*self.names.values(), *self.module.sizes.values(), *_TAKEN, *own, *self.copied.values()))
+        shown = variable_names(others, {str(k): name for k, name in enumerate(taken)})
+        self.sizes: dict[Size, str] = {**self.module.sizes, **{s: shown[str(s)] for s in sorted(needed, key=str) if str(s) in shown}}
         touched = {n for n in inputs if self.names.get(n) in self.module.arguments} | set(self.copied) | set(self.updated)
         touched |= set(self.updated.values())
         self.read = [n for n in inputs if n in touched]
