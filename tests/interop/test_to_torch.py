@@ -200,6 +200,14 @@ def test_transforms_of_torch_func() -> None:
         assert torch.allclose(transformed(f), transformed(theirs))
 
 
+def test_tangents_are_refused_and_not_lost() -> None:
+    f, (p, q) = l1(), arguments((4, 3), (5, 3), grad=False)
+    with torch.autograd.forward_ad.dual_level(), pytest.raises(RuntimeError, match="jvp"):
+        f(torch.autograd.forward_ad.make_dual(p, torch.ones_like(p)), q)
+    with pytest.raises(RuntimeError, match="jvp"):
+        torch.func.jvp(lambda p: f(p, q), (p,), (p,))
+
+
 # ------------------------------------------------------------------------------------------------------------------ gradient
 
 
@@ -439,6 +447,16 @@ def test_modules_learn_are_copied_and_compiled() -> None:
     before.load_state_dict(module.state_dict())
     compiled = torch.compile(before, fullgraph=True, backend="aot_eager")
     assert torch.allclose(compiled(x, t)[1], module(x, t)[1], atol=1e-6)
+
+
+def test_programs_of_many_parameters() -> None:
+    X, Y = gc.tensor("X", N), gc.tensor("Y")
+    weights = [gc.parameter(f"layers.w{k}", (), init="ones") for k in range(70)]
+    Y[n] = X[n] * sum(w[()] for w in weights)
+    module = gc.to_torch(Y, inputs=[X]).module()
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    compiled(torch.ones(2)).sum().backward()
+    assert [w.grad.item() for w in module.parameters()] == [2] * 70
 
 
 def test_parameters_that_are_given() -> None:

@@ -65,8 +65,7 @@ class TorchFunction:
         if named or len(tensors) != self._usual:
             tensors = self._bound(tensors, named)
         if torch.compiler.is_compiling():
-            results = self.operator(*tensors)
-            results = results if isinstance(results, tuple) else (results,)
+            results = self._operator.dispatched(tensors)
         else:
             results = self._quick(*tensors) or self._operator(tensors)
         return self._structure([results[k] for k in self._order]) if self._order else results[0]

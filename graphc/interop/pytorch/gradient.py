@@ -125,6 +125,8 @@ class Gradient:
         recipe = [self._place(source, derived, defined) for source in derived.sources]
         if None in recipe and (needed, defined) != (self.needed, defined | self._seeded):
             return None
+        if None in recipe:
+            raise gc.InternalError(f"A gradient of {self.operator.title} reads what the forward program has not kept.")
         child = self.operator.child(f"backward_{self.needed}_{needed}_{defined}", derived.gradients, derived.inputs)
         return Backward(child, tuple(filter(None, recipe)), needed, defined)
 

@@ -101,17 +101,19 @@ class Kernel:
     def _hasten(self, program: gc.Program, tensors: Sequence[torch.Tensor], values: Sequence[Any]) -> None:
         """Have a compiled call for a small program that is called often with the same shapes."""
         key = tuple([tensor.shape for tensor in tensors])
-        count = self._calls[key] = self._calls.get(key, 0) + 1
-        if len(self._calls) > REMEMBERED:
-            self._calls.pop(next(iter(self._calls)))
-        if count not in (OFTEN, VERY_OFTEN) or any(0 in shape for shape in key):
-            return
         with self._lock:
+            count = self._calls.pop(key, 0) + 1
+            if len(self._calls) >= REMEMBERED:
+                self._calls.pop(next(iter(self._calls)))
+            self._calls[key] = count
+            if count not in (OFTEN, VERY_OFTEN) or any(0 in shape for shape in key):
+                return
             call = program.by_address({name: tuple(shape) for name, shape in zip(self.names, key, strict=True)}, count == VERY_OFTEN)
-            if call is not None:
-                if len(self._bound) >= REMEMBERED:
-                    self._bound.pop(next(iter(self._bound)))
-                self._bound[key] = call, *(part for value in values for part in (value.shape, value.dtype))
+            if call is None:
+                return
+            if len(self._bound) >= REMEMBERED:
+                self._bound.pop(next(iter(self._bound)))
+            self._bound[key] = call, *(part for value in values for part in (value.shape, value.dtype))
 
 
 def check(inputs: Sequence[gc.Tensor], tensors: Sequence[Any]) -> None:

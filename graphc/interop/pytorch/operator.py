@@ -1,8 +1,9 @@
 """A program as a custom operator of PyTorch: kernels for every dispatch key, and the derived gradient.
 
 Three operators are registered for a program. ``name`` is what the user calls. ``name_forward`` gives, beside the results, the values that
-the gradient reads, and ``name_backward`` the gradient; binary digits say with respect to what and from which adjoints. Autograd runs these
-two, so that they are what ``torch.compile`` sees. The gradient of the gradient is an operator of its own, made when it is first needed.
+the gradient reads, and ``name_backward`` the gradient; the binary digits of numbers, written as text because there may be more than 64,
+say with respect to what and from which adjoints. Autograd runs these two, so that they are what ``torch.compile`` sees. The gradient of
+the gradient is an operator of its own, made when it is first needed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import keyword
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -19,13 +20,16 @@ import torch
 import graphc as gc
 from graphc.interop.pytorch.gradient import Backward, Gradient, bits, places
 from graphc.interop.pytorch.kernel import Kernel, check, check_kinds, torch_dtype
-from graphc.interop.pytorch.quick import PLAIN, TRANSFORMS, watched
+from graphc.interop.pytorch.quick import PLAIN, TRANSFORMS, dual, watched
 
 __all__ = ["Operator"]
 
 _library = torch.library.Library("graphc", "FRAGMENT")
 _AUTOCAST = {"cpu": torch._C.DispatchKey.AutocastCPU, "cuda": torch._C.DispatchKey.AutocastCUDA}
 _LOW = (torch.float16, torch.bfloat16)
+
+MOST = 60
+"""Arguments or results up to which each is one of the operator's; PyTorch has no operators of more than 64."""
 
 
 class Operator:
@@ -48,6 +52,7 @@ class Operator:
         self.lock = threading.RLock()
         self._gradients: dict[int, Gradient] = {}
         self._children: dict[str, Operator] = {}
+        self._listed = max(len(inputs), len(outputs)) > MOST
 
     def gradient(self, needed: int, tensors: Sequence[Any] = ()) -> Gradient:
         """The forward program that keeps what a gradient reads, derived when it is first needed, for tensors that have been checked."""
@@ -72,16 +77,20 @@ class Operator:
         results = self.quick(*tensors)
         if results is not None:
             return results
-        if TRANSFORMS():
+        if TRANSFORMS() or dual():
             check_kinds(self.inputs, tensors)
             return self.transformed(tensors)
         if watched() or any(type(tensor) not in PLAIN for tensor in tensors):
             check_kinds(self.inputs, tensors)
-            results = self.overload(*tensors)
-            return results if type(results) is tuple else (results,)
+            return self.dispatched(tensors)
         if torch.is_grad_enabled() and (needed := _needed(tensors)):
             return self.differentiable(needed, tensors)
         return self.kernel(tensors)
+
+    def dispatched(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """The results by way of PyTorch's dispatcher."""
+        results = self.overload([*tensors]) if self._listed else self.overload(*tensors)
+        return (results,) if isinstance(results, torch.Tensor) else results
 
     def differentiable(self, needed: int, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """The results with a gradient with respect to some tensors, given as binary digits."""
@@ -103,14 +112,21 @@ class Operator:
     def overload(self) -> Any:
         """The operator as PyTorch calls it."""
         with self.lock:
-            self._define(self.name, f"({_arguments(self.inputs)}) -> {_returns(len(self.outputs))}", self._run, self._fake)
-            self._define(f"{self.name}_forward", "(Tensor[] inputs, int needed) -> Tensor[]", self._forward, self._fake_forward)
-            self._define(f"{self.name}_backward", "(Tensor[] inputs, int needed, int from_needed, int defined) -> Tensor[]",
+            schema = "(Tensor[] inputs) -> Tensor[]" if self._listed else f"({_arguments(self.inputs)}) -> {_returns(len(self.outputs))}"
+            self._define(self.name, schema, self._unlisted(self._run), self._unlisted(self._fake))
+            self._define(f"{self.name}_forward", "(Tensor[] inputs, str needed) -> Tensor[]", self._forward, self._fake_forward)
+            self._define(f"{self.name}_backward", "(Tensor[] inputs, str kept, str needed, str defined) -> Tensor[]",
                          self._backward, self._fake_backward)
-            _library.impl(self.name, self._autograd, "Autograd")
+            _library.impl(self.name, self._unlisted(self._autograd), "Autograd")
             for device, key in _AUTOCAST.items():
-                _library.impl(self.name, lambda *tensors, key=key: self._autocast(key, tensors), f"Autocast{device.upper()}")
+                _library.impl(self.name, self._unlisted(partial(self._autocast, key)), f"Autocast{device.upper()}")
             return getattr(torch.ops.graphc, self.name).default
+
+    def _unlisted(self, kernel: Callable[..., Sequence[torch.Tensor]]) -> Callable[..., Any]:
+        """A kernel as PyTorch calls it."""
+        if self._listed:
+            return lambda inputs: [*kernel(*inputs)]
+        return lambda *tensors: _returned(kernel(*tensors))
 
     def companion(self, name: str) -> Any:
         """The registered operator "forward" or "backward"."""
@@ -123,36 +139,36 @@ class Operator:
         _library.impl(name, run, "CompositeExplicitAutograd")
         torch.library.register_fake(f"graphc::{name}", fake, lib=_library)
 
-    def _run(self, *tensors: torch.Tensor) -> Any:
-        return _returned(self.kernel(tensors))
+    def _run(self, *tensors: torch.Tensor) -> Sequence[torch.Tensor]:
+        return self.kernel(tensors)
 
-    def _fake(self, *tensors: torch.Tensor) -> Any:
-        return _returned(self.kernel.fake(tensors))
+    def _fake(self, *tensors: torch.Tensor) -> Sequence[torch.Tensor]:
+        return self.kernel.fake(tensors)
 
-    def _forward(self, inputs: list[torch.Tensor], needed: int) -> list[torch.Tensor]:
-        return [*self.gradient(needed).kernel(inputs)]
+    def _forward(self, inputs: list[torch.Tensor], needed: str) -> list[torch.Tensor]:
+        return [*self.gradient(int(needed)).kernel(inputs)]
 
-    def _fake_forward(self, inputs: list[torch.Tensor], needed: int) -> list[torch.Tensor]:
-        return self.gradient(needed).kernel.fake(inputs)
+    def _fake_forward(self, inputs: list[torch.Tensor], needed: str) -> list[torch.Tensor]:
+        return self.gradient(int(needed)).kernel.fake(inputs)
 
-    def _backward(self, inputs: list[torch.Tensor], needed: int, from_needed: int, defined: int) -> list[torch.Tensor]:
-        return [*self.gradient(from_needed).backward(needed, defined).operator.kernel(inputs)]
+    def _backward(self, inputs: list[torch.Tensor], kept: str, needed: str, defined: str) -> list[torch.Tensor]:
+        return [*self.gradient(int(kept)).backward(int(needed), int(defined)).operator.kernel(inputs)]
 
-    def _fake_backward(self, inputs: list[torch.Tensor], needed: int, from_needed: int, defined: int) -> list[torch.Tensor]:
-        return self.gradient(from_needed).backward(needed, defined).operator.kernel.fake(inputs)
+    def _fake_backward(self, inputs: list[torch.Tensor], kept: str, needed: str, defined: str) -> list[torch.Tensor]:
+        return self.gradient(int(kept)).backward(int(needed), int(defined)).operator.kernel.fake(inputs)
 
-    def _autograd(self, *tensors: torch.Tensor) -> Any:
+    def _autograd(self, *tensors: torch.Tensor) -> Sequence[torch.Tensor]:
         if torch.is_grad_enabled() and (needed := _needed(tensors)):
-            return _returned(_apply(self.gradient(needed, tensors), True, *tensors)[: len(self.outputs)])
+            return _apply(self.gradient(needed, tensors), True, *tensors)[: len(self.outputs)]
         with torch._C._AutoDispatchBelowAutograd():
-            return self.overload(*tensors)
+            return self.dispatched(tensors)
 
-    def _autocast(self, key: Any, tensors: Sequence[torch.Tensor]) -> Any:
+    def _autocast(self, key: Any, *tensors: torch.Tensor) -> Sequence[torch.Tensor]:
         """Low-precision floats become what the program computes in."""
         cast = [t.to(torch_dtype(declared)) if t.dtype in _LOW and declared.dtype.startswith("float") else t
                 for declared, t in zip(self.inputs, tensors, strict=True)]
         with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(key)):
-            return self.overload(*cast)
+            return self.dispatched(cast)
 
 
 class _Differentiable(torch.autograd.Function):
@@ -163,7 +179,7 @@ class _Differentiable(torch.autograd.Function):
         if not dispatched:
             return tuple(gradient.kernel(inputs))
         with torch._C._AutoDispatchBelowAutograd():
-            return tuple(gradient.operator.companion("forward")(list(inputs), gradient.needed))
+            return tuple(gradient.operator.companion("forward")(list(inputs), str(gradient.needed)))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
@@ -228,7 +244,8 @@ def _run_backward(gradient: Gradient, step: Backward, tensors: Sequence[torch.Te
         return step.operator(tensors)
     if not watched() and all(type(tensor) in PLAIN for tensor in tensors):
         return step.operator.kernel(tensors)
-    results: list[torch.Tensor] = gradient.operator.companion("backward")(list(tensors), step.needed, gradient.needed, step.defined)
+    masks = (str(mask) for mask in (gradient.needed, step.needed, step.defined))
+    results: list[torch.Tensor] = gradient.operator.companion("backward")(list(tensors), *masks)
     return results
 
 

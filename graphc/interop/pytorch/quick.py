@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.autograd import forward_ad
 
-__all__ = ["PLAIN", "TRANSFORMS", "Bound", "quick", "watched"]
+__all__ = ["PLAIN", "TRANSFORMS", "Bound", "dual", "quick", "watched"]
 
 PLAIN = (torch.Tensor, torch.nn.Parameter)
 """Types of tensors that are nothing but memory."""
@@ -23,10 +24,16 @@ Bound = Mapping[tuple[Any, ...], tuple[Any, ...]]
 TRANSFORMS = torch._C._are_functorch_transforms_active
 """Whether a transform of torch.func is being applied."""
 
+
+def dual() -> bool:
+    """Whether tensors may have tangents, of forward-mode differentiation."""
+    return forward_ad._current_level >= 0
+
+
 WATCHERS = {
     "dispatch_modes": torch._C._len_torch_dispatch_stack, "function_modes": torch._C._len_torch_function_stack,
     "transforms": TRANSFORMS, "autocast": torch._C._is_any_autocast_enabled,
-    "profiled": torch._C._autograd._profiler_enabled, "traced": torch._C._get_tracing_state,
+    "profiled": torch._C._autograd._profiler_enabled, "traced": torch._C._get_tracing_state, "dual": dual,
 }
 """What sees the operators that run, or changes what they mean: all have to be called through the dispatcher while one is there."""
 
