@@ -199,17 +199,17 @@ class _Saved:
         return integer(node, self.sizes)
 
     def _main(self) -> str:
-        body = [*self._arrays(), *self._tests(), *self._memory(), *self._plans(), *self._given(), "    int64_t status = 0;",
-                *self._run(), *self._copies(),
-                "    free(own);", *self._verdict()]
+        body = [*self._arrays(), *self._tests(), *self._memory(), *self._plans(), *self._given(),
+                "    int64_t status[3] = {0}; /* the fault; threads at a barrier; barriers passed */",
+                *self._run(), *self._copies(), "    free(own);", *self._verdict()]
         head = f"int {self.name}(const {self.name}_arguments *arguments, void *workspace)"
         return "\n".join([head, "{", *self._sizes_in(body), *body, "}"])
 
     def _verdict(self) -> Iterator[str]:
         if self.module.checks:
             yield f"    static const int faults[] = {{{', '.join(self._code(self.of_check[c]) for c in self.module.checks)}}};"
-            yield "    if (status)"
-            yield "        return faults[status - 1];"
+            yield "    if (status[0])"
+            yield "        return faults[status[0] - 1];"
         yield f"    return {self._code('OK')};"
 
     def _arrays(self) -> Iterator[str]:
@@ -315,7 +315,7 @@ class _Saved:
         yield "    const int threads = arguments->threads > 0 ? (int)arguments->threads : GC_THREADS;"
         yield "    (void)threads;"
         yield f"    GC_OMP(omp parallel num_threads(threads) if ({cost} >= {SMALL}))"
-        yield from wrapped("gc_program(", ["GC_ME", "GC_TEAM", "&status", *self.module.arguments], ");", "    ")
+        yield from wrapped("gc_program(", ["GC_ME", "GC_TEAM", "status", *self.module.arguments], ");", "    ")
 
     def _given(self) -> Iterator[str]:
         """Copies of inputs that are results, before anything changes them."""
@@ -325,7 +325,7 @@ class _Saved:
         """New values into what they replace, unless something was wrong."""
         moved = [(self.names[old], new, old) for old, new in self.updated.items() if new not in self.in_place]
         if moved:
-            yield from ("    if (!status) {", *(f"        {self._copy(*parts)}" for parts in moved), "    }")
+            yield from ("    if (!status[0]) {", *(f"        {self._copy(*parts)}" for parts in moved), "    }")
 
     def _copy(self, target: str, source: str, shaped: str) -> str:
         return f"memcpy({target}, {self.names[source]}, (size_t)({self._count(shaped)}) * sizeof({C_TYPES[self.tensors[shaped].dtype]}));"

@@ -89,7 +89,8 @@ def emit_c(
             parameters.append(f"int64_t {name}")
     head = wrapped("static void gc_program(", ["int64_t me", "int64_t team", "int64_t *status", *parameters], ")")
     unused = "    (void)me, (void)team, (void)status;"
-    program = "\n".join([*head, "{", unused, *body, "}"])
+    last = ["    gc_barrier(team, status);"] if steps else []
+    program = "\n".join([*head, "{", unused, *body, *last, "}"])
     cost = sp.Add(*(s.cost for s in single(steps)))
     return CModule(definitions, program, tuple(arguments), emitter.variables, emitter.sizes, contractions, tuple(emitter.checks.found),
                    cost, emitter.lives, frozenset(emitter.used))
@@ -213,7 +214,7 @@ class _Emitter:
         indent = "    " * depth
         for meets, step in meetings(steps, self.in_place):
             if meets:
-                lines.append(f"{indent}GC_BARRIER")
+                lines.append(f"{indent}gc_barrier(team, status);")
                 self.passed += counted
             for name in touched(step, self.in_place):
                 self.lives[name] = (self.lives.get(name, (self.passed, 0))[0], self.passed)
@@ -235,7 +236,7 @@ class _Emitter:
         end = C.extreme(False, [writer.integer(e) for e in step.ends])
         header = C.header(safe(step.moment.name), writer.integer(step.first), end, descending=step.descending)
         indent = "    " * depth
-        return [indent + header, *self.lines_of(step.steps, depth + 1, 0), f"{indent}    GC_BARRIER", indent + "}"]
+        return [indent + header, *self.lines_of(step.steps, depth + 1, 0), f"{indent}    gc_barrier(team, status);", indent + "}"]
 
     def _launch(self, step: Nest, indent: str) -> list[str]:
         name, arguments = self._kernel(step.kernel)

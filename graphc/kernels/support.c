@@ -3,13 +3,11 @@
 #ifdef _OPENMP
 #include <omp.h>
 #define GC_OMP(directive) _Pragma(#directive)
-#define GC_BARRIER _Pragma("omp barrier")
 #define GC_THREADS omp_get_max_threads()
 #define GC_ME omp_get_thread_num()
 #define GC_TEAM omp_get_num_threads()
 #else
 #define GC_OMP(directive)
-#define GC_BARRIER
 #define GC_THREADS 1
 #define GC_ME 0
 #define GC_TEAM 1
@@ -18,6 +16,30 @@
 #if defined(FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 #define GC_FUSED
 #endif
+
+#if defined(_OPENMP) && defined(__GNUC__) && defined(__unix__)
+#include <sched.h>
+#define GC_ATOMIC
+#endif
+
+/* All threads wait for each other; after a few microseconds they offer their processors, which the others may need. */
+static inline void gc_barrier(int64_t team, int64_t *status)
+{
+#ifdef GC_ATOMIC
+    const int64_t passed = __atomic_load_n(&status[2], __ATOMIC_ACQUIRE);
+    if (__atomic_add_fetch(&status[1], 1, __ATOMIC_ACQ_REL) == team) {
+        __atomic_store_n(&status[1], 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&status[2], passed + 1, __ATOMIC_RELEASE);
+    } else {
+        for (int looks = 0; __atomic_load_n(&status[2], __ATOMIC_ACQUIRE) == passed; looks += looks < 200)
+            if (looks == 200)
+                sched_yield();
+    }
+#else
+    (void)team, (void)status;
+    GC_OMP(omp barrier)
+#endif
+}
 
 /* The bits of a number, and the number of some bits. */
 static inline uint32_t gc_bits_f32(float x)
