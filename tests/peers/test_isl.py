@@ -120,6 +120,12 @@ def graph_of(case: isl.Affine) -> Graph:
     return Graph(tensors, (statement_of(case),), ("Y",))
 
 
+def _readable(statement: Statement, case: isl.Affine) -> Statement:
+    """The statement where its read is inside: what cannot be proved with new indices is guarded, and these programs are not proved."""
+    ends = [c for s, r in zip(statement.value.subscripts, case.ranges, strict=True) for c in (s, sp.expand(r.upper - 1 - s))]
+    return replace(statement, domain=(*statement.domain, *ends))
+
+
 @pytest.mark.parametrize("quotients", [0.0, 0.3])
 def test_gathers(quotients: float) -> None:
     """The loops touch the same pairs of elements after their variables have been changed; affine left sides become race-free."""
@@ -129,8 +135,8 @@ def test_gathers(quotients: float) -> None:
         graph = graph_of(case)
         (before,), (after,) = graph.statements, gather(split_quotients(graph)).statements
         inside = [c for s in case.subscripts for c in (s, sp.Integer(39) - s)]
-        want = isl.touched(replace(before, domain=(*before.domain, *inside)), before.value.subscripts)
-        assert isl.touched(after, after.value.subscripts).is_equal(want), (case, after)
+        want = isl.touched(_readable(replace(before, domain=(*before.domain, *inside)), case), before.value.subscripts)
+        assert isl.touched(_readable(after, case), after.value.subscripts).is_equal(want), (case, after)
         quotient = any(contains(s, FloorDiv | Modulo) for s in after.subscripts)
         if not injective(case.subscripts, [r for r in case.ranges if r.index in before.free], case.domain):
             assert quotient or isl.race_free(after), (case, after)
