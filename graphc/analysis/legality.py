@@ -152,7 +152,6 @@ def _limit(
     violation = _violation(expression_, touch.facts)
     if violation is None or any(all(c in violation or nonnegative(c, violation) for c in other) for other in seen):
         return
-    seen.add(violation)
     access, tensor = touch.access, tensors[touch.access.tensor]
     order = Order.of(statement)
     shape = ", ".join(expression(e) for e in tensor.shape)
@@ -160,10 +159,13 @@ def _limit(
     verb = "written" if touch.written else "read"
     message = f"{tensor.name}({shape}) is {verb} at {expression(access, order)}: the subscript {subscript} of dimension {dimension} {how}."
     if _certain(violation):
+        if nonnegative(expression_, touch.facts + tuple(sp.expand(-v[0] - 1) for v in seen if len(v) == 1)):
+            return  # in every call that passes the other checks
         used = access.subscripts[dimension].free_symbols
         ranges = ", ".join(_limits(r) for r in statement.ranges if r.index in used)
         raise RangeError(message + (f" Here {ranges}." if ranges else ""), at=(_marked(statement, access),),
                          fix="change the subscript, declare a smaller range with gc.index, or read through gc.pad, gc.clamp or gc.skip.")
+    seen.add(violation)
     yield Check(violation, f"{message}{_whence(statement)}", "range")
 
 
