@@ -7,6 +7,7 @@ Pages about GPUs run in a process with Numba's simulator.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import linecache
 import os
@@ -98,3 +99,25 @@ def test_site(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     found = [line for line in done.stderr.splitlines() if "gallery/" not in line]
     assert (tmp_path / "site" / "index.html").exists() and not found, found
+
+
+def test_a_page_of_the_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example runs, and what its page says of the program comes from the program."""
+    spec = importlib.util.spec_from_file_location("gallery_pages", ROOT / "docs" / "site" / "gallery.py")
+    assert spec is not None and spec.loader is not None
+    gallery = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(gallery)
+    monkeypatch.setattr(gallery, "PAGES", tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    check = gc.check_grad
+    gallery.make(ROOT / "examples" / "05_minibatch.py")
+    assert gc.check_grad is check
+    page = (tmp_path / "05_minibatch.md").read_text(encoding="utf-8")
+    assert page.startswith("# Minibatch\n")
+    printed = "the gradient of the batch is the mean of the 8 gradients"
+    for shown in (printed, "A.grad[j,i] += U.grad[b,i]*X[b,j]", "chain rule", "@njit", "@cuda.jit"):
+        assert shown in page, shown
+    pictures = re.findall(r"(?:\]\(|:file: )(pictures/[^)\s]+)", page)
+    assert len(pictures) == 2 and all((tmp_path / name).stat().st_size > 500 for name in pictures)
+    assert ":link: 05_minibatch" in gallery.index()

@@ -90,7 +90,10 @@ def described(run: Callable[[], None]) -> dict[str, str]:
         return check(loss, wrt, *arguments, **arrays)
 
     gc.check_grad = recording
-    run()
+    try:
+        run()
+    finally:
+        gc.check_grad = check
     if not checked:
         return {}
     loss, wrt = checked[0]
