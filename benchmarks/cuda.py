@@ -33,7 +33,7 @@ if __name__ == "cuda":  # found instead of NVIDIA's packages below this name, be
     __path__ = [str(Path(p) / "cuda") for p in sys.path if (Path(p) / "cuda").is_dir()]
 
 TURNS, SECONDS = 7, 0.05
-CHECKED = ("tests/emit/test_cuda.py", "tests/runtime/test_on_device.py")
+CHECKED = ("tests/emit/test_cuda.py", "tests/calls/test_on_device.py")
 
 
 def arguments(words: list[str] | None) -> argparse.Namespace:

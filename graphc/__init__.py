@@ -1,11 +1,9 @@
 """graphc: tensor programs written as loops over indices — declare, see, compile."""
 
-from graphc.batching import vmap
-from graphc.check_grad import check_grad
-from graphc.checkpoint import checkpoint
+from graphc.calls.nonfinite import NonFinite
+from graphc.checks.check_grad import check_grad
+from graphc.checks.verify import Verification, verify
 from graphc.compile import compile_program as compile
-from graphc.custom_grad import custom_grad
-from graphc.draw import Drawing, draw
 from graphc.errors import (
     ArgumentError,
     CompileError,
@@ -21,7 +19,6 @@ from graphc.errors import (
     ShapeError,
     TargetError,
 )
-from graphc.explain import Explanation, explain
 from graphc.frontend.boundaries import clamp, pad, reflect, skip
 from graphc.frontend.boundaries import wrap_around as wrap
 from graphc.frontend.collect import parameters
@@ -35,17 +32,20 @@ from graphc.frontend.reductions import max_ as max
 from graphc.frontend.reductions import min_ as min
 from graphc.frontend.reductions import sum_ as sum
 from graphc.frontend.tensor import GraphcWarning, Tensor
-from graphc.gradient import grad
-from graphc.nonfinite import NonFinite
-from graphc.notebook import register as _register
 from graphc.program import Program
 from graphc.reduction import reduction
 from graphc.serial.read import from_json
 from graphc.serial.write import to_json
-from graphc.summary import Summary, summary
-from graphc.text import latex, loops
-from graphc.transforms import hessian, hvp, jacobian, jvp
-from graphc.verify import Verification, verify
+from graphc.transforms.batching import vmap
+from graphc.transforms.checkpoint import checkpoint
+from graphc.transforms.custom_grad import custom_grad
+from graphc.transforms.gradient import grad
+from graphc.transforms.products import hessian, hvp, jacobian, jvp
+from graphc.views.draw import Drawing, draw
+from graphc.views.explain import Explanation, explain
+from graphc.views.notebook import register as _register
+from graphc.views.summary import Summary, summary
+from graphc.views.text import latex, loops
 
 _register()
 
@@ -65,12 +65,12 @@ maximum, minimum, clip = scalar("maximum"), scalar("minimum"), scalar("clip")
 hypot, atan2, stop_gradient = scalar("hypot"), scalar("atan2"), scalar("stop_gradient")
 
 from graphc import nn, optim  # noqa: E402 (written in the notation above)
-from graphc.distribute import Distributed, distribute  # noqa: E402
+from graphc.distributed.distribute import Distributed, distribute  # noqa: E402
 from graphc.interop.einsum import from_einsum  # noqa: E402
-from graphc.interop.jax import to_jax  # noqa: E402
+from graphc.interop.jax.to_jax import to_jax  # noqa: E402
 from graphc.interop.onnx.load import OnnxModel, from_onnx  # noqa: E402
 from graphc.interop.scipy import to_scipy  # noqa: E402
-from graphc.interop.torch import to_torch  # noqa: E402
+from graphc.interop.torch.to_torch import to_torch  # noqa: E402
 from graphc.training import Epoch, Fit, History, fit, load_checkpoint  # noqa: E402
 
 __version__ = "0.1.0"

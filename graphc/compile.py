@@ -13,6 +13,8 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from graphc.analysis.segments import check_marks
+from graphc.calls.memory import Made
+from graphc.calls.signature import Signature, argument_order, check_options, check_sizes, sizing, structured, update_names
 from graphc.errors import TargetError
 from graphc.frontend.collect import collect, given
 from graphc.frontend.tensor import Tensor as UserTensor
@@ -23,7 +25,6 @@ from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.show import statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import deeper
-from graphc.memory import Made
 from graphc.passes.align import align_recurrences
 from graphc.passes.boundary import lower_boundary
 from graphc.passes.differentiate import differentiate
@@ -43,7 +44,6 @@ from graphc.passes.stabilise import stabilise
 from graphc.passes.sweep import sweep
 from graphc.program import Program, Runner
 from graphc.runtime.memory import machine_memory
-from graphc.signature import Signature, argument_order, check_options, check_sizes, sizing, structured, update_names
 
 __all__ = ["canonical", "compile_program", "derived", "optimised", "pushed", "swept"]
 

@@ -12,21 +12,21 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from graphc.arrays import HOST, Host, host_of, new_array, size_values
-from graphc.binding import Binder
+from graphc.calls.arrays import HOST, Host, host_of, new_array, size_values
+from graphc.calls.binding import Binder
+from graphc.calls.foreign import changed
+from graphc.calls.memory import Made, Memory, Report, check_memory, device_full, report
+from graphc.calls.nonfinite import NonFinite, first_nonfinite
+from graphc.calls.on_device import Device, on_host, placed
+from graphc.calls.profile import Profile, profiled
+from graphc.calls.signature import Signature, similar
 from graphc.errors import ArgumentError
-from graphc.foreign import changed
 from graphc.interpret import size_value
 from graphc.ir.graph import Graph
 from graphc.ir.nest import KernelTable
 from graphc.ir.tree import sizes_of
-from graphc.memory import Made, Memory, Report, check_memory, device_full, report
-from graphc.nonfinite import NonFinite, first_nonfinite
-from graphc.on_device import Device, on_host, placed
-from graphc.profile import Profile, profiled
 from graphc.runtime.device import on_device
 from graphc.runtime.device_memory import OutOfDeviceMemory
-from graphc.signature import Signature, similar
 
 __all__ = ["Program", "Runner"]
 
@@ -225,7 +225,7 @@ class Program:
             self._again = max(VERY_OFTEN, 2 * self._calls)
 
     def _place(self, given: Mapping[str, Any]) -> Any:
-        """Where the arrays of a call lie, as `graphc.arrays.Host` or `graphc.on_device.Device`."""
+        """Where the arrays of a call lie, as `graphc.calls.arrays.Host` or `graphc.calls.on_device.Device`."""
         if self._has_device and any(map(on_device, given.values())):
             return Device(cast(Any, self._runner), given)
         return host_of(self._by_name, given)
@@ -524,7 +524,7 @@ class Program:
             TargetError: there is no C compiler.
             ArgumentError: the path is no such name.
         """
-        from graphc.export import save
+        from graphc.export.save import save
 
         save(getattr(self._runner, "program", None), self._graph, self._signature, path)
 

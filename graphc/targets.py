@@ -11,6 +11,8 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from graphc.analysis.gathers import Gather, certain_gathers
+from graphc.calls.layout import cuda_layout, layout_of, needs_of
+from graphc.calls.memory import Made
 from graphc.emit.c import CModule, emit_c
 from graphc.emit.checks import EmptyRange, GatherCheck
 from graphc.emit.cpu import CpuModule, emit_cpu
@@ -23,8 +25,6 @@ from graphc.ir.show import Order, statement
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses
-from graphc.layout import cuda_layout, layout_of, needs_of
-from graphc.memory import Made
 from graphc.passes.accumulate import accumulate
 from graphc.passes.adopt import adopt_copies
 from graphc.passes.by_rows import by_rows
@@ -70,7 +70,7 @@ class CpuProgram:
 
 @dataclass(frozen=True, slots=True)
 class CProgram:
-    """A program in C, as `graphc.export_c` writes it down; the attributes are those of `CpuProgram`."""
+    """A program in C, as `graphc.export.c_source` writes it down; the attributes are those of `CpuProgram`."""
 
     graph: Graph
     module: CModule

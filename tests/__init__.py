@@ -1,5 +1,5 @@
 """The tests; in all of them even the smallest temporaries take turns in the same memory."""
 
-import graphc.layout
+import graphc.calls.layout
 
-graphc.layout.WORTH = 0
+graphc.calls.layout.WORTH = 0

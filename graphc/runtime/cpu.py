@@ -121,7 +121,7 @@ class CpuRunner:
         self.needs, self.memory = needs, machine_memory
         self._tune = tune
         self.made: tuple[Any, ...] = ()
-        """The arrays of `needs`, as `graphc.memory.Made`."""
+        """The arrays of `needs`, as `graphc.calls.memory.Made`."""
         self.nanoseconds: Array | None = np.zeros(len(kernels), np.int64) if timed else None
         """Of each kernel in the last run, if the module measures them."""
         self.program: object = None

@@ -92,7 +92,7 @@ class CudaRunner:
         self._arrays, self._layout, self._checks = arrays, layout, checks
         self._in_place, self._committed = dict(in_place), dict(committed)
         self.made: tuple[Any, ...] = ()
-        """The arrays of `needs`, as `graphc.memory.Made`."""
+        """The arrays of `needs`, as `graphc.calls.memory.Made`."""
         self._module: Any = None
         self._layouts: dict[int, tuple[Mapping[Any, int], Layout]] = {}
         self._blocks: dict[tuple[int, int], tuple[DeviceArray, dict[int, Mapping[str, DeviceArray]]]] = {}

@@ -1,4 +1,4 @@
-"""Arrays on a GPU that do not go together, and GPUs that cannot do what is asked; `tests/runtime/test_on_device.py` runs these."""
+"""Arrays on a GPU that do not go together, and GPUs that cannot do what is asked; `tests/calls/test_on_device.py` runs these."""
 
 from __future__ import annotations
 

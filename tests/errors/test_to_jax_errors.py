@@ -28,7 +28,7 @@ def f():
 def test_to_jax_without_jax(rejects, monkeypatch):
     monkeypatch.setitem(sys.modules, "jax", None)
     for name in ("function", "operator", "handler"):
-        monkeypatch.delitem(sys.modules, f"graphc.interop.xla.{name}", raising=False)
+        monkeypatch.delitem(sys.modules, f"graphc.interop.jax.{name}", raising=False)
     with rejects(gc.TargetError):
         gc.to_jax(L, inputs=[X, W])
 

@@ -235,7 +235,7 @@ def test_memory_is_xlas_own(monkeypatch):
 
 
 def test_small_programs_that_are_called_often(monkeypatch):
-    from graphc.interop.xla import handler
+    from graphc.interop.jax import handler
 
     monkeypatch.setattr(handler, "OFTEN", 2)
     monkeypatch.setattr(handler, "VERY_OFTEN", 3)

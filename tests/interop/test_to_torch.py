@@ -13,7 +13,7 @@ import graphc as gc
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install graphc[torch]")
 
-from graphc.interop.pytorch import kernel  # noqa: E402
+from graphc.interop.torch import kernel  # noqa: E402
 
 pytestmark = pytest.mark.peers
 

@@ -1,11 +1,11 @@
-"""Programs divided among ranks, as text; what they compute is tested in tests/interop/test_distribute.py."""
+"""Programs divided among ranks, as text; what they compute is tested in tests/distributed/test_distribute.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import graphc as gc
-from graphc.distribute import Distributed
+from graphc.distributed.distribute import Distributed
 
 N = gc.dim("N")
 n, c, i = gc.indices("n c i")

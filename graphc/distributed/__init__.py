@@ -1,0 +1,1 @@
+"""Programs on several ranks: what each computes, and what they exchange."""

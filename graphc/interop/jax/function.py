@@ -1,0 +1,80 @@
+"""The function that `gc.to_jax` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+import graphc as gc
+from graphc.interop.jax.operator import Operator, primitive
+
+__all__ = ["JaxFunction"]
+
+_WIDE = ("float64", "int64")
+
+
+class JaxFunction:
+    """A program as a function on JAX's arrays.
+
+    ``f(x, a)`` takes arguments in the order of ``inputs=``, ``f(X=x, A=a)`` by name, ``f(params, X=x)`` from a dictionary that may
+    hold more than is needed. NumPy arrays become JAX's as everywhere in JAX.
+
+    Args:
+        outputs: tensors.
+        structure: puts the results together.
+        inputs: the order of arguments by position.
+    """
+
+    def __init__(self, outputs: Sequence[gc.Tensor], structure: Callable[[Sequence[Any]], Any], inputs: Sequence[gc.Tensor] | None) -> None:
+        self._operator, self._structure = Operator(outputs, inputs), structure
+        self._wide = [t for t in (*self._operator.inputs, *outputs) if t.dtype in _WIDE]
+
+    @property
+    def program(self) -> gc.Program:
+        """The compiled program, which NumPy arrays can be passed to."""
+        return self._operator.program
+
+    def __repr__(self) -> str:
+        return f"<function of JAX {', '.join(self.program.inputs)} → {', '.join(t.name for t in self._operator.outputs)}>"
+
+    def __call__(self, /, *arrays: Any, **named: Any) -> Any:
+        """Compute the results.
+
+        Raises:
+            ArgumentError: an argument is missing, unknown, given twice or no array.
+            DtypeError: an array has another dtype than its tensor, or JAX is not told to use 64 bits.
+            ShapeError: shapes do not fit the program or each other.
+        """
+        config: Any = jax.config
+        if self._wide and not config.jax_enable_x64:
+            tensor = self._wide[0]
+            raise gc.DtypeError(f"{tensor.name} has dtype {tensor.dtype}, but JAX is not told to use 64 bits.",
+                                fix=f'call jax.config.update("jax_enable_x64", True) first, or declare dtype="{tensor.dtype[:-2]}32".')
+        given: dict[str, Any] = {}
+        if arrays and isinstance(arrays[0], Mapping):
+            given, arrays = {name: arrays[0][name] for name in self.program.inputs if name in arrays[0]}, arrays[1:]
+        signature = self.program.signature
+        given |= signature.by_name(arrays, named)
+        signature.check_complete(given)
+        results = primitive.bind(*(_array(t, given[t.name]) for t in self._operator.inputs), operator=self._operator)
+        return self._structure(results)
+
+
+def _array(tensor: gc.Tensor, value: Any) -> Any:
+    """An array of JAX's, of the tensor's type; numbers are exactly that."""
+    name, dtype = tensor.name, tensor.dtype
+    try:
+        array = value if isinstance(value, jax.Array) else jax.numpy.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise gc.ArgumentError(f"The argument {name} is a {type(value).__name__}, which is no array for JAX: {error}",
+                               fix="pass an array of JAX's or NumPy's.") from None
+    if array.dtype == dtype:
+        return array
+    kinds = ("b", "i", "f")
+    if array.weak_type and kinds.index(np.dtype(array.dtype).kind) <= kinds.index(np.dtype(dtype).kind.replace("u", "i")):
+        return array.astype(dtype)
+    raise gc.DtypeError(f"The argument {name} has dtype {array.dtype}, but the tensor {name} has dtype {dtype}.",
+                        fix=f'pass {name}.astype("{dtype}"), or declare gc.tensor("{name}", …, dtype="{array.dtype}").')

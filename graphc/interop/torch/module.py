@@ -1,0 +1,82 @@
+"""Programs with parameters as modules of PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+import graphc as gc
+
+if TYPE_CHECKING:
+    from graphc.interop.torch.function import TorchFunction
+
+__all__ = ["TorchModule"]
+
+
+class TorchModule(torch.nn.Module):
+    """A program whose parameters are `torch.nn.Parameter`; ``conv1.weight`` is the ``weight`` of a submodule ``conv1``.
+
+    Args:
+        function: the program.
+        seed, initial, sizes: as for `TorchFunction.module`.
+    """
+
+    def __init__(self, function: TorchFunction, seed: int, initial: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+        super().__init__()
+        names = [t.name for t in function.parameters]
+        if not names:
+            raise gc.ArgumentError(f"{function.title} has no parameters.", fix='declare them with gc.parameter("W", …).')
+        unknown = [name for name in initial if name not in names]
+        if unknown:
+            raise gc.ArgumentError(f"{function.title} has no parameter {unknown[0]}; it has {', '.join(names)}.", fix="check the name.")
+        self.function = function
+        self.names = tuple(names)
+        self.arguments = tuple(name for name in function.inputs if name not in names)
+        made = {} if initial.keys() >= set(names) else _initial(function, seed, sizes)
+        for name in names:
+            self._add(name, _value(function, name, initial[name]) if name in initial else torch.from_numpy(np.array(made[name])))
+
+    def _add(self, name: str, value: torch.Tensor) -> None:
+        *path, leaf = name.split(".")
+        owner: torch.nn.Module = self
+        for part in path:
+            if not hasattr(owner, part):
+                owner.add_module(part, torch.nn.Module())
+            owner = getattr(owner, part)
+        if not isinstance(owner, torch.nn.Module) or hasattr(owner, leaf):
+            raise gc.ArgumentError(f"A module of PyTorch cannot have a parameter {name}: it has another attribute of that name.",
+                                   fix="give the parameter another name.")
+        owner.register_parameter(leaf, torch.nn.Parameter(value, requires_grad=value.is_floating_point()))
+
+    def forward(self, *tensors: torch.Tensor, **named: torch.Tensor) -> Any:
+        """The outputs of the program, from the inputs that are no parameters."""
+        if len(tensors) > len(self.arguments):
+            raise gc.ArgumentError(f"{len(tensors)} arguments are given, but the module takes {len(self.arguments)}: "
+                                   f"{', '.join(self.arguments)}.", fix="leave the parameters out.")
+        named = dict(zip(self.arguments, tensors)) | named
+        for name in self.names:
+            named[name] = self.get_parameter(name)
+        return self.function(**named)
+
+    def extra_repr(self) -> str:
+        return f"{self.function.name}({', '.join(self.arguments)})"
+
+
+def _initial(function: TorchFunction, seed: int, sizes: Mapping[str, int]) -> dict[str, Any]:
+    try:
+        return function.program.init(seed, **sizes)
+    except gc.ArgumentError as error:
+        raise gc.ArgumentError(error.what, fix=error.fix.replace("init(", "module(")) from None
+
+
+def _value(function: TorchFunction, name: str, value: Any) -> torch.Tensor:
+    declared = next(t for t in function.parameters if t.name == name)
+    tensor = value.detach().clone() if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value, declared.dtype))
+    shape = tuple(declared.shape)
+    if len(shape) != tensor.dim() or any(isinstance(e, int) and e != n for e, n in zip(shape, tensor.shape)):
+        raise gc.ShapeError(f"The initial value of {name} has shape {tuple(tensor.shape)}, but the parameter is {declared!r}.",
+                            fix=f"pass a tensor with the extents of {name}.")
+    return tensor.to(getattr(torch, declared.dtype))
