@@ -37,6 +37,7 @@ from graphc.schedule.scatter import sorted_scatter
 from graphc.schedule.segments import Sweeps
 from graphc.schedule.share import shared
 from graphc.schedule.target import Target
+from graphc.schedule.unread import without_unread
 
 __all__ = ["PARTIAL", "SCRATCH", "schedule"]
 
@@ -86,7 +87,7 @@ def schedule(
         steps = tuple(over_lanes(step, in_place) for step in steps)
     elif accumulate is None:
         steps = tuple(map(jammed, steps))
-    return replace(graph, tensors=tuple(worker.tensors.values())), steps
+    return replace(graph, tensors=tuple(worker.tensors.values())), tuple(map(without_unread, steps))
 
 
 class _Scheduler:

@@ -1,0 +1,70 @@
+"""Variables that nothing reads, left behind where a loop was divided and its parts became simpler: they are not computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import sympy as sp
+
+from graphc.ir.nest import Assign, Combine, For, If, Loop, Nest, Node, Outside, Step, Store
+
+__all__ = ["without_unread"]
+
+_Names = frozenset[sp.Basic]
+
+
+def without_unread(step: Step) -> Step:
+    """The step without variables whose values nothing reads, by liveness from the end of each kernel to its beginning.
+
+    Returns:
+        The same computation; every variable that is assigned is read afterwards.
+    """
+    if isinstance(step, Loop):
+        return replace(step, steps=tuple(map(without_unread, step.steps)))
+    if not isinstance(step, Nest):
+        return step
+    body, _ = _live(step.kernel.body, frozenset())
+    return step if body == step.kernel.body else replace(step, kernel=replace(step.kernel, body=body))
+
+
+def _read(parts: Iterable[sp.Basic]) -> _Names:
+    return frozenset(symbol for part in parts for symbol in part.free_symbols)
+
+
+def _live(nodes: Sequence[Node], live: _Names) -> tuple[tuple[Node, ...], _Names]:
+    """The nodes that count if these names are read behind them, and the names that are read from there on."""
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        match node:
+            case Assign():
+                if node.name not in live:
+                    continue
+                live = (live - {node.name}) | _read((node.value,))
+            case Combine():
+                live |= _read((node.name, node.other, node.value))
+            case Store():
+                live |= _read((node.value, *node.subscripts))
+            case Outside():
+                live |= _read((node.value,))
+            case If():
+                body, inside = _live(node.body, live)
+                if not body:
+                    continue
+                node, live = replace(node, body=body), live | inside | _read((node.condition,))
+            case For():
+                body, inside = _again(node, live)
+                if not body:
+                    continue
+                node, live = replace(node, body=body), live | inside | _read((*node.lower, *node.upper))
+        kept.append(node)
+    return tuple(reversed(kept)), live
+
+
+def _again(node: For, live: _Names) -> tuple[tuple[Node, ...], _Names]:
+    """The body of a loop, where what is read at its beginning is read behind its end as well."""
+    while True:
+        body, inside = _live(node.body, live)
+        if inside <= live:
+            return body, inside
+        live |= inside

@@ -1,0 +1,56 @@
+"""What is computed is read."""
+
+import ast
+
+import sympy as sp
+
+import graphc as gc
+from graphc.ir.expr import Index
+from graphc.ir.nest import Assign, For, Kernel, Local, LoopPlan, Nest, Store
+from graphc.schedule.unread import without_unread
+
+
+def unread(source: str) -> set[str]:
+    """``function.name`` of variables of the functions that are assigned and never read."""
+    found = set()
+    for function in ast.parse(source).body:
+        if isinstance(function, ast.FunctionDef) and not function.name.startswith(("start", "program")):
+            names = [n for n in ast.walk(function) if isinstance(n, ast.Name)]
+            loops = {n.target.id for n in ast.walk(function) if isinstance(n, ast.For) and isinstance(n.target, ast.Name)}
+            written = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+            found |= {f"{function.name}.{name}" for name in written - loops - {n.id for n in names if isinstance(n.ctx, ast.Load)}}
+    return found
+
+
+def test_part_of_a_divided_loop():
+    """At i ≥ 1 nothing is added, whatever the place of the maximum, which was loaded there."""
+    N, K = gc.dims("N K")
+    x, z, t, loss = gc.tensor("x", N), gc.tensor("z", K), gc.tensor("t"), gc.tensor("loss")
+    i, j, k = gc.index("i", 3), gc.index("j", 3), gc.index("k", K)
+    t[i, i] += gc.max(gc.clamp(x)[i - 1], over=k)
+    loss[()] += t[i, j]
+    loss[()] += z[k]
+    source = gc.compile([loss, *gc.grad(loss, [x])]).source
+    loads = [block.count("c0 = t_max_arg[i]") == block.count("choose(c0 == k") for block in source.split("@njit")]
+    assert "c0 = t_max_arg[i]" in source and all(loads)
+    assert not unread(source)
+
+
+def nest(*body):
+    return Nest(Kernel("map", "", ("y",), body, None), LoopPlan("", "map", (), "", ""), (), "y", sp.Integer(1), ())
+
+
+def test_what_the_next_iteration_reads_stays():
+    i, a, b, c = Index("i"), Local("a"), Local("b"), Local("c")
+    carried = For(i, (sp.Integer(0),), (sp.Integer(9),), (Store("y", (i,), a), Assign(c, a, "float32"), Assign(a, b, "float32"),
+                                                           Assign(b, sp.Integer(2), "float32")))
+    start = Assign(a, sp.Integer(0), "float32"), Assign(b, sp.Integer(1), "float32")
+    left = without_unread(nest(*start, carried)).kernel.body
+    assert left[:2] == start and left[2].body == (carried.body[0], *carried.body[2:])
+
+
+def test_loops_that_compute_nothing_are_left_out():
+    i, a = Index("i"), Local("a")
+    only = For(i, (sp.Integer(0),), (sp.Integer(9),), (Assign(a, i, "int64"),))
+    store = Store("y", (), sp.Integer(1))
+    assert without_unread(nest(only, store)).kernel.body == (store,)
