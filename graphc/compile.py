@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from graphc.analysis.segments import check_marks
 from graphc.calls.memory import Made
+from graphc.calls.runner import Runner
 from graphc.calls.signature import Signature, argument_order, check_options, check_sizes, sizing, structured, update_names
 from graphc.errors import TargetError
 from graphc.frontend.collect import collect, given
@@ -42,7 +43,7 @@ from graphc.passes.simplify import simplify
 from graphc.passes.split_quotients import split_quotients
 from graphc.passes.stabilise import stabilise
 from graphc.passes.sweep import sweep
-from graphc.program import Program, Runner
+from graphc.program import Program
 from graphc.runtime.memory import machine_memory
 
 __all__ = ["canonical", "compile_program", "derived", "optimised", "pushed", "swept"]

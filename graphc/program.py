@@ -6,67 +6,36 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from graphc.calls.arrays import HOST, Host, host_of, new_array, size_values
+from graphc.calls.arguments import Arguments
+from graphc.calls.arrays import HOST, Host, new_array, size_values
 from graphc.calls.binding import Binder
 from graphc.calls.foreign import changed
-from graphc.calls.memory import Made, Memory, Report, check_memory, device_full, report
+from graphc.calls.memory import Memory, Report, check_memory, device_full, report
 from graphc.calls.nonfinite import NonFinite, first_nonfinite
-from graphc.calls.on_device import Device, on_host, placed
+from graphc.calls.on_device import on_host, placed
 from graphc.calls.profile import Profile, profiled
+from graphc.calls.results import results_in
+from graphc.calls.runner import Runner
 from graphc.calls.signature import Signature, similar
 from graphc.errors import ArgumentError
 from graphc.interpret import size_value
 from graphc.ir.graph import Graph
 from graphc.ir.nest import KernelTable
 from graphc.ir.tree import sizes_of
-from graphc.runtime.device import on_device
 from graphc.runtime.device_memory import OutOfDeviceMemory
 
-__all__ = ["Program", "Runner"]
+__all__ = ["Program"]
 
 Array = NDArray[Any]
 
 OFTEN, VERY_OFTEN = 20, 1000
 """Calls after which a compiled call is loaded if it is on disk, and after which it is made: half a second that saves 10 µs a call."""
-
-
-class Runner(Protocol):
-    """A target's executable form of a graph."""
-
-    source: str
-    kernels: tuple[Any, ...]
-    made: tuple[Made, ...]
-
-    def run(self, arrays: dict[str, Array], sizes: dict[sp.Basic, int], out: dict[str, Array]) -> dict[str, Array]:
-        """Compute the outputs; arrays in `out` may be used to hold the results of that name."""
-        ...
-
-    def needs(self, sizes: Mapping[sp.Basic, int]) -> tuple[dict[str, int], int]:
-        """Bytes by what a run allocates, and how many of them are counted twice because arrays take turns in the same memory."""
-        ...
-
-    def memory(self) -> int | None:
-        """Bytes of the memory in which it runs; None if that is not known."""
-        ...
-
-    def quick(
-        self, inputs: Sequence[str], outputs: Sequence[str], sizes: Mapping[Any, int], positional: bool, compiling: bool
-    ) -> Callable[..., list[Array] | None] | None:
-        """A faster call for small programs and arrays of these sizes; it may be None, and so may be what it returns.
-
-        Args:
-            inputs, outputs: in the order of the call.
-            sizes: as for `run`.
-            positional: whether all arguments may be given by position.
-            compiling: whether it may be compiled if it is not on disk.
-        """
-        ...
 
 
 class Program:
@@ -95,12 +64,12 @@ class Program:
         self._witness, self._profiler = lru_cache(maxsize=1)(witness), lru_cache(maxsize=1)(profiler)
         self._by_name = {t.name: t for t in signature.inputs}
         self._bound: dict[tuple[tuple[int, ...], ...], dict[sp.Basic, int]] = {}
-        self._updated = dict(signature.updates)
-        self._passed = [name for name in dict.fromkeys((*signature.outputs, *self._updated.values())) if name in self._by_name]
+        results = dict.fromkeys((*signature.outputs, *(new for _, new in signature.updates)))
+        self._passed = [name for name in results if name in self._by_name]
         """Arguments that are results as well."""
         self._binder = Binder(graph, self._by_name)
         self._has_device = hasattr(runner, "queue")
-        self._separate: tuple[Any, ...] = ()
+        self._arguments = Arguments(signature, runner if self._has_device else None)
         self._quick: Any = None
         self._calls, self._again = 0, OFTEN
 
@@ -152,7 +121,7 @@ class Program:
                 made = self._quick = None
             if made is not None:
                 return self._signature.structure(made)
-        place, given = self._arguments(arrays, named)
+        place, given = self._arguments.of(arrays, named)
         if isinstance(place, Host):
             return self._signature.structure(self._called(place, given, out))
         with place.using():
@@ -165,20 +134,20 @@ class Program:
             results = self._computed(place, prepared, sizes, out)
         except OutOfDeviceMemory as error:
             raise device_full(self._graph, *self._runner.needs(sizes), error.free, error.total) from None
-        for name in self._updated:
+        for name in self._arguments.updated:
             if type(given[name]) is not np.ndarray:
                 changed(given[name])
         return results
 
     def _computed(self, place: Any, prepared: dict[str, Any], sizes: dict[sp.Basic, int], out: Any) -> list[Any]:
         """The results of a call, the arrays of ``out=`` and those that are updated written."""
-        self._unshare(place, prepared)
+        self._arguments.unshare(place, prepared)
         before = {name: place.copy(prepared[name]) for name in self._passed}
-        if out is None and not self._updated and not before:
+        if out is None and not self._arguments.updated and not before:
             results = place.run(self._runner, prepared, sizes, {})
             self._hasten(sizes)
             return [place.result(results[name]) for name in self._signature.outputs]
-        targets, owners = self._out(place, out, sizes) if out is not None else ({}, {})
+        targets, owners = results_in(self._graph, self._signature, place, out, sizes) if out is not None else ({}, {})
         overlapping = {name for name, target in targets.items() if any(place.overlap(target, a) for a in prepared.values())}
         apart = {name: target for name, target in targets.items() if name not in overlapping}
         results = before | place.run(self._runner, prepared, sizes, apart)
@@ -224,62 +193,6 @@ class Program:
             self._quick = self._runner.quick(self.inputs, self._signature.outputs, sizes, positional, compiling)
             self._again = max(VERY_OFTEN, 2 * self._calls)
 
-    def _place(self, given: Mapping[str, Any]) -> Any:
-        """Where the arrays of a call lie, as `graphc.calls.arrays.Host` or `graphc.calls.on_device.Device`."""
-        if self._has_device and any(map(on_device, given.values())):
-            return Device(cast(Any, self._runner), given)
-        return host_of(self._by_name, given)
-
-    def _arguments(self, arrays: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Where the arrays of a call lie, and the arguments by name."""
-        if not self._updated:
-            if not arrays and named.keys() == self._by_name.keys():
-                return self._place(named), named
-            if not named and len(arrays) == 1 and type(arrays[0]) is dict and self._by_name.keys() <= arrays[0].keys():
-                named = {name: arrays[0][name] for name in self._by_name} if self._has_device else arrays[0]
-                return self._place(named), named
-        state: Mapping[str, Any] = {}
-        if arrays and isinstance(arrays[0], Mapping):
-            state, arrays = arrays[0], arrays[1:]
-        given: dict[str, Any] = {name: state[name] for name in self._by_name if name in state}
-        others = self._signature.by_name(arrays, named)
-        given.update((name, array) for name, array in others.items() if name in self._by_name)
-        self._signature.check_complete(given)
-        place = self._place(given)
-        if self._updated:
-            self._check_state(place, state, others)
-        return place, given
-
-    def _check_state(self, place: Any, state: Mapping[str, Any], others: Mapping[str, Any]) -> None:
-        """Refuse a call in which what is updated is no writable array of the dictionary given first."""
-        for name in self._updated:
-            if isinstance(place, Device) and isinstance(state.get(name), np.ndarray):
-                continue  # refused together with all others that are not on the GPU
-            array = place.array(name, state.get(name))
-            if array is None or not place.writable(array) or name in others:
-                how = ("it is not there" if name not in state else "it is given outside of the dictionary as well" if name in others
-                       else "it is read-only" if array is not None else f"it is a {type(state[name]).__name__}")
-                raise ArgumentError(f"{name} is updated by the program, so it must be a writable array in the first dictionary; {how}.",
-                                    fix="call step(state, X=…) with state = step.init(seed=0), or a dictionary of your own arrays.")
-
-    def _unshare(self, place: Any, arrays: dict[str, Any]) -> None:
-        """Copy inputs that lie in the memory of arrays that are updated; refuse updated arrays that share memory."""
-        if not self._updated:
-            return
-        state = {name: arrays[name] for name in self._updated}
-        key = tuple(map(place.key, state.values()))
-        if key != self._separate:
-            names = list(state)
-            for k, name in enumerate(names):
-                for other in names[:k]:
-                    if place.overlap(state[name], state[other], exactly=True):
-                        raise ArgumentError(f"{other} and {name} are both updated, but they share memory.",
-                                            fix="give each an array of its own.")
-            self._separate = key
-        for name, array in arrays.items():
-            if name not in state and any(place.overlap(array, updated) for updated in state.values()):
-                arrays[name] = place.copy(array)
-
     # ----------------------------------------------------------------------------------------------------- sizes
     def result_shapes(self, shapes: Mapping[str, Sequence[Any]]) -> list[tuple[Any, ...]]:
         """The shapes of the results for arguments of these shapes, in the order of the outputs; nothing is run.
@@ -315,7 +228,7 @@ class Program:
             compiling: whether it may be compiled if it is not on disk.
         """
         make = getattr(self._runner, "by_address", None)
-        if make is None or self._updated:
+        if make is None or self._arguments.updated:
             return None
         sizes = self._binder.sizes({name: tuple(shapes[name]) for name in self._by_name})
         found: Callable[..., bool] | None = make(self.inputs, self._signature.outputs, sizes, compiling)
@@ -333,32 +246,6 @@ class Program:
         check_memory(self._graph, *runner.needs(sizes), runner.memory() if self._memory_limit is None else None, self._memory_limit,
                      "GPU" if self._has_device else "machine")
 
-    def _out(self, place: Any, out: Any, sizes: dict[sp.Basic, int]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arrays for the results by name, and the caller's objects that they belong to."""
-        names = self._signature.outputs
-        layout = self._signature.structure(range(len(names)))
-        arrays = _alike(layout, out)
-        if arrays is None:
-            form = {dict: f"a dict with the keys {', '.join(map(repr, layout))}"} if isinstance(layout, dict) else {}
-            wanted = form.get(type(layout),
-                              "one array" if isinstance(layout, int) else f"a list of {len(layout)} array{'s' * (len(layout) != 1)}")
-            raise ArgumentError(f"out= does not have the structure of the results, which is {wanted}.", fix=f"pass {wanted}.")
-        targets: dict[str, Any] = {}
-        for name, value in zip(names, arrays, strict=True):
-            tensor, array = self._graph.tensor(name), place.array(f"out= for {name}", value)
-            shape = tuple(size_value(e, sizes) for e in tensor.shape)
-            if array is None or array.shape != shape or array.dtype != tensor.dtype or not place.writable(array):
-                found = f"a {type(value).__name__}"
-                if array is not None:
-                    found = f"{'writable' if place.writable(array) else 'read-only'} with shape {array.shape} and dtype {array.dtype}"
-                raise ArgumentError(f"out= for {name} must be a writable array of shape {shape} and dtype {tensor.dtype}; it is {found}.",
-                                    fix=f"use {place.empty(shape, tensor.dtype)}.")
-            if name in targets or any(place.overlap(array, other, exactly=True) for other in targets.values()):
-                raise ArgumentError(f"The arrays in out= share memory: {', '.join([*targets, name])}.",
-                                    fix="give each result an array of its own.")
-            targets[name] = array
-        return targets, dict(zip(names, arrays, strict=True))
-
     # ----------------------------------------------------------------------------------------------------- state
     def init(self, seed: int = 0, device: Any = None, **sizes: int) -> dict[str, Any]:
         """New arrays for the parameters and for everything that `updates` change, from their initialisers.
@@ -373,7 +260,7 @@ class Program:
             ArgumentError: a size is missing, or there is no such device.
             TargetError: nothing can run on a GPU here.
         """
-        tensors = [t for t in self._signature.inputs if t.kind == "parameter" or t.name in self._updated]
+        tensors = [t for t in self._signature.inputs if t.kind == "parameter" or t.name in self._arguments.updated]
         self._known_sizes(sizes)
         try:
             generator = np.random.default_rng(seed)
@@ -442,17 +329,17 @@ class Program:
 
         Those that share memory with what is updated are copies.
         """
-        place, values = self._arguments(arrays, named)
+        place, values = self._arguments.of(arrays, named)
         if place is not HOST:
             raise ArgumentError("An argument is on a GPU, but the arrays of all arguments have to be on the host here.",
                                 fix="copy it to the host.")
         prepared: dict[str, Array] = HOST.bound(self._by_name, values)
-        self._unshare(HOST, prepared)
+        self._arguments.unshare(HOST, prepared)
         return prepared
 
     def _on_host(self, arrays: tuple[Any, ...], named: dict[str, Any]) -> tuple[dict[str, Array], dict[sp.Basic, int]]:
         """The arguments as arrays of the host, copied there if need be, and their sizes."""
-        _, given = self._arguments(arrays, named)
+        _, given = self._arguments.of(arrays, named)
         prepared = HOST.bound(self._by_name, {name: on_host(given[name]) for name in self._by_name})
         return prepared, self._sizes(prepared)
 
@@ -507,7 +394,7 @@ class Program:
         """
         prepared, sizes = self._on_host(arrays, named)
         runner = self._profiler()
-        result = profiled(runner, prepared, sizes, self._updated)
+        result = profiled(runner, prepared, sizes, self._arguments.updated)
         if len(result.rows) == len(self._runner.kernels):
             self._runner.kernels = tuple(replace(k, time=row.time) for k, row in zip(self._runner.kernels, result.rows, strict=True))
         return result
@@ -527,19 +414,3 @@ class Program:
         from graphc.export.save import save
 
         save(getattr(self._runner, "program", None), self._graph, self._signature, path)
-
-
-def _alike(layout: Any, given: Any) -> list[Any] | None:
-    """The parts of something that is nested as `layout` is; None if it is not."""
-    if isinstance(layout, dict):
-        if not isinstance(given, Mapping) or set(given) != set(layout):
-            return None
-        pairs = [(part, given[key]) for key, part in layout.items()]
-    elif isinstance(layout, list | tuple):
-        if not isinstance(given, list | tuple) or len(given) != len(layout):
-            return None
-        pairs = list(zip(layout, given, strict=True))
-    else:
-        return None if isinstance(given, Mapping | list | tuple) else [given]
-    inner = [_alike(*pair) for pair in pairs]
-    return None if any(parts is None for parts in inner) else [part for parts in inner if parts is not None for part in parts]

@@ -11,6 +11,7 @@ import sympy as sp
 
 from graphc.analysis.sharding import places_of_index, places_of_size, sharding
 from graphc.calls.binding import Binder
+from graphc.calls.runner import Runner
 from graphc.compile import optimised
 from graphc.distributed.agreement import agree, differ, disagree
 from graphc.distributed.exchange import SMALL, Array, Plan, announced, differing, planned
@@ -26,7 +27,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement
 from graphc.passes.distribute import distribute as divided
 from graphc.passes.exchangeable import exchangeable
-from graphc.program import Program, Runner
+from graphc.program import Program
 from graphc.views.text import Text
 
 __all__ = ["Distributed", "distribute"]
