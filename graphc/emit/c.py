@@ -14,7 +14,7 @@ from graphc.emit.checks import Checks, EmptyRange, GatherCheck
 from graphc.emit.expression import Writer
 from graphc.emit.names import safe, variable_names
 from graphc.emit.syntax import C_TYPES, C
-from graphc.emit.variables import locals_in, place_of, sums_of, type_of, without_unused
+from graphc.emit.variables import locals_in, place_of, sums_of, type_of
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.errors import InternalError
 from graphc.ir.expr import Access, Size
@@ -273,7 +273,7 @@ class _Emitter:
         writer = self._writer(self.orders.get(kernel.comment, Order()), kernel.comment)
         walker = _Walker(writer, lambda name, low, high: C.header(name, low, high),
                          lambda report: f"gc_report(status, {self.checks.code(EmptyRange(report.loop))});")
-        lines = list(walker.lines(without_unused(kernel.body), 1))
+        lines = list(walker.lines(kernel.body, 1))
         text = "\n".join(lines)
         self.used |= writer.used
         number = self.counters[kernel.kind] = self.counters.get(kernel.kind, -1) + 1

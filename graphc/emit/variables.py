@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import sympy as sp
 
@@ -14,7 +13,7 @@ from graphc.ir.expr import Access, Call
 from graphc.ir.nest import Assign, For, If, Local, Node, Store, Unravel
 from graphc.ir.tree import accesses, postorder
 
-__all__ = ["locals_in", "place_of", "sums_of", "type_of", "without_unused"]
+__all__ = ["locals_in", "place_of", "sums_of", "type_of"]
 
 
 def locals_in(node: Node) -> Iterator[Local]:
@@ -42,28 +41,6 @@ def locals_in(node: Node) -> Iterator[Local]:
 
 def _in(expression: sp.Basic) -> Iterator[Local]:
     return (part for part in postorder(expression) if isinstance(part, Local))
-
-
-def without_unused(body: Sequence[Node]) -> tuple[Node, ...]:
-    """The body without variables that nothing reads, except those whose value is a test of a subscript."""
-    while True:
-        read = {local for e in expressions_of(body) for local in _in(e)}
-        kept = _kept(body, read)
-        if kept == tuple(body):
-            return kept
-        body = kept
-
-
-def _kept(body: Sequence[Node], read: set[Local]) -> tuple[Node, ...]:
-    found: list[Node] = []
-    for node in body:
-        if isinstance(node, For | If):
-            node = replace(node, body=_kept(node.body, read))
-        elif isinstance(node, Assign) and node.name not in read:
-            if not any(isinstance(s, Access) for a in accesses(node.value) for s in a.subscripts):
-                continue
-        found.append(node)
-    return tuple(found)
 
 
 def place_of(local: Local, body: Sequence[Node]) -> tuple[int, bool] | None:

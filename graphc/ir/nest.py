@@ -95,7 +95,7 @@ class Store:
 class Unravel:
     """``i, j, … = position of the line-th element of a box``, the last part fastest."""
 
-    line: Index
+    line: Index | Local
     parts: tuple[tuple[Index, sp.Expr], ...]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import sympy as sp
 
@@ -71,13 +72,14 @@ def sorted_scatter(statement: Statement, tensors: dict[str, Tensor], dtype: str,
     plan = LoopPlan(f"{order} = items sorted by key", "scatter", ("item",), "item", "a bitonic sort: the same order in every call")
     steps.append(Sort(of_items, order, starts, count, keys, plan))
 
-    line, place_of = Index(".line"), Index(".place")
+    line, place_of, chosen = Index(".line"), Index(".place"), Local("_item")
     width = sp.expand(sp.Mul(*(r.extent for r in own)))
     body: tuple[Node, ...] = (
         Unravel(line, ((Index(".to"), keys), *((r.index, r.extent) for r in own))),
         Assign(total, _ZERO, dtype),
         For(place_of, (Access(starts, Index(".to")),), (Access(starts, Index(".to") + 1),), (
-            Assign(Local("_item"), Access(order, place_of), "int64"), unravel, Assign(total, plus(total, statement.value), dtype))),
+            Assign(chosen, Access(order, place_of), "int64"), replace(unravel, line=chosen),
+            Assign(total, plus(total, statement.value), dtype))),
         *_stored(statement, target, keyed, total, adding),
     )  # fmt: skip
     external = tuple(dict.fromkeys((order, starts, *(r for r in reads(statement) if r not in integers or r in _in_value(statement)))))

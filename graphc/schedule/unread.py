@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import sympy as sp
 
-from graphc.ir.nest import Assign, Combine, For, If, Loop, Nest, Node, Outside, Step, Store
+from graphc.ir.expr import Access
+from graphc.ir.nest import Assign, Combine, For, If, Local, Loop, Nest, Node, Outside, Step, Store, Unravel
+from graphc.ir.tree import accesses, contains, postorder
 
 __all__ = ["without_unread"]
 
@@ -17,8 +19,10 @@ _Names = frozenset[sp.Basic]
 def without_unread(step: Step) -> Step:
     """The step without variables whose values nothing reads, by liveness from the end of each kernel to its beginning.
 
+    Those whose values test a subscript that is read from a tensor stay.
+
     Returns:
-        The same computation; every variable that is assigned is read afterwards.
+        The same computation.
     """
     if isinstance(step, Loop):
         return replace(step, steps=tuple(map(without_unread, step.steps)))
@@ -29,7 +33,7 @@ def without_unread(step: Step) -> Step:
 
 
 def _read(parts: Iterable[sp.Basic]) -> _Names:
-    return frozenset(symbol for part in parts for symbol in part.free_symbols)
+    return frozenset(symbol for part in parts for symbol in postorder(part) if isinstance(symbol, Local))
 
 
 def _live(nodes: Sequence[Node], live: _Names) -> tuple[tuple[Node, ...], _Names]:
@@ -38,7 +42,7 @@ def _live(nodes: Sequence[Node], live: _Names) -> tuple[tuple[Node, ...], _Names
     for node in reversed(nodes):
         match node:
             case Assign():
-                if node.name not in live:
+                if node.name not in live and not _tests(node.value):
                     continue
                 live = (live - {node.name}) | _read((node.value,))
             case Combine():
@@ -47,6 +51,8 @@ def _live(nodes: Sequence[Node], live: _Names) -> tuple[tuple[Node, ...], _Names
                 live |= _read((node.value, *node.subscripts))
             case Outside():
                 live |= _read((node.value,))
+            case Unravel():
+                live |= _read((node.line, *(extent for _, extent in node.parts)))
             case If():
                 body, inside = _live(node.body, live)
                 if not body:
@@ -59,6 +65,11 @@ def _live(nodes: Sequence[Node], live: _Names) -> tuple[tuple[Node, ...], _Names
                 node, live = replace(node, body=body), live | inside | _read((*node.lower, *node.upper))
         kept.append(node)
     return tuple(reversed(kept)), live
+
+
+def _tests(value: sp.Expr) -> bool:
+    """Whether reading it can show that an integer of the arguments points outside."""
+    return any(contains(s, Access) for a in accesses(value) for s in a.subscripts)
 
 
 def _again(node: For, live: _Names) -> tuple[tuple[Node, ...], _Names]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
-from graphc.emit.variables import place_of, sums_of, without_unused
+from graphc.emit.variables import place_of, sums_of
 from graphc.ir.expr import Access, Call, Compare, Index
 from graphc.ir.nest import Assign, For, If, Local, Node, Store
 
@@ -53,10 +53,3 @@ def test_declared_in_front_of_what_carries_it() -> None:
     found = If(Compare(">", i, ZERO), (Assign(best, Access("x", i), "float32"),))
     assert place_of(best, (loop(found, Store("y", (i,), best)),)) == (0, False)
     assert place_of(best, (loop(Store("y", (i,), best), Assign(best, ZERO, "float32")),)) == (0, False)
-
-
-def test_what_nothing_reads_is_not_computed() -> None:
-    first, second = Assign(best, Access("x", i), "float32"), Assign(s, 2 * best, "float32")
-    store, checked = Store("y", (i,), Access("x", i)), Assign(s, Access("x", Access("k", i)), "float32")
-    assert without_unused((loop(first, second, store),)) == (loop(store),)
-    assert without_unused((loop(checked, store),)) == (loop(checked, store),)

@@ -5,7 +5,7 @@ import ast
 import sympy as sp
 
 import graphc as gc
-from graphc.ir.expr import Index
+from graphc.ir.expr import Access, Index
 from graphc.ir.nest import Assign, For, Kernel, Local, LoopPlan, Nest, Store
 from graphc.schedule.unread import without_unread
 
@@ -54,3 +54,15 @@ def test_loops_that_compute_nothing_are_left_out():
     only = For(i, (sp.Integer(0),), (sp.Integer(9),), (Assign(a, i, "int64"),))
     store = Store("y", (), sp.Integer(1))
     assert without_unread(nest(only, store)).kernel.body == (store,)
+
+
+def test_what_tests_a_subscript_stays():
+    i, a, b = Index("i"), Local("a"), Local("b")
+    first, second = Assign(a, Access("x", i), "float32"), Assign(b, 2 * a, "float32")
+    store, checked = Store("y", (i,), Access("x", i)), Assign(b, Access("x", Access("k", i)), "float32")
+
+    def loop(*body):
+        return For(i, (sp.Integer(0),), (sp.Integer(9),), body)
+
+    assert without_unread(nest(loop(first, second, store))).kernel.body == (loop(store),)
+    assert without_unread(nest(loop(checked, store))).kernel.body == (loop(checked, store),)
