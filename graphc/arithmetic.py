@@ -32,7 +32,8 @@ class Arithmetic:
 
     Attributes:
         constant: a number of an expression as a scalar.
-        functions: scalar functions by name; the others are evaluated by their expansions.
+        functions: scalar functions by name; the others are evaluated by their expansions. "sqrt" and "rsqrt", where there are such, are
+            the powers 1/2 and -1/2: at -inf and -0 they are other numbers than C's power.
         add, multiply: of any number of scalars.
         quotient, power: of two scalars.
         compare: operators of comparisons.
@@ -113,6 +114,10 @@ def _smallest(a: Any, b: Any) -> Any:
     return a if a != a else b if b != b else _pick(real(a) <= real(b), a, b)
 
 
+def _root(x: Any) -> Any:
+    return x**0.5 if isinstance(x, complex) else math.sqrt(x) if x >= 0 else math.nan
+
+
 def _drawn(number: Callable[[int], Any]) -> Callable[..., float]:
     """A random number of a key and indices."""
     return lambda key, *indices: float(number(functools.reduce(draw, map(int, indices), int(key))))
@@ -132,6 +137,8 @@ _SCALAR: dict[str, Callable[..., Any]] = {
     "sigmoid": _sigmoid,
     "softplus": _softplus,
     "erf": _erf,
+    "sqrt": _root,
+    "rsqrt": lambda x: _quotient(1.0, _root(x)),
     "stop_gradient": real,
     "abs": lambda x: x if real(x) >= 0 else -x,
     "sign": _sign,

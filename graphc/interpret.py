@@ -62,6 +62,8 @@ def size_value(node: sp.Basic, sizes: Mapping[sp.Basic, int]) -> int:
     raise InternalError(f"{node} is not an integer expression in sizes.")
 
 
+_ROOTS: dict[sp.Basic, str] = {sp.Rational(1, 2): "sqrt", sp.Rational(-1, 2): "rsqrt"}
+
 _CONSTANTS = frozenset((INFINITY, NAN, sp.true, sp.false))
 
 Code = Callable[[Environment], Any]
@@ -415,7 +417,8 @@ def _operator(node: sp.Basic, arithmetic: Arithmetic) -> Callable[..., Any]:
     if isinstance(node, sp.Add):
         return arithmetic.add
     if isinstance(node, sp.Pow):
-        return arithmetic.power
+        root = arithmetic.functions.get(_ROOTS.get(node.exp, ""))
+        return arithmetic.power if root is None else lambda base, _: root(base)
     if isinstance(node, Compare):
         return arithmetic.compare[node.op]
     if isinstance(node, FloorDiv):

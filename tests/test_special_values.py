@@ -44,7 +44,7 @@ def test_reciprocal_roots(target):
     y[i] = 3 / gc.sqrt(x[i])
     z[i] = gc.rsqrt(x[i])
     total[()] += gc.sqrt(x[i])
-    given = np.tile(array(0, 1, 4, np.inf, -1, np.nan, 3e38), 5)
+    given = np.tile(array(0, -0.0, 1, 4, np.inf, -np.inf, -1, np.nan, 3e38), 5)
     with np.errstate(all="ignore"):
         root = np.sqrt(given)
         want = 3 / root, 1 / root, 0.5 / root
