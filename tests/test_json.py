@@ -340,3 +340,16 @@ def test_large_powers_are_not_computed(power: Any) -> None:
     else:
         with pytest.raises(gc.ArgumentError):
             gc.from_json(text)
+
+
+@pytest.mark.parametrize("op", ["any", "all", "max"])
+def test_reductions_of_numbers_and_conditions(op: str) -> None:
+    """What a statement reduces is read as the argument of the same reduction in an expression."""
+    for value in (["read", "x", "j"], ["compare", ">", ["read", "x", "j"], 1], True):
+        text = json.dumps({"format": "graphc program", "version": 1, "outputs": "y", "tensors": {
+            "x": {"shape": [2], "dtype": "float32"},
+            "y": {"shape": [], "dtype": "bool", "statements": [{"at": [], "op": op, "value": value, "loops": [["j", 0, 2]]}]}}})
+        back = gc.from_json(text)
+        x = {"x": np.array([0, 2], "float32")}
+        want = getattr(np, op)(np.array([True, True]) if value is True else np.array([0, 1], bool))
+        assert all(bool(gc.compile(back, target=target)(x)) == want for target in ("interpret", "cpu"))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from graphc.errors import DtypeError, NotationError
@@ -146,11 +147,25 @@ def parameter(name: str, *shape: Any, init: Any = "glorot_uniform", dtype: Any =
                             fix="use one of " + ", ".join(INITIALISERS)
                             + ', ("uniform", bound), a number, or a function of (shape, generator).')
     made = Tensor(name, shape, dtype, kind="parameter", init=init)
-    if isinstance(init, str | tuple) and init not in ("zeros", "ones") and not is_float(made.declared_dtype or "float32"):
-        raise DtypeError(f"The parameter {name} of dtype {made.declared_dtype} cannot be initialised with random real numbers.",
+    kind = made.declared_dtype or "float32"
+    if isinstance(init, str | tuple) and init not in ("zeros", "ones") and not is_float(kind):
+        raise DtypeError(f"The parameter {name} of dtype {kind} cannot be initialised with random real numbers.",
                          at=((text, shown(init), here()),),
                          fix='use init="zeros", "ones", an integer, or a function of (shape, generator).')
+    if is_number(init) and not _holds(kind, init) or isinstance(init, tuple) and init[1] > np.finfo(kind).max / 2:
+        raise DtypeError(f"The parameter {name} of dtype {kind} cannot be initialised with {shown(init)}.",
+                         at=((text, shown(init), here()),), fix="give a number that this type has, or another dtype=.")
     return made
+
+
+def _holds(dtype: str, number: Any) -> bool:
+    """Whether the type has the number; a float is rounded."""
+    with np.errstate(all="ignore"):
+        try:
+            stored = np.full((), number, dtype)
+            return bool(np.isfinite(stored) or not np.isfinite(float(number)) if is_float(dtype) else stored == number)
+        except (OverflowError, ValueError):
+            return False
 
 
 def _scaled(init: Any) -> bool:

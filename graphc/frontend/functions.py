@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import sympy as sp
@@ -14,9 +15,12 @@ from graphc.frontend.location import here
 from graphc.ir.expr import Call, Compare, Logical, Reduce, Where
 from graphc.ir.functions import FUNCTIONS, Function
 from graphc.ir.random import RANDOM
-from graphc.ir.tree import substitute
+from graphc.ir.tree import postorder, substitute
 
-__all__ = ["as_condition", "function", "meaning_of", "names", "power", "rsqrt", "scalar", "sqrt", "where"]
+__all__ = ["LONGEST", "as_condition", "function", "meaning_of", "names", "power", "rsqrt", "scalar", "sqrt", "where", "written_out"]
+
+LONGEST = 50_000
+"""Numbers, reads and operations of an expression, written out, above which it may not repeat its parts."""
 
 
 def scalar(name: str, defaults: tuple[Any, ...] = ()) -> Callable[..., Expr]:
@@ -129,6 +133,9 @@ def function(name: str, body: Callable[..., Any], grad: Any = None) -> Callable[
     while label in FUNCTIONS and _meaning.get(label) != meaning:
         count += 1
         label = f"{name}_{count}"
+    if any(written_out(part) > LONGEST for part in meaning):
+        raise NotationError(f"{name} is made of functions whose parts, written out, are more than {LONGEST:,}.", at=((text, name, here()),),
+                            fix="compute a part that is used several times once, in a tensor of its own, and apply functions to that.")
     _meaning[label] = meaning
     FUNCTIONS.setdefault(label, Function(label, arity, tuple(parts[1:]) if rules is not None else None, parts[0], "", "user"))
     return scalar(label)
@@ -140,6 +147,36 @@ _meaning: dict[str, list[sp.Expr]] = {}
 def meaning_of(name: str) -> list[sp.Expr]:
     """The value of a function of the user's and, if given, its derivatives, in symbols argument0, argument1, …; the last is the value."""
     return _meaning[name]
+
+
+def written_out(node: sp.Basic) -> int:
+    """How many parts a text of the expression has in which the functions of the user's are what they mean.
+
+    >>> written_out(sp.Symbol("x") + 1)
+    3
+    """
+    return _counted(node, ())[0]
+
+
+def _counted(node: sp.Basic, arguments: tuple[sp.Basic, ...]) -> tuple[int, ...]:
+    """Parts that are no arguments, and how often each of the arguments is among them."""
+    known: dict[sp.Basic, tuple[int, ...]] = {}
+    for part in postorder(node):
+        if part in arguments:
+            known[part] = (0, *(int(part == a) for a in arguments))
+            continue
+        user = isinstance(part, Call) and part.function in _meaning
+        own, *uses = _counts_of(part.function) if user else (1, *[1] * len(part.args))
+        sums = [own] + [0] * len(arguments)
+        for use, inner in zip(uses, part.arguments if user else part.args, strict=True):
+            sums = [total + use * count for total, count in zip(sums, known[inner], strict=True)]
+        known[part] = tuple(sums)
+    return known[node]
+
+
+@cache
+def _counts_of(name: str) -> tuple[int, ...]:
+    return _counted(_meaning[name][0], sp.symbols(f"argument:{FUNCTIONS[name].arity}"))
 
 
 def _parameters(python: Any, text: str, what: str) -> list[str]:

@@ -11,6 +11,7 @@ import sympy as sp
 
 from graphc.errors import Location, NotationError
 from graphc.frontend.expression import plain
+from graphc.frontend.functions import LONGEST, written_out
 from graphc.ir.affine import linear
 from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce
 from graphc.ir.origin import Origin
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GraphcWarning", "Recorded", "bound_names", "check_statement", "unbound", "warn"]
 
-LONGEST = 50_000
-"""Numbers, reads and operations of a right side, written out, above which it may not repeat its parts."""
 _warned: dict[Any, Any] = {}
 
 
@@ -106,13 +105,10 @@ def bound_names(node: sp.Basic, taken: set[Index]) -> dict[sp.Basic, sp.Expr]:
 
 def _check_length(statement: Recorded) -> None:
     """Refuse what nobody could read or compile: nodes are shared in memory, but not in a text."""
-    written: dict[sp.Basic, int] = {}
-    for node in postorder(statement.value):
-        written[node] = 1 + sum(written[a] for a in node.args)
-    count = written[statement.value]
-    if count > max(LONGEST, 10 * len(written)):
+    count, different = written_out(statement.value), len(postorder(statement.value))
+    if count > max(LONGEST, 10 * different):
         raise NotationError(
-            f"The right side of {statement.left} has only {len(written)} different parts, but written out it has {_rounded(count)}.",
+            f"The right side of {statement.left} has only {different} different parts, but written out it has {_rounded(count)}.",
             at=((f"{statement.left} {statement.op} …", "…", statement.location),),
             fix="give a part that is used several times a tensor of its own, u[i] = …, and read that; steps of one rule can be a "
                 "recurrence, x[t,i] = f(x[t-1,i]).",
@@ -151,10 +147,8 @@ def check_statement(statement: Recorded, bound: frozenset[Index], warn: bool = T
             at=((statement.text, statement.shown(through[0]), statement.location),),
             fix="use += (a scatter), which adds what falls on the same element.",
         )
-    if statement.op != "=":
-        return
     extra = sorted(outside - left, key=str)
-    if extra:
+    if extra and statement.op == "=":
         names = ", ".join(map(str, extra))
         is_are = f"The index {names} is" if len(extra) == 1 else f"The indices {names} are"
         raise NotationError(

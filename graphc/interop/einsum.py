@@ -30,7 +30,8 @@ def from_einsum(spec: str, *operands: gc.Tensor, name: str = "einsum") -> gc.Ten
         name: of the result.
 
     Returns:
-        A tensor with the dimensions of the result. An extent of 1 fits any other one, as in NumPy.
+        A tensor with the dimensions of the result. An extent of 1 fits any other one, as in NumPy; not on a diagonal, where both are of
+        one tensor. Sums of truth values and of small integers are int64, as everywhere in graphc.
 
     Raises:
         NotationError: `spec` is malformed, or has ``...`` and no operands; the result has a letter twice or one that no operand has; the
@@ -161,10 +162,11 @@ def _extents(call: _Call, inputs: Sequence[Letters], tensors: Sequence[gc.Tensor
     found: dict[str, tuple[Any, gc.Tensor, int]] = {}
     for letters, x in zip(inputs, tensors, strict=True):
         for dimension, (letter, extent) in enumerate(zip(letters, x.shape, strict=True)):
-            known, other, place = found.setdefault(letter, (extent, x, dimension))
-            if _is(known, 1):
+            diagonal = letter in letters[:dimension]
+            known, other, place = (x.shape[k := letters.index(letter)], x, k) if diagonal else found.setdefault(letter, (extent, x, dimension))
+            if _is(known, 1) and not diagonal:
                 found[letter] = extent, x, dimension
-            elif not _is(extent, 1) and repr(extent) != repr(known):
+            elif (diagonal or not _is(extent, 1)) and repr(extent) != repr(known):
                 what = letter if len(letter) == 1 else "A dimension of ..."
                 parts = tuple(word for word in re.findall(r"[a-zA-Z]+", call.spec) if letter in word) or ELLIPSIS
                 raise call.refuse(gc.ShapeError, f"{what} has the extent {known} in dimension {place} of {other.name} and {extent} in "

@@ -14,8 +14,8 @@ import sympy as sp
 from graphc.errors import ArgumentError
 from graphc.frontend.collect import collect, dependents, reachable
 from graphc.frontend.declare import parameter
-from graphc.frontend.expression import Expr, merged
-from graphc.frontend.functions import function
+from graphc.frontend.expression import Expr, as_number, merged
+from graphc.frontend.functions import as_condition, function
 from graphc.frontend.location import here
 from graphc.frontend.recorded import Recorded, check_statement
 from graphc.frontend.tensor import HandWritten, Tensor
@@ -206,10 +206,10 @@ class _Loader:
         self._parts(reader, entry.get("parts", []), (*place, "parts"))
         at = listed_items(entry["at"], (*place, "at"), tensor.ndim or 0, tensor.ndim)
         subscripts = tuple(reader.subscript(s, (*place, "at", k)) for k, s in enumerate(at))
-        op = text(entry["op"], (*place, "op"))
-        op = op if op in ("=", "+=") else reader.reduction(op, (*place, "op"))
+        op = self._operation(reader, entry["op"], tensor, (*place, "op"))
         value = reader.read(entry["value"], (*place, "value"))
         value = sp.Integer(int(bool(value))) if value in (sp.true, sp.false) else value
+        value = value if op in ("=", "+=") else as_condition(value) if op in ("any", "all") else as_number(value)
         loops = [self._loop(reader, v, (*place, "loops", k)) for k, v in enumerate(listed_items(entry["loops"], (*place, "loops")))]
         where = listed_items(entry.get("where", []), (*place, "where"))
         domain = tuple(reader.position(v, (*place, "where", k)) for k, v in enumerate(where))
@@ -218,8 +218,20 @@ class _Loader:
             tensor.key, subscripts, op, value, tuple(loops), reads, here(), domain, None, tuple(index for index, _, _ in loops),
         )
         _check_indices(statement, frozenset(reader.bound), place)
+        _check_reduction(statement, frozenset(reader.bound), place)
         check_statement(statement, frozenset(reader.bound), warn=False)
         tensor.statements.append(statement)
+
+    def _operation(self, reader: Reader, value: Json, tensor: Tensor, place: Place) -> str:
+        """=, +=, or the reduction of the only statement of a tensor."""
+        op = text(value, place)
+        if op in ("sum", "mean"):
+            refuse(f"{op} is no operation of a statement", place,
+                   'write "+=" for a sum.' if op == "sum" else 'write "=" and the value ["reduce", "mean", …].')
+        op = op if op in ("=", "+=") else reader.reduction(op, place)
+        if any({s.op, op} - {"=", "+="} for s in tensor.statements):
+            refuse("a tensor that is a reduction has another statement", place, 'write "=" and the value ["reduce", …].')
+        return op
 
     def _loop(self, reader: Reader, loop: Json, place: Place) -> tuple[Index, sp.Expr, sp.Expr]:
         name, *limits = listed_items(loop, place, 3, 3)
@@ -311,6 +323,13 @@ def _check_indices(statement: Recorded, bound: frozenset[Index], place: Place) -
         refuse("= has a loop over an index that is not on its left", (*place, "loops"), "use += to sum.")
     if bound & {i for d in statement.domain for i in indices_of(d)}:
         refuse("a condition of the statement contains an index of a reduction", (*place, "where"))
+
+
+def _check_reduction(statement: Recorded, bound: frozenset[Index], place: Place) -> None:
+    """A reduction has a loop to reduce over."""
+    left = {i for s in statement.subscripts for i in indices_of(s)}
+    if statement.op not in ("=", "+=") and not set(statement.indices) - left - bound:
+        refuse(f"{statement.op} has no loop over an index that is not on its left", (*place, "loops"))
 
 
 def _number(node: sp.Expr) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import graphc as gc
 
@@ -175,6 +176,13 @@ def test_initialiser_with_a_negative_width(rejects):
 def test_random_integers_as_initialiser(rejects):
     with rejects(gc.DtypeError):
         gc.parameter("W", N, M, dtype="int64")
+
+
+@pytest.mark.parametrize(("dtype", "init"), [("float32", 1e39), ("float64", 10**400), ("int64", 0.5), ("uint8", 300), ("int64", np.nan),
+                                             ("float64", ("uniform", 1e308))], ids=["single", "double", "half", "large", "nan", "width"])
+def test_initialiser_that_the_dtype_does_not_have(rejects, dtype, init):
+    with rejects(gc.DtypeError):
+        gc.parameter("W", 3, dtype=dtype, init=init)
 
 
 def test_function_redefined(rejects):

@@ -96,3 +96,8 @@ def test_einsum_with_an_ellipsis_and_no_operands(rejects):
 def test_einsum_that_loses_its_ellipsis(rejects):
     with rejects(gc.NotationError):
         gc.from_einsum("...i->i", X)
+
+
+def test_einsum_diagonal_of_one_row(rejects):
+    with rejects(gc.ShapeError):
+        gc.from_einsum("ii", gc.tensor("Z", 1, 3))

@@ -240,3 +240,22 @@ def test_right_side_that_repeats_itself_exponentially(rejects):
     u = gc.tensor("u")
     with rejects(gc.NotationError):
         u[i] = value
+
+
+def doubled(times):
+    """A function that calls a function twice, which calls …"""
+    f = gc.exp
+    for k in range(times):
+        f = gc.function(f"f{k}", (lambda inner: lambda x: inner(x) + inner(-x))(f))
+    return f
+
+
+def test_function_that_repeats_itself_exponentially(rejects):
+    with rejects(gc.NotationError):
+        doubled(30)
+
+
+def test_functions_in_each_other_that_repeat_their_arguments(rejects):
+    f, u = doubled(10), gc.tensor("u")
+    with rejects(gc.NotationError):
+        u[i] = f(f(v[i]))

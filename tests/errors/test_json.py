@@ -67,6 +67,15 @@ TEXTS: dict[str, tuple[type[gc.GraphcError], str]] = {
     "a_negative_extent": (gc.ShapeError, program(x={"shape": [-1], "dtype": "float32"})),
     "an_unknown_initialiser": (gc.NotationError, program(W={"shape": [3], "dtype": "float32", "kind": "parameter", "init": "os.system"})),
     "a_parameter_without_an_initialiser": (gc.ArgumentError, program(W={"shape": [3], "dtype": "float32", "kind": "parameter"})),
+    "a_huge_initialiser": (gc.DtypeError, program(W={"shape": [3], "dtype": "float64", "kind": "parameter", "init": 10**400})),
+    "a_mean_as_an_operation": (gc.ArgumentError, changed(*STATEMENT, "op", to="mean")),
+    "a_sum_as_an_operation": (gc.ArgumentError, changed(*STATEMENT, "op", to="sum")),
+    "a_reduction_without_a_loop": (gc.ArgumentError, changed(*STATEMENT, "op", to="argmax")),
+    "two_reductions": (gc.ArgumentError, program(y=defined(*[[["i"], "max", 1, [["i", 0, 3], ["j", 0, 2]]]] * 2))),
+    "functions_that_double": (gc.NotationError, json.dumps({
+        **json.loads(changed(*STATEMENT, "value", to=["call", "f30", ["read", "x", "i"]])),
+        "functions": [{"name": f"f{k}", "arguments": 1, "value": ["+", ["call", f"f{k - 1}", ["argument", 0]], ["call", "exp", [
+            "call", f"f{k - 1}", ["argument", 0]]]] if k else ["argument", 0]} for k in range(31)]})),
     "two_inputs_of_one_name": (gc.NotationError, program(
         y=defined([[], "=", ["+", ["read", "a", 0], ["read", "b", 0]], []], shape=()), a={"shape": [1], "dtype": "float32", "name": "x"},
         b={"shape": [1], "dtype": "float32", "name": "x"})),

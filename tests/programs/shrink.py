@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -16,8 +17,12 @@ __all__ = ["shrunk"]
 
 
 def shrunk(program: RandomProgram, fails: Callable[[RandomProgram], bool], seconds: float = 60) -> RandomProgram:
-    """A smaller program for which `fails` still holds; no single step below makes it smaller, unless time ran out."""
+    """A smaller program for which `fails` still holds; no single step below makes it smaller, unless time ran out.
+
+    If the program can be built, so can the smaller one: a step that leaves out what is still needed has not found the same failure.
+    """
     stop = time.monotonic() + seconds
+    built = _builds(program)
     changed = True
     while changed:
         changed = False
@@ -27,11 +32,22 @@ def shrunk(program: RandomProgram, fails: Callable[[RandomProgram], bool], secon
                 candidates = list(steps(program))
                 if position >= len(candidates):
                     break
-                if candidates[position].blocks and fails(candidates[position]):
-                    program, changed = candidates[position], True
+                smaller = candidates[position]
+                if smaller.blocks and (_builds(smaller) or not built) and fails(smaller):
+                    program, changed = smaller, True
                 else:
                     position += 1
     return program
+
+
+def _builds(program: RandomProgram) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        try:
+            program.build()
+        except Exception:
+            return False
+    return True
 
 
 def _without_blocks(program: RandomProgram) -> Iterator[RandomProgram]:
