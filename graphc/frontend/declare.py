@@ -152,7 +152,7 @@ def parameter(name: str, *shape: Any, init: Any = "glorot_uniform", dtype: Any =
         raise DtypeError(f"The parameter {name} of dtype {kind} cannot be initialised with random real numbers.",
                          at=((text, shown(init), here()),),
                          fix='use init="zeros", "ones", an integer, or a function of (shape, generator).')
-    if is_number(init) and not _holds(kind, init) or isinstance(init, tuple) and init[1] > np.finfo(kind).max / 2:
+    if (is_number(init) and not _holds(kind, init)) or (isinstance(init, tuple) and init[1] > np.finfo(kind).max / 2):
         raise DtypeError(f"The parameter {name} of dtype {kind} cannot be initialised with {shown(init)}.",
                          at=((text, shown(init), here()),), fix="give a number that this type has, or another dtype=.")
     return made

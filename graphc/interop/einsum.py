@@ -162,8 +162,9 @@ def _extents(call: _Call, inputs: Sequence[Letters], tensors: Sequence[gc.Tensor
     found: dict[str, tuple[Any, gc.Tensor, int]] = {}
     for letters, x in zip(inputs, tensors, strict=True):
         for dimension, (letter, extent) in enumerate(zip(letters, x.shape, strict=True)):
-            diagonal = letter in letters[:dimension]
-            known, other, place = (x.shape[k := letters.index(letter)], x, k) if diagonal else found.setdefault(letter, (extent, x, dimension))
+            first = letters.index(letter)
+            diagonal = first < dimension
+            known, other, place = (x.shape[first], x, first) if diagonal else found.setdefault(letter, (extent, x, dimension))
             if _is(known, 1) and not diagonal:
                 found[letter] = extent, x, dimension
             elif (diagonal or not _is(extent, 1)) and repr(extent) != repr(known):

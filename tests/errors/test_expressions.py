@@ -244,10 +244,8 @@ def test_right_side_that_repeats_itself_exponentially(rejects):
 
 def doubled(times):
     """A function that calls a function twice, which calls …"""
-    f = gc.exp
-    for k in range(times):
-        f = gc.function(f"f{k}", (lambda inner: lambda x: inner(x) + inner(-x))(f))
-    return f
+    inner = doubled(times - 1) if times > 1 else gc.exp
+    return gc.function(f"f{times}", lambda x: inner(x) + inner(-x))
 
 
 def test_function_that_repeats_itself_exponentially(rejects):
