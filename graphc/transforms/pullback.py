@@ -15,11 +15,14 @@ import sympy as sp
 from graphc.calls.signature import sizing
 from graphc.frontend.collect import Program, collect, export, given
 from graphc.frontend.expression import IndexVariable
+from graphc.frontend.functions import meaning_of
 from graphc.frontend.tensor import Tensor
 from graphc.ir.dtypes import promote
-from graphc.ir.expr import Index, Reduce, undistributing
+from graphc.ir.expr import Call, Index, Reduce, undistributing
+from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph, fresh_name, reads
-from graphc.ir.tree import contains
+from graphc.ir.reductions import REDUCTIONS
+from graphc.ir.tree import contains, postorder
 from graphc.passes.extension import below
 from graphc.passes.prune import prune
 from graphc.transforms.gradient import grad
@@ -93,7 +96,10 @@ def _divided(
 
 
 def fingerprint(outputs: Sequence[Tensor], inputs: Sequence[Tensor], text: str = "") -> str:
-    """A short text that differs for programs that differ, hand-written gradients and a given text included."""
+    """A short text that differs for programs that differ, and for texts that do.
+
+    Hand-written gradients, and what the user's functions and reductions mean, belong to the program.
+    """
     graph = collect([*outputs, *inputs], "compile", rules=True).graph
     parts = [text, repr(graph.outputs), repr(graph.rules)]
     for tensor in graph.tensors:
@@ -101,7 +107,32 @@ def fingerprint(outputs: Sequence[Tensor], inputs: Sequence[Tensor], text: str =
     for s in graph.statements:
         ranges = [part for r in s.ranges for part in (r.index, r.lower, r.upper)]
         parts.append(repr((s.target, s.op, [sp.srepr(part) for part in (*s.subscripts, s.value, *ranges, *s.domain)])))
+    parts += _meanings([s.value for s in graph.statements])
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+
+
+def _meanings(values: Sequence[sp.Basic]) -> list[str]:
+    """What the user's functions and reductions in expressions mean, and those in their definitions."""
+    found: dict[tuple[type, str], list[sp.Expr]] = {}
+    waiting: list[sp.Basic] = list(values)
+    while waiting:
+        for part in postorder(waiting.pop()):
+            if isinstance(part, Call | Reduce):
+                key = type(part), part.function if isinstance(part, Call) else part.op
+                if key not in found:
+                    found[key] = _rules(part)
+                    waiting += found[key]
+    return sorted(repr((kind.__name__, name, [sp.srepr(rule) for rule in rules])) for (kind, name), rules in found.items() if rules)
+
+
+def _rules(node: Call | Reduce) -> list[sp.Expr]:
+    """The definition of the user's function or reduction that a node calls, and its derivatives where they are given."""
+    if isinstance(node, Call):
+        return meaning_of(node.function) if node.function in FUNCTIONS and FUNCTIONS[node.function].kind == "user" else []
+    if node.op not in REDUCTIONS:
+        return []
+    row, arguments = REDUCTIONS[node.op], sp.symbols("argument:2")
+    return [row.identity, row.combine(*arguments), *([row.slope(*arguments)] if row.slope else [])]
 
 
 def arguments(outputs: Sequence[Tensor], names: Sequence[str]) -> tuple[Tensor, ...]:

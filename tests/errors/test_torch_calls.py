@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,11 @@ def test_operator_of_a_number(rejects):
 def test_operator_of_a_tensor_of_pytorch(rejects):
     with rejects(gc.NotationError):
         gc.to_torch([Y, torch.ones(2)])
+
+
+def test_operator_of_nothing(rejects):
+    with rejects(gc.NotationError):
+        gc.to_torch([])
 
 
 def test_operator_with_a_name_that_is_none(rejects):
@@ -111,6 +117,25 @@ def test_operator_with_a_sparse_tensor(rejects):
         operator()(x.to_sparse(), a, labels)
 
 
+def test_operator_with_a_nested_tensor(rejects):
+    _, a, labels = tensors()
+    with rejects(gc.ArgumentError, call=True):
+        operator()(torch.nested.nested_tensor([torch.ones(2), torch.ones(1)]), a, labels)
+
+
+def test_operator_with_a_tensor_without_memory(rejects):
+    x, a, labels = tensors()
+    x.untyped_storage().resize_(0)
+    with rejects(gc.ArgumentError, call=True):
+        operator()(x, a, labels)
+
+
+def test_operator_in_forward_mode(rejects):
+    x, a, labels = tensors()
+    with rejects(gc.DifferentiationError, call=True):
+        torch.func.jvp(lambda a: operator()(x, a, labels), (a,), (a,))
+
+
 def test_operator_with_another_rank(rejects):
     x, a, labels = tensors()
     with rejects(gc.ShapeError, call=True):
@@ -172,3 +197,21 @@ def test_module_with_a_parameter_named_as_a_method(rejects):
 def test_module_with_too_many_inputs(rejects):
     with rejects(gc.ArgumentError, call=True):
         weighted("W").module(K=2)(torch.ones(1, 2), torch.ones(2))
+
+
+def test_module_with_an_input_twice(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        weighted("W").module(K=2)(torch.ones(1, 2), X=torch.ones(1, 2))
+
+
+def test_module_with_a_parameter_as_an_argument(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        weighted("W").module(K=2)(torch.ones(1, 2), W=torch.ones(2))
+
+
+def test_module_that_is_saved_with_a_function(rejects):
+    W, Z = gc.parameter("W", K, init=lambda generator, shape: generator.normal(size=shape)), gc.tensor("Z")
+    Z[n] += X[n, k] * W[k]
+    f = gc.to_torch(Z, inputs=[X], name="weighted")
+    with rejects(gc.NotationError):
+        pickle.dumps(f)

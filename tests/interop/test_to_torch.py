@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,12 @@ import graphc as gc
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install graphc[torch]")
 
+from torch.nn.utils import prune  # noqa: E402
+
 from graphc.interop.torch import kernel  # noqa: E402
+from graphc.interop.torch.operator import Operator  # noqa: E402
+from graphc.ir.functions import FUNCTIONS  # noqa: E402
+from graphc.ir.reductions import REDUCTIONS  # noqa: E402
 
 pytestmark = pytest.mark.peers
 
@@ -129,6 +136,16 @@ def test_results_of_integers() -> None:
     torch.library.opcheck(f.operator, (x,))
 
 
+def test_results_of_integers_alone() -> None:
+    X, first, last = gc.tensor("X", N, K, dtype="float64"), *gc.tensors("first last")
+    first[n], last[n] = gc.argmin(X[n, k], over=k), gc.argmax(X[n, k], over=k)
+    f, (x,) = gc.to_torch([first, last], inputs=[X]), arguments((4, 5))
+    for found in (f(x), [y[0] for y in torch.func.vmap(f)(x[None])], torch.compile(f, fullgraph=True, backend="aot_eager")(x)):
+        assert [y.tolist() for y in found] == [x.argmin(1).tolist(), x.argmax(1).tolist()]
+        assert not any(y.requires_grad for y in found)
+    assert torch.equal(torch.func.grad(lambda x: (x * f(x)[1][:, None]).sum())(x), x.argmax(1)[:, None].expand(4, 5).double())
+
+
 def test_results_come_back_as_they_were_asked_for() -> None:
     X, Y, Z = gc.tensor("X", N), *gc.tensors("Y Z")
     Y[n], Z[n] = 2 * X[n], 3 * X[n]
@@ -200,11 +217,20 @@ def test_transforms_of_torch_func() -> None:
         assert torch.allclose(transformed(f), transformed(theirs))
 
 
+def test_many_adjoints_at_once() -> None:
+    f, (x, a) = softmax_layer(), arguments((2, 3), (3, 2))
+    wanted = torch.func.jacrev(lambda x, a: torch.softmax(x @ a, 1), (0, 1))(x, a)
+    for mine, theirs in zip(torch.autograd.functional.jacobian(f, (x, a), vectorize=True), wanted):
+        assert torch.allclose(mine, theirs)
+    assert torch.autograd.gradcheck(f, (x, a), check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(f, (x, a), check_batched_grad=True)
+
+
 def test_tangents_are_refused_and_not_lost() -> None:
     f, (p, q) = l1(), arguments((4, 3), (5, 3), grad=False)
-    with torch.autograd.forward_ad.dual_level(), pytest.raises(RuntimeError, match="jvp"):
+    with torch.autograd.forward_ad.dual_level(), pytest.raises(gc.DifferentiationError, match="no forward mode"):
         f(torch.autograd.forward_ad.make_dual(p, torch.ones_like(p)), q)
-    with pytest.raises(RuntimeError, match="jvp"):
+    with pytest.raises(gc.DifferentiationError, match="no forward mode"):
         torch.func.jvp(lambda p: f(p, q), (p,), (p,))
 
 
@@ -323,6 +349,24 @@ def test_tensors_with_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.allclose(f(one, q), wanted[:1].expand(4, 5))
         single = torch.complex(torch.zeros(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)).conj().imag
         assert f(single, single.resolve_neg() + 3).item() == 3
+    assert f._operator.kernel._bound
+
+
+def test_tensors_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "VERY_OFTEN", 2)
+    X, Y = gc.tensor("X", N, K), gc.tensor("Y")
+    Y[n, k] = X[n, k] + 4
+    f, (x,) = gc.to_torch(Y, inputs=[X], name="memory"), arguments((3, 2), dtype=torch.float32, grad=False)
+    for _ in range(3):  # by the program, then by address
+        assert torch.equal(f(x), x + 4)
+        assert torch.equal(f(torch._efficientzerotensor((3, 2))), torch.full((3, 2), 4.0))
+        for freed in (x.clone(), x.t().contiguous().t()):
+            freed.untyped_storage().resize_(0)
+            with pytest.raises(gc.ArgumentError, match="has no memory"):
+                f(freed)
+        for other in (x.to_sparse(), x.to_sparse_csr(), x.to_mkldnn(), torch.nested.nested_tensor([x[0], x[0, :1]])):
+            with pytest.raises(gc.ArgumentError, match=r"layout|nested"):
+                f(other)
     assert f._operator.kernel._bound
 
 
@@ -449,6 +493,32 @@ def test_modules_learn_are_copied_and_compiled() -> None:
     assert torch.allclose(compiled(x, t)[1], module(x, t)[1], atol=1e-6)
 
 
+def test_other_tensors_in_the_place_of_parameters() -> None:
+    W, X, Y = gc.parameter("inner.W", M, init="normal"), gc.tensor("X", N, M), gc.tensor("Y")
+    Y[n] += X[n, m] * W[m]
+    f = gc.to_torch(Y, inputs=[X])
+    module, x = f.module(M=2), torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    given = {"inner.W": torch.tensor([10.0, 1.0])}
+    assert torch.func.functional_call(module, given, (x,)).tolist() == [12, 34]
+    each = torch.func.vmap(torch.func.grad(lambda w, x: torch.func.functional_call(module, w, (x[None],)).sum()), (None, 0))
+    assert torch.equal(each(given, x)["inner.W"], x)
+    prune.random_unstructured(module.inner, "W", amount=1)
+    assert torch.equal(module(x), f(x, **{"inner.W": module.inner.W}))
+    normed = torch.nn.utils.parametrizations.spectral_norm(f.module(M=2).inner, "W")
+    assert normed.W.norm().item() == pytest.approx(1)
+
+
+def test_modules_are_saved(tmp_path: Path) -> None:
+    module = network().module(seed=3)
+    torch.save(module, tmp_path / "net.pt")
+    again = torch.load(tmp_path / "net.pt", weights_only=False)
+    x, t = torch.randn(4, 1, 6, 6), torch.tensor([0, 1, 2, 0])
+    assert torch.equal(again(x, t)[1], module(x, t)[1])
+    assert again.function.name == module.function.name
+    f = pickle.loads(pickle.dumps(largest()))
+    assert f(torch.tensor([[1.0, 2.0]], dtype=torch.float64))["where"].tolist() == [1]
+
+
 def test_programs_of_many_parameters() -> None:
     X, Y = gc.tensor("X", N), gc.tensor("Y")
     weights = [gc.parameter(f"layers.w{k}", (), init="ones") for k in range(70)]
@@ -471,3 +541,49 @@ def test_parameters_that_are_given() -> None:
 def test_equal_programs_are_one_operator() -> None:
     assert l1().name == l1().name != l1("float32").name
     assert l1()._operator is l1()._operator
+
+
+def powered(slope: Any, combine: Any = None) -> str:
+    """The name of an operator, of functions and reductions of the user's that are defined differently by other arguments."""
+    FUNCTIONS.pop("squared", None)
+    REDUCTIONS.pop("joined", None)
+    inner = gc.function("squared", lambda x: x * x, grad=slope)
+    joined = gc.reduction("joined", lambda a, b: a + b, 0, grad=combine)
+    X, Y = gc.tensor("X", N, K), gc.tensor("Y")
+    Y[n] = joined(inner(X[n, k]), over=k)
+    return gc.to_torch(Y, inputs=[X]).name
+
+
+def test_programs_whose_functions_have_other_gradients_are_other_operators() -> None:
+    """PyTorch's caches on disk, which outlive the process, know operators by name."""
+    plain = powered(lambda x, y: 2 * x)
+    assert plain == powered(lambda x, y: 2 * x)
+    assert len({plain, powered(lambda x, y: 3 * x), powered(None), powered(lambda x, y: 2 * x, lambda x, y: 1)}) == 4
+
+
+def test_names_that_pytorch_does_not_take() -> None:
+    first, own, Y = gc.tensor("x1", N), gc.tensor("self", N), gc.tensor("Größe")
+    Y[n] = first[n] + own[n]
+    f = gc.to_torch(Y, inputs=[first, own])
+    assert f.operator(torch.ones(2), torch.ones(2)).tolist() == [2, 2]
+    assert [argument.name for argument in f.operator._schema.arguments] == ["x1", "x2"]
+    assert f.name.isascii()
+
+
+def test_threads_register_an_operator_once() -> None:
+    found, barrier = l1(name="registered")._operator, threading.Barrier(4)
+    operator, errors = Operator(f"{found.name}_again", found.outputs, found.inputs), []
+
+    def register() -> None:
+        barrier.wait()
+        try:
+            operator.overload  # noqa: B018
+        except RuntimeError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=register) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors

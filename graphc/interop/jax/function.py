@@ -10,6 +10,7 @@ import numpy as np
 
 import graphc as gc
 from graphc.interop.jax.operator import Operator, primitive
+from graphc.interop.written import Written, read, written
 
 __all__ = ["JaxFunction"]
 
@@ -26,10 +27,13 @@ class JaxFunction:
         outputs: tensors.
         structure: puts the results together.
         inputs: the order of arguments by position.
+        asked: the tensors in their structure.
     """
 
-    def __init__(self, outputs: Sequence[gc.Tensor], structure: Callable[[Sequence[Any]], Any], inputs: Sequence[gc.Tensor] | None) -> None:
-        self._operator, self._structure = Operator(outputs, inputs), structure
+    def __init__(
+        self, outputs: Sequence[gc.Tensor], structure: Callable[[Sequence[Any]], Any], inputs: Sequence[gc.Tensor] | None, asked: Any
+    ) -> None:
+        self._operator, self._structure, self._asked = Operator(outputs, inputs), structure, (asked, inputs)
         self._wide = [t for t in (*self._operator.inputs, *outputs) if t.dtype in _WIDE]
 
     @property
@@ -39,6 +43,12 @@ class JaxFunction:
 
     def __repr__(self) -> str:
         return f"<function of JAX {', '.join(self.program.inputs)} → {', '.join(t.name for t in self._operator.outputs)}>"
+
+    def __deepcopy__(self, memo: Any) -> JaxFunction:
+        return self
+
+    def __reduce__(self) -> Any:
+        return _read, (written(*self._asked),)
 
     def __call__(self, /, *arrays: Any, **named: Any) -> Any:
         """Compute the results.
@@ -61,6 +71,11 @@ class JaxFunction:
         signature.check_complete(given)
         results = primitive.bind(*(_array(t, given[t.name]) for t in self._operator.inputs), operator=self._operator)
         return self._structure(results)
+
+
+def _read(program: Written) -> JaxFunction:
+    """What a pickle holds, as a function again."""
+    return gc.to_jax(*read(program))
 
 
 def _array(tensor: gc.Tensor, value: Any) -> Any:

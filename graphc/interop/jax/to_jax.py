@@ -26,6 +26,7 @@ def to_jax(outputs: Any, inputs: Sequence[gc.Tensor] | None = None) -> JaxFuncti
         inputs: the order of positional arguments; the remaining ones are given by name.
 
     Raises:
+        NotationError: there is no tensor, or something else than tensors.
         TargetError: JAX is not installed.
         GraphcError: as `graphc.compile`.
 
@@ -41,10 +42,12 @@ def to_jax(outputs: Any, inputs: Sequence[gc.Tensor] | None = None) -> JaxFuncti
     text = f"to_jax({listed(outputs)}, …)"
     tensors, structure = flatten(outputs)
     check_tensors(tensors, "to_jax", text)
+    if not tensors:
+        raise refusal(gc.NotationError, "gc.to_jax got no tensor.", text, listed(outputs), "pass the results of the program.")
     try:
         from graphc.interop.jax.function import JaxFunction
     except ModuleNotFoundError as error:
         if error.name != "jax":
             raise
         raise refusal(gc.TargetError, "JAX is not installed.", text, "to_jax", "pip install jax") from None
-    return JaxFunction(tensors, structure, inputs)
+    return JaxFunction(tensors, structure, inputs, outputs)

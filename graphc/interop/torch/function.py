@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 import graphc as gc
 from graphc.interop.torch.module import TorchModule
 from graphc.interop.torch.operator import Operator
+from graphc.interop.written import Written, read, written
 from graphc.transforms.pullback import arguments, fingerprint
 
 __all__ = ["TorchFunction"]
@@ -30,16 +32,18 @@ class TorchFunction:
     """
 
     def __init__(
-        self, program: gc.Program, outputs: Sequence[gc.Tensor], structure: Callable[[Sequence[Any]], Any], name: str
+        self, program: gc.Program, outputs: Sequence[gc.Tensor], structure: Callable[[Sequence[Any]], Any], name: str,
+        asked: tuple[Any, Sequence[gc.Tensor] | None],
     ) -> None:
-        self.program, self._structure = program, structure
+        self.program, self._structure, self._asked = program, structure, asked
         self.inputs, self._positional = program.inputs, program.signature.positional
         self._usual = self._positional if self._positional == len(self.inputs) else -1
         tensors = arguments(outputs, program.inputs)
         self.parameters = tuple(t for t in tensors if t.kind == "parameter")
         single = list(dict.fromkeys(outputs))
         self._order = [single.index(t) for t in outputs] if len(outputs) > 1 or structure([None]) is not None else []
-        self.title, self.name = name, f"{name}_{fingerprint(single, tensors, program.source)}"
+        text = "\n".join([gc.__version__, name, program.source])  # what is kept for gradients may differ between versions
+        self.title, self.name = name, f"{re.sub(r'[^0-9A-Za-z]', '_', name)}_{fingerprint(single, tensors, text)}"
         with _lock:
             if self.name not in _operators:
                 _operators[self.name] = Operator(self.name, single, tensors, {"cpu": program} if len(single) == len(outputs) else {}, name)
@@ -52,6 +56,9 @@ class TorchFunction:
 
     def __deepcopy__(self, memo: Any) -> TorchFunction:
         return self
+
+    def __reduce__(self) -> Any:
+        return _read, (written(*self._asked), self.title)
 
     def __call__(self, /, *tensors: torch.Tensor, **named: torch.Tensor) -> Any:
         """Compute the outputs.
@@ -104,3 +111,9 @@ class TorchFunction:
             ArgumentError: the program has no parameters, a size is missing, or a value does not fit.
         """
         return TorchModule(self, seed, initial or {}, sizes)
+
+
+def _read(program: Written, name: str) -> TorchFunction:
+    """What a pickle holds, as a function again."""
+    outputs, inputs = read(program)
+    return gc.to_torch(outputs, inputs, name)

@@ -73,7 +73,7 @@ class Gradient:
     def __init__(self, operator: Operator, needed: int) -> None:
         self.operator, self.needed = operator, needed
         self._seeded = bits([t.dtype.startswith("float") for t in operator.outputs])
-        self._first = self._derived(operator.outputs, needed, self._seeded)
+        self._first = self._derived(operator.outputs, needed, self._seeded) if self._seeded else Pullback((), (), (), frozenset(), (), ())
         extra = tuple(t for t in self._first.saved if t not in operator.outputs)
         self.results = (*operator.outputs, *extra)
         self.integers = [k for k, t in enumerate(self.results) if not t.dtype.startswith("float")]

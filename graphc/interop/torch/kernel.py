@@ -93,7 +93,7 @@ class Kernel:
     # ------------------------------------------------------------------------------------------------------ on the CPU
     def _on_host(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         program = self.program()
-        arrays = {name: tensor.detach().resolve_neg().numpy() for name, tensor in zip(self.names, tensors, strict=True)}
+        arrays = {name: _array(name, tensor) for name, tensor in zip(self.names, tensors, strict=True)}
         values = program(arrays)
         self._hasten(program, tensors, values)
         return [torch.from_numpy(np.asarray(value)) for value in values]
@@ -116,6 +116,14 @@ class Kernel:
             self._bound[key] = call, *(part for value in values for part in (value.shape, value.dtype))
 
 
+def _array(name: str, tensor: torch.Tensor) -> Any:
+    """The memory of a tensor; its values where it is a view that negates, or zeros that have none."""
+    if tensor.numel() and not tensor.data_ptr() and not tensor._is_zerotensor():
+        raise gc.ArgumentError(f"The argument {name} has no memory: its storage was resized to 0.",
+                               fix=f"call it while {name} has values, or pass a clone that was made then.")
+    return tensor.detach().numpy(force=True)
+
+
 def check(inputs: Sequence[gc.Tensor], tensors: Sequence[Any]) -> None:
     """Refuse tensors that no program can take: of another type, layout or device. Shapes are compared by the program.
 
@@ -126,6 +134,9 @@ def check(inputs: Sequence[gc.Tensor], tensors: Sequence[Any]) -> None:
     check_kinds(inputs, tensors)
     for declared, tensor in zip(inputs, tensors, strict=True):
         name = declared.name
+        if tensor.is_nested:
+            raise gc.ArgumentError(f"The argument {name} is a nested tensor, whose rows have different lengths.",
+                                   fix=f"call it for each of {name}.unbind(), or pass {name}.to_padded_tensor(0.0).")
         if tensor.layout is not torch.strided:
             raise gc.ArgumentError(f"The argument {name} is a tensor with the layout {tensor.layout}.", fix=f"pass {name}.to_dense().")
         if tensor.dtype is not torch_dtype(declared):

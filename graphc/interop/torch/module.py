@@ -56,13 +56,25 @@ class TorchModule(torch.nn.Module):
         if len(tensors) > len(self.arguments):
             raise gc.ArgumentError(f"{len(tensors)} arguments are given, but the module takes {len(self.arguments)}: "
                                    f"{', '.join(self.arguments)}.", fix="leave the parameters out.")
-        named = dict(zip(self.arguments, tensors)) | named
-        for name in self.names:
-            named[name] = self.get_parameter(name)
-        return self.function(**named)
+        given = dict(zip(self.arguments, tensors))
+        for name in named:
+            if name in given:
+                raise gc.ArgumentError(f"The argument {name} is given by position and by name.", fix="give it once.")
+            if name in self.names:
+                raise gc.ArgumentError(f"The argument {name} is a parameter, whose value the module has.",
+                                       fix=f'leave it out; torch.func.functional_call(module, {{"{name}": value}}, …) uses another value.')
+        return self.function(**given, **named, **{name: _found(self, name) for name in self.names})
 
     def extra_repr(self) -> str:
         return f"{self.function.name}({', '.join(self.arguments)})"
+
+
+def _found(module: torch.nn.Module, name: str) -> Any:
+    """A parameter, or what takes its place: pruned, parametrised, or given to torch.func.functional_call."""
+    value: Any = module
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
 
 
 def _initial(function: TorchFunction, seed: int, sizes: Mapping[str, int]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import count
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ import torch
 import graphc as gc
 from graphc.interop.torch.gradient import Backward, Gradient, bits, places
 from graphc.interop.torch.kernel import Kernel, check, check_kinds, torch_dtype
-from graphc.interop.torch.quick import PLAIN, TRANSFORMS, dual, watched
+from graphc.interop.torch.quick import PLAIN, TRANSFORMS, batched, dual, watched
 
 __all__ = ["Operator"]
 
@@ -52,6 +53,7 @@ class Operator:
         self.lock = threading.RLock()
         self._gradients: dict[int, Gradient] = {}
         self._children: dict[str, Operator] = {}
+        self._overload: Any = None
         self._listed = max(len(inputs), len(outputs)) > MOST
 
     def gradient(self, needed: int, tensors: Sequence[Any] = ()) -> Gradient:
@@ -80,7 +82,7 @@ class Operator:
         if TRANSFORMS() or dual():
             check_kinds(self.inputs, tensors)
             return self.transformed(tensors)
-        if watched() or any(type(tensor) not in PLAIN for tensor in tensors):
+        if watched() or any(type(tensor) not in PLAIN for tensor in tensors) or batched(tensors):
             check_kinds(self.inputs, tensors)
             return self.dispatched(tensors)
         if torch.is_grad_enabled() and (needed := _needed(tensors)):
@@ -108,19 +110,24 @@ class Operator:
         return self.kernel.quick(self.differentiable)
 
     # ----------------------------------------------------------------------------------------------------- registration
-    @cached_property
+    @property
     def overload(self) -> Any:
-        """The operator as PyTorch calls it."""
-        with self.lock:
-            schema = "(Tensor[] inputs) -> Tensor[]" if self._listed else f"({_arguments(self.inputs)}) -> {_returns(len(self.outputs))}"
-            self._define(self.name, schema, self._unlisted(self._run), self._unlisted(self._fake))
-            self._define(f"{self.name}_forward", "(Tensor[] inputs, str needed) -> Tensor[]", self._forward, self._fake_forward)
-            self._define(f"{self.name}_backward", "(Tensor[] inputs, str kept, str needed, str defined) -> Tensor[]",
-                         self._backward, self._fake_backward)
-            _library.impl(self.name, self._unlisted(self._autograd), "Autograd")
-            for device, key in _AUTOCAST.items():
-                _library.impl(self.name, self._unlisted(partial(self._autocast, key)), f"Autocast{device.upper()}")
-            return getattr(torch.ops.graphc, self.name).default
+        """The operator as PyTorch calls it, registered when it is first asked for."""
+        if self._overload is None:
+            with self.lock:  # another thread may have registered it meanwhile, and PyTorch takes a name once
+                self._overload = self._overload or self._registered()
+        return self._overload
+
+    def _registered(self) -> Any:
+        schema = "(Tensor[] inputs) -> Tensor[]" if self._listed else f"({_arguments(self.inputs)}) -> {_returns(len(self.outputs))}"
+        self._define(self.name, schema, self._unlisted(self._run), self._unlisted(self._fake))
+        self._define(f"{self.name}_forward", "(Tensor[] inputs, str needed) -> Tensor[]", self._forward, self._fake_forward)
+        self._define(f"{self.name}_backward", "(Tensor[] inputs, str kept, str needed, str defined) -> Tensor[]",
+                     self._backward, self._fake_backward)
+        _library.impl(self.name, self._unlisted(self._autograd), "Autograd")
+        for device, key in _AUTOCAST.items():
+            _library.impl(self.name, self._unlisted(partial(self._autocast, key)), f"Autocast{device.upper()}")
+        return getattr(torch.ops.graphc, self.name).default
 
     def _unlisted(self, kernel: Callable[..., Sequence[torch.Tensor]]) -> Callable[..., Any]:
         """A kernel as PyTorch calls it."""
@@ -194,6 +201,14 @@ class _Differentiable(torch.autograd.Function):
             ctx.mark_non_differentiable(*[output[k] for k in gradient.integers])
 
     @staticmethod
+    def jvp(ctx: Any, *tangents: torch.Tensor | None) -> Any:
+        """Forward mode: refused, because programs for it are made by `gc.jvp`."""
+        raise gc.DifferentiationError(
+            f"The operator {ctx.gradient.operator.title} has no forward mode in PyTorch (jvp).",
+            fix="use reverse mode (torch.func.vjp, torch.func.jacrev), or make the program: gc.to_torch(gc.jvp(Y, {X: V}), inputs=[X, V])."
+        )
+
+    @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], gradient: Gradient, dispatched: bool, *inputs: torch.Tensor) -> Any:
         """Many calls at once are the program with one loop more."""
         dims = in_dims[2:]
@@ -241,9 +256,9 @@ def _saved(ctx: Any, gradient: Gradient) -> tuple[torch.Tensor, ...]:
 
 def _run_backward(gradient: Gradient, step: Backward, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
     if torch.is_grad_enabled():
-        return step.operator(tensors)
+        return step.operator.dispatched(tensors) if batched(tensors) else step.operator(tensors)
     if not watched() and all(type(tensor) in PLAIN for tensor in tensors):
-        return step.operator.kernel(tensors)
+        return step.operator(tensors)
     masks = (str(mask) for mask in (gradient.needed, step.needed, step.defined))
     results: list[torch.Tensor] = gradient.operator.companion("backward")(list(tensors), *masks)
     return results
@@ -270,8 +285,8 @@ def _returns(count: int) -> str:
 def _arguments(inputs: Sequence[gc.Tensor]) -> str:
     """The arguments of a schema; names that have another meaning there are numbered."""
     names: list[str] = []
-    for k, tensor in enumerate(inputs):
+    for tensor in inputs:
         name = re.sub(r"\W", "_", tensor.name)
         plain = name.isascii() and not keyword.iskeyword(name) and name not in (*names, "self", "out") and not name.startswith("_")
-        names.append(name if plain else f"x{k}")
+        names.append(name if plain else next(numbered for k in count(len(names)) if (numbered := f"x{k}") not in names))
     return ", ".join(f"Tensor {name}" for name in names)

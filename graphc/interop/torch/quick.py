@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-__all__ = ["PLAIN", "TRANSFORMS", "Bound", "dual", "quick", "watched"]
+__all__ = ["PLAIN", "TRANSFORMS", "Bound", "batched", "dual", "quick", "watched"]
 
 PLAIN = (torch.Tensor, torch.nn.Parameter)
 """Types of tensors that are nothing but memory."""
@@ -55,16 +55,17 @@ def _made(inputs: int, outputs: int) -> Callable[..., Callable[..., Sequence[tor
         f"({', '.join(names)},))",
         "        try:",
         f"            run{made} = bound[{''.join(f'{name}.shape, ' for name in names)}]",
-        "        except KeyError:",
-        "            return None",
         *(line for k, name in enumerate(names) for line in (
-            f"        if {name}.dtype is not d{k} or not {name}.is_cpu or {name}.is_neg():",
-            "            return None",
-            f"        if not {name}.is_contiguous():",
-            f"            {name} = {name}.contiguous()",
+            f"            if {name}.dtype is not d{k} or not {name}.is_cpu or {name}.is_neg() or not (p{k} := {name}.data_ptr()):",
+            "                return None",
+            f"            if not {name}.is_contiguous():",
+            f"                {name} = {name}.contiguous()",
+            f"                p{k} = {name}.data_ptr()",
         )),
+        "        except (KeyError, RuntimeError):",  # what has no such shape, layout or memory raises the latter
+        "            return None",
         *(f"        {name} = from_numpy(empty(s{k}, e{k}))" for k, name in enumerate(results)),
-        f"        if run({', '.join(f'{name}.data_ptr()' for name in (*names, *results))}):",
+        f"        if run({', '.join([*(f'p{k}' for k in range(inputs)), *(f'{name}.data_ptr()' for name in results)])}):",
         f"            return [{', '.join(results)}]",
         "        return None",
         "    return call",
@@ -84,6 +85,11 @@ def quick(
     it, of the arguments that require one, as binary digits, and all arguments.
     """
     return _made(len(dtypes), outputs)(bound, dtypes, PLAIN, torch.is_grad_enabled, differentiable, np.empty, torch.from_numpy)
+
+
+def batched(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether one of the tensors stands for many, of ``torch.autograd.grad(…, is_grads_batched=True)``: nothing else tells."""
+    return any(map(torch._C._functorch.is_legacy_batchedtensor, tensors))
 
 
 def watched() -> bool:

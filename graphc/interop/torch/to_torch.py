@@ -30,6 +30,7 @@ def to_torch(outputs: Any, inputs: Sequence[gc.Tensor] | None = None, name: str 
 
     Raises:
         TargetError: PyTorch is not installed.
+        NotationError: there is no tensor, or something else than tensors.
         ArgumentError: the name is none, or there are no inputs.
         GraphcError: as `graphc.compile`.
 
@@ -47,7 +48,9 @@ def to_torch(outputs: Any, inputs: Sequence[gc.Tensor] | None = None, name: str 
     text = f"to_torch({listed(outputs)}, …)"
     tensors, structure = flatten(outputs)
     check_tensors(tensors, "to_torch", text)
-    chosen = name if name is not None else tensors[0].name.replace(".", "_") if tensors else ""
+    if not tensors:
+        raise refusal(gc.NotationError, "gc.to_torch got no tensor.", text, listed(outputs), "pass the results of the program.")
+    chosen = name if name is not None else tensors[0].name.replace(".", "_")
     if not isinstance(chosen, str) or not chosen.isidentifier():
         raise refusal(gc.ArgumentError, f"{name!r} is no name for an operator of PyTorch.", f"to_torch(…, name={name!r})", repr(name),
                       'write letters, digits and _: name="distances".')
@@ -61,4 +64,4 @@ def to_torch(outputs: Any, inputs: Sequence[gc.Tensor] | None = None, name: str 
     if not program.inputs:
         raise refusal(gc.ArgumentError, "The program has no inputs; what it computes does not depend on tensors of PyTorch.", text,
                       "to_torch", "call gc.compile(…)() once and keep the result.")
-    return TorchFunction(program, tensors, structure, chosen)
+    return TorchFunction(program, tensors, structure, chosen, (outputs, inputs))
