@@ -20,6 +20,7 @@ import numpy as np
 import sympy as sp
 from sympy.core.symbol import Str
 
+from graphc.analysis.conditions import counted_where
 from graphc.analysis.recurrence import cyclic
 from graphc.arithmetic import COMPLEX, NUMBERS, Arithmetic, Empty, real
 from graphc.errors import ArgumentError, InternalError
@@ -86,6 +87,12 @@ class _Loops:
     @cached_property
     def value(self) -> Code:
         return self.coder.code(self.statement.value)
+
+    @cached_property
+    def counts(self) -> list[Code]:
+        """Conditions under which a term goes to where integers of a tensor point; those of others need not point inside."""
+        scattered = any(isinstance(s, Access) for s in self.statement.subscripts)
+        return [self.coder.code(c) for c in counted_where(self.statement.value)] if scattered else []
 
     @property
     def op(self) -> str:
@@ -215,7 +222,7 @@ class Machine:
         if key not in self.scatters:
             sums: dict[tuple[int, ...], Any] = {}
             for environment in _points({i: span for i, span in {**loops.free, **loops.reduced}.items() if i not in fixed}, fixed):
-                if all(test(environment) >= 0 for test in loops.domain):
+                if all(test(environment) >= 0 for test in loops.domain) and all(test(environment) for test in loops.counts):
                     try:
                         value = loops.value(environment)
                     except _Dropped:
@@ -397,7 +404,7 @@ class _Coder:
                     if mode == "skip":
                         raise _Dropped
                     padded = padded or mode == "pad"
-                    position = _folded(mode, position, extent) if extent else 0
+                    position = _folded(mode, position, extent)
                 where.append(position)
             return fill(env) if padded else element(node.tensor, tuple(where))
 
@@ -405,12 +412,12 @@ class _Coder:
 
 
 def _folded(mode: str, position: int, extent: int) -> int:
+    """Where a place outside comes to lie; outside still if that is more than one period or reflection away."""
     if mode == "clamp":
         return min(max(position, 0), extent - 1)
     if mode == "wrap":
-        return position % extent
-    period = max(2 * (extent - 1), 1)
-    return abs((position + period // 2) % period - period // 2) if extent > 1 else 0
+        return position + extent if position < 0 else position - extent
+    return -position if position < 0 else 2 * extent - 2 - position
 
 
 def _operator(node: sp.Basic, arithmetic: Arithmetic) -> Callable[..., Any]:

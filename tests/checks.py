@@ -95,7 +95,7 @@ def lowered(graph: Graph, program: RandomProgram) -> Graph:
     for name, found in machine.definitions.items():
         for loops in found:
             for point in _points({**loops.free, **loops.reduced}, {}):
-                if all(test(point) >= 0 for test in loops.domain):
+                if all(test(point) >= 0 for test in loops.domain) and all(test(point) for test in loops.counts):
                     machine._bounds(name, tuple(s(point) for s in loops.subscripts))
     return result  # type: ignore[no-any-return]
 

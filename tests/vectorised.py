@@ -16,6 +16,7 @@ import sympy as sp
 import torch
 from sympy.core.symbol import Str
 
+from graphc.analysis.conditions import counted_where
 from graphc.arithmetic import _SCALAR
 from graphc.interpret import size_value
 from graphc.ir.dtypes import is_float
@@ -143,6 +144,8 @@ class _Evaluator:
         if s.scatters:
             points = self.within(self.points(s, (*s.free, *s.reduced)), s.domain)
             points = points.at(self.alive(s.value, points).nonzero()[:, 0])
+            for condition in counted_where(s.value):
+                points = points.at(self.full(condition, points).to(torch.bool).nonzero()[:, 0])
             where = [self.pointing(s.target, d, e, points) for d, e in enumerate(s.subscripts)]
             return where, self.full(s.value, points)
         free = set(s.free)

@@ -8,10 +8,10 @@ from functools import lru_cache
 import sympy as sp
 
 from graphc.ir.affine import is_affine, nonnegative
-from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, Logical, Reduce
+from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, Logical, Reduce, Where
 from graphc.ir.tree import contains
 
-__all__ = ["implied", "known_on", "pieces"]
+__all__ = ["counted_where", "implied", "known_on", "pieces"]
 
 Conjunction = tuple[sp.Expr, ...]
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
@@ -107,3 +107,13 @@ def known_on(path: Sequence[tuple[sp.Basic, bool]], facts: Conjunction) -> Conju
             break
         waiting = rest
     return facts
+
+
+def counted_where(term: sp.Expr) -> tuple[sp.Expr, ...]:
+    """The conditions without which a term of a sum is 0, because it is written as ``where(condition, …, 0)``, or as a multiple of that."""
+    if isinstance(term, Where) and 0 in (term.value, term.other):
+        condition = term.condition if term.other == 0 else Logical("not", term.condition)
+        return (condition, *counted_where(term.value if term.other == 0 else term.other))
+    if isinstance(term, sp.Mul):
+        return tuple(condition for factor in term.args for condition in counted_where(factor))
+    return ()

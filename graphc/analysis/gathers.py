@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from graphc.analysis.conditions import counted_where
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Access, Index, Where
 from graphc.ir.graph import Graph
@@ -44,8 +45,8 @@ def certain_gathers(graph: Graph, show: Callable[[Statement], str]) -> tuple[Gat
     for statement in graph.statements:
         if statement.domain:
             continue
-        left = Access(statement.target, *statement.subscripts)
-        for access in (left, *(p for p in postorder(_unguarded(statement.value)) if isinstance(p, Access))):
+        left = () if counted_where(statement.value) else (Access(statement.target, *statement.subscripts),)
+        for access in (*left, *(p for p in postorder(_unguarded(statement.value)) if isinstance(p, Access))):
             for dimension, subscript in enumerate(access.subscripts):
                 if (
                     isinstance(subscript, Access)

@@ -131,7 +131,7 @@ class _Saved:
         if self.module.contractions:
             yield "graphc.kernels.contraction", "load"
         if any(_drawn(t) for t in self.held) and self.has_init:
-            yield "graphc.arrays", "_drawn"
+            yield "graphc.calls.arrays", "_drawn"
 
     def _variables(self, taken: set[str]) -> tuple[dict[str, str], dict[sp.Basic, str]]:
         """Local variables for tensors and sizes that hide nothing that the function uses."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from graphc.analysis.conditions import counted_where
 from graphc.analysis.legality import in_range
 from graphc.ir.expr import Access, Compare, Index, Logical
 from graphc.ir.nest import Assign, For, If, Local, Loop, Moment, Nest, Node, Step, Store
@@ -33,7 +34,17 @@ def looked_up(step: Step, tensors: dict[str, Tensor]) -> Step:
         return step
     worker = _Lookups(step.kernel.body, tensors)
     body = worker.around.mapped(step.kernel.body, (), worker.rule)
-    return replace(step, kernel=replace(step.kernel, body=body))
+    return replace(step, kernel=replace(step.kernel, body=tuple(map(_counted, body))))
+
+
+def _counted(node: Node) -> Node:
+    """The node, with terms that are 0 without a condition added only where it holds: elsewhere their subscripts need not point inside."""
+    if isinstance(node, For | If):
+        return replace(node, body=tuple(map(_counted, node.body)))
+    if isinstance(node, Store) and node.accumulate and any(isinstance(s, Access) for s in node.subscripts):
+        tests = counted_where(node.value)
+        return If(tests[0] if len(tests) == 1 else Logical("and", *tests), (node,)) if tests else node
+    return node
 
 
 class _Lookups:

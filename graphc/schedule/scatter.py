@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from graphc.analysis.conditions import counted_where
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Access, Compare, Index, Logical
 from graphc.ir.graph import fresh_name, reads
@@ -14,7 +15,7 @@ from graphc.ir.nest import Assign, For, If, Kernel, Local, LoopPlan, Nest, Node,
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses
+from graphc.ir.tree import accesses, indices_of
 from graphc.schedule.bodies import plus
 from graphc.schedule.cost import cost
 
@@ -64,7 +65,8 @@ def sorted_scatter(statement: Statement, tensors: dict[str, Tensor], dtype: str,
     first = (For(item, (_ZERO,), (count,), (
         unravel, Assign(key, _NONE, "int64"), *found,
         If(Compare("!=", key, _NONE), (Assign(key, key * 2**32 + item, "int64"),)), Store(of_items, (item,), key)), True),)  # fmt: skip
-    integers = tuple(dict.fromkeys(a.tensor for s in statement.subscripts for a in accesses(s)))
+    asked = (*statement.subscripts, *counted_where(statement.value))
+    integers = tuple(dict.fromkeys(a.tensor for s in asked for a in accesses(s)))
     text = show(statement)
     plan = LoopPlan(f"{of_items}: where the items of {statement.target} go", "map", ("item",), "items", "a key for each item")
     kernel = Kernel("keys", text, (of_items, *integers), first, count)
@@ -95,12 +97,19 @@ def _in_value(statement: Statement) -> set[str]:
 
 
 def _outside(statement: Statement, target: Tensor, keyed: list[int], key: Local) -> Iterator[Node]:
-    """Items whose subscript lies outside go nowhere, and the call fails."""
+    """Items whose subscript lies outside go nowhere, and the call fails if one of their terms counts."""
+    tests = counted_where(statement.value)
+    used = {i for test in tests for i in indices_of(test)}
     for d in keyed:
         subscript = statement.subscripts[d]
         if isinstance(subscript, Access):
             bad = Logical("or", Compare("<", subscript, _ZERO), Compare(">=", subscript, target.shape[d]))
-            yield If(bad, (Outside(subscript.tensor, target.name, d, subscript, show(statement)), Assign(key, _NONE, "int64")))
+            fails: Node = Outside(subscript.tensor, target.name, d, subscript, show(statement))
+            if tests:
+                fails = If(tests[0] if len(tests) == 1 else Logical("and", *tests), (fails,))
+            for r in (statement.range_of(i) for i in statement.subscripts if isinstance(i, Index) and i in used):
+                fails = For(r.index, (r.lower,), (r.upper,), (fails,))
+            yield If(bad, (fails, Assign(key, _NONE, "int64")))
 
 
 def _stored(statement: Statement, target: Tensor, keyed: list[int], total: Local, adding: bool) -> Iterator[Node]:

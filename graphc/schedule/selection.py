@@ -40,7 +40,8 @@ def selection(statement: Statement, dtype: str) -> tuple[tuple[Node, ...], tuple
     for index in statement.reduced:
         r = statement.range_of(index)
         position = sp.expand(position * r.extent + index - r.lower)
-    better = Logical("or", first, Compare(sign, here, best), Logical("and", Compare("!=", here, here), Compare("==", best, best)))
+    unordered = (Logical("and", Compare("!=", here, here), Compare("==", best, best)),) if is_float(dtype) else ()
+    better = Logical("or", first, Compare(sign, here, best), *unordered)
     update = (
         Assign(here, value, dtype),
         If(better, (Assign(best, here, dtype), Assign(place, position, "int64"), Assign(first, sp.false, "bool"))),

@@ -257,3 +257,11 @@ def test_functions_in_each_other_that_repeat_their_arguments(rejects):
     f, u = doubled(10), gc.tensor("u")
     with rejects(gc.NotationError):
         u[i] = f(f(v[i]))
+
+
+def test_skip_by_integers_in_a_maximum(rejects):
+    Y, k = gc.tensor("Y"), gc.tensor("k", N, 3, dtype="int64")
+    p, q = gc.indices("p q")
+    Y[p] = gc.max(gc.skip(v)[k[p, q]], over=q)
+    with rejects(gc.NotationError):
+        gc.compile(Y)

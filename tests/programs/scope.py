@@ -98,15 +98,19 @@ class Scope:
         self.loops.append(found)
         return found
 
-    def input(self, shape: tuple[Extent, ...], scale: float = 0.8, integers: int = 0) -> Known:
-        """A new input of floats (of both types if they are mixed), or of integers below a limit that are used as subscripts."""
+    def input(self, shape: tuple[Extent, ...], scale: float = 0.8, integers: int = 0, lowest: int = 0) -> Known:
+        """A new input of floats (of both types if they are mixed), or of integers below a limit that are used as subscripts.
+
+        Those with negative values are subscripts of boundary views only, and numbers elsewhere.
+        """
         name = f"{'t' if integers else 'X'}{len(self.inputs)}"
         values = tuple(max(e.at(self.sizes), 0) for e in shape)
         if integers:
-            data, dtype = self.data.integers(0, integers, values), self.pick("int64", "int64", "int32", "uint8")
+            dtype = self.pick("int64", "int64", "int32", "int8" if lowest else "uint8")
+            data = self.data.integers(lowest, integers, values)
         else:
             data, dtype = np.round(self.data.normal(0, scale, values), 4), "float64" if self.mixed and self.chance(0.4) else "float32"
-        return self.declared(name, shape, np.asarray(data, dtype if integers else "float64"), dtype, integers)
+        return self.declared(name, shape, np.asarray(data, dtype if integers else "float64"), dtype, 0 if lowest else integers)
 
     def number_input(self, shape: tuple[Extent, ...]) -> Known:
         """A new input of integers or booleans that are used as numbers."""
@@ -223,8 +227,8 @@ class Scope:
         chosen = [self.fitting(scope, e) for e in tensor.shape]
         return None if any(s is None for s in chosen) else self.shown(tensor, chosen)  # type: ignore[arg-type]
 
-    def pointer(self, scope: list[Loop], limit: int) -> str:
-        """An element of an integer tensor with values below `limit`."""
+    def pointer(self, scope: list[Loop], limit: int, lowest: int = 0) -> str:
+        """An element of an integer tensor with values from `lowest` on, below `limit`."""
         usable = [t for t in self.integers if t.limit <= limit]
         if usable and self.chance(0.6):
             found = self.read(self.pick(*usable), scope)
@@ -232,23 +236,27 @@ class Scope:
                 return found
         loops = self.random.sample(scope, min(len(scope), self.pick(1, 1, 2)))
         subscripts = [Subscript(x.name, literal(x.lower), x.upper - 1, (x,), x) for x in loops]
-        return self.shown(self.input(tuple(s.high + 1 for s in subscripts), integers=limit), subscripts)
+        return self.shown(self.input(tuple(s.high + 1 for s in subscripts), integers=limit, lowest=lowest), subscripts)
 
     def gathered(self, scope: list[Loop]) -> str:
         tables = [t for t in self.known if t.shape and all(e.at(self.sizes) >= 2 for e in t.shape)]
         table = self.pick(*tables) if tables and self.chance(0.6) else self.input((self.extent(), self.extent())[: self.pick(1, 2)])
         where = self.random.randrange(len(table.shape))
+        n = table.shape[where].at(self.sizes)
+        mode = self.pick("pad", "clamp", "wrap", "reflect") if self.chance(0.25) else ""
+        lowest, limit = {"": (0, n), "wrap": (-n, 2 * n), "reflect": (1 - n, 2 * n - 1)}.get(mode, (-3, n + 3))
         parts = []
         for d, extent in enumerate(table.shape):
             if d == where:
-                parts.append(self.pointer(scope, extent.at(self.sizes)))
+                parts.append(self.pointer(scope, limit, lowest))
             else:
                 s = self.fitting(scope, extent)
                 assert s is not None
                 self.use([s])
                 parts.append(s.text)
         table.reads += 1
-        return f"{table.name}[{', '.join(parts)}]"
+        view = f"gc.{mode}({table.name}, {'0.25, ' if mode == 'pad' else ''}dims=[{where}])" if mode else table.name
+        return f"{view}[{', '.join(parts)}]"
 
     def viewed(self, scope: list[Loop], reducing: bool) -> str:
         """A boundary view; subscripts reach outside by up to one extent."""

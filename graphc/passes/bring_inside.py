@@ -1,0 +1,153 @@
+"""Boundary views through integer tensors: the integers are brought inside first, as a tensor of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import sympy as sp
+
+from graphc.analysis.legality import ensured
+from graphc.errors import NotationError
+from graphc.ir.expr import INFINITY, Access, BoundaryAccess, Compare, Logical, Reduce, Where
+from graphc.ir.graph import Graph, fresh_name
+from graphc.ir.origin import Part
+from graphc.ir.show import expression, statement_body
+from graphc.ir.statement import Statement, revised
+from graphc.ir.tensor import Tensor
+from graphc.ir.tree import indices_of, postorder, rewrite
+from graphc.passes.guard import guard
+
+__all__ = ["bring_inside"]
+
+_ZERO = sp.Integer(0)
+_TOLD = "a subscript that is read from a tensor is brought inside by a statement of its own"
+_NEUTRAL = {"sum": _ZERO, "prod": sp.Integer(1), "any": sp.false, "all": sp.true, "logsumexp": -INFINITY}
+"""What a skipped term is in a reduction that has a value over nothing."""
+
+_Path = tuple[tuple[sp.Expr, bool], ...]
+
+
+def bring_inside(graph: Graph) -> Graph:
+    """Give every subscript that a boundary view reads from an integer tensor a tensor of integers inside.
+
+    ``wrap(X)[k[j]]`` becomes ``X[k.wrap[j]]`` with ``k.wrap[j] = where(k[j] < 0, k[j]+N, where(k[j] >= N, k[j]-N, k[j]))``, whose values
+    are checked in each call like those of any integer tensor: one more than a period outside is refused. ``pad`` becomes a condition
+    around the plain read, and so does ``skip``.
+
+    Raises:
+        NotationError: a reduction drops terms by the values of an integer tensor, and has no neutral element for that.
+    """
+    tensors = dict(graph.by_name())
+    known = ensured(graph.checks)
+    statements: list[Statement] = []
+    for statement in graph.statements:
+        if any(_chosen(part) for part in postorder(statement.value)):
+            worker = _Inside(statement, tensors, known, statements, {})
+            value = worker.top(statement.value)
+            statements.append(revised(statement, "boundary", _TOLD, value=value))
+        else:
+            statements.append(statement)
+    return replace(graph, tensors=tuple(tensors.values()), statements=tuple(statements))
+
+
+def _chosen(part: sp.Basic) -> bool:
+    """Whether it is a view whose boundary is asked by the value of an integer tensor."""
+    return isinstance(part, BoundaryAccess) and any(m and isinstance(s, Access) for m, s in zip(part.modes, part.subscripts, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    statement: Statement
+    tensors: dict[str, Tensor]
+    known: tuple[sp.Expr, ...]
+    statements: list[Statement]
+    made: dict[tuple[str, sp.Expr, sp.Expr, _Path], Access]
+
+    def top(self, value: sp.Expr) -> sp.Expr:
+        if isinstance(value, Reduce) or self.statement.op == "=":
+            return self.brought(value, ())
+        return self._without_skips(value, "sum" if self.statement.op == "+=" else self.statement.op, ())
+
+    def brought(self, node: sp.Expr, path: _Path) -> sp.Expr:
+        """The expression with views that are asked about places inside; `path` holds the conditions around it with their values."""
+        if isinstance(node, Where):
+            test = node.condition
+            return Where(self.brought(test, path), self.brought(node.value, (*path, (test, True))),
+                         self.brought(node.other, (*path, (test, False))))
+        if isinstance(node, Reduce):
+            return Reduce(node.op, self._without_skips(node.body, node.op, path), node.indices, node.domain)
+        if _chosen(node):
+            return self._view(node, path)
+        if not any(_chosen(part) for part in postorder(node)):
+            return node
+        return node.func(*(self.brought(argument, path) for argument in node.args))
+
+    def _without_skips(self, body: sp.Expr, op: str, path: _Path) -> sp.Expr:
+        """The body of a reduction, neutral where one of its views is skipped."""
+        tests: dict[sp.Expr, None] = {}
+
+        def rule(part: sp.Basic) -> sp.Basic | None:
+            if isinstance(part, Reduce):
+                return part
+            if not (_chosen(part) and "skip" in part.modes):
+                return None
+            modes = []
+            for mode, subscript, extent in zip(part.modes, part.subscripts, self.tensors[part.tensor].shape, strict=True):
+                skipped = mode == "skip" and isinstance(subscript, Access)
+                modes.append("" if skipped else mode)
+                if skipped:
+                    tests.update(dict.fromkeys(_within(subscript, extent)))
+            if op not in _NEUTRAL:
+                at = ((statement_body(self.statement), expression(part), self.statement.location),)
+                raise NotationError(f"gc.skip cannot drop terms of {op} by the values of {subscript.tensor}.", at=at,
+                                    fix="use gc.pad with a value that does not count, or gc.where with a mask.")
+            return BoundaryAccess(part.tensor, ",".join(modes), part.fill, *part.subscripts)
+
+        rest = rewrite(body, rule)
+        if not tests:
+            return self.brought(body, path)
+        inside = Logical("and", *tests)
+        return Where(inside, self.brought(rest, (*path, (inside, True))), _NEUTRAL[op])
+
+    def _view(self, view: BoundaryAccess, path: _Path) -> sp.Expr:
+        modes, subscripts, tests = list(view.modes), list(view.subscripts), []
+        for d, extent in enumerate(self.tensors[view.tensor].shape):
+            subscript = subscripts[d]
+            if not modes[d] or not isinstance(subscript, Access):
+                continue
+            if modes[d] == "pad":
+                tests += _within(subscript, extent)
+            else:
+                subscripts[d] = self._place(modes[d], subscript, extent, path)
+            modes[d] = ""
+        value = BoundaryAccess(view.tensor, ",".join(modes), view.fill, *subscripts) if any(modes) else Access(view.tensor, *subscripts)
+        return Where(Logical("and", *tests), value, view.fill) if tests else value
+
+    def _place(self, mode: str, subscript: Access, extent: sp.Expr, path: _Path) -> Access:
+        """The element of a new integer tensor that says where a subscript comes to lie."""
+        key = (mode, subscript, extent, path)
+        if key in self.made:
+            return self.made[key]
+        below, above = {
+            "clamp": (_ZERO, extent - 1),
+            "wrap": (subscript + extent, subscript - extent),
+            "reflect": (-subscript, 2 * extent - 2 - subscript),
+        }[mode]
+        value = Where(Compare("<", subscript, _ZERO), below, Where(Compare(">=", subscript, extent), above, subscript))
+        for condition, truth in reversed(path):
+            value = Where(condition, value, _ZERO) if truth else Where(condition, _ZERO, value)
+        used = set(indices_of(value))
+        ranges = tuple(r for r in self.statement.ranges if r.index in used)
+        domain = tuple(d for d in self.statement.domain if set(indices_of(d)) <= used)
+        name = fresh_name(f"{subscript.tensor}.{mode}", self.tensors)
+        self.tensors[name] = Tensor(name, tuple(r.upper for r in ranges), "int64", "defined", self.tensors[subscript.tensor].group)
+        place = tuple(r.index for r in ranges)
+        part = Part(f"where {expression(subscript)} comes to lie", self.statement)
+        made = Statement(name, place, "=", value, ranges, domain, (), self.statement.location, part)
+        self.statements.append(guard(made, self.tensors, self.known))
+        self.made[key] = Access(name, *place)
+        return self.made[key]
+
+
+def _within(subscript: sp.Expr, extent: sp.Expr) -> list[sp.Expr]:
+    return [Compare("<=", _ZERO, subscript), Compare("<", subscript, extent)]

@@ -1,0 +1,97 @@
+"""Boundary views through integer tensors: values, gradients and refusals, on every target."""
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from graphc.passes.bring_inside import bring_inside
+from tests.notation import applied, graph_of, text
+
+N, M = gc.dims("N M")
+j = gc.index("j")
+X, k, v = gc.tensor("X", N), gc.tensor("k", M, dtype="int64"), gc.tensor("v", M)
+x = np.float32([10, 11, 12, 13])
+PLACES = {
+    "pad": [0, 3, -1, 9, 2, -(2**62)], "clamp": [0, 3, -1, 9, 2, 2**63 - 1], "wrap": [0, 3, -1, 7, 2, -4], "reflect": [0, 3, -1, 6, 2, -3],
+}
+TOO_FAR = [("wrap", -5), ("wrap", 8), ("wrap", 2**62), ("reflect", -4), ("reflect", 7), ("reflect", -(2**63))]
+NUMPY = {
+    "pad": lambda p: np.where((p >= 0) & (p < 4), x[np.clip(p, 0, 3)], np.float32(0.5)),
+    "clamp": lambda p: x[np.clip(p, 0, 3)],
+    "wrap": lambda p: x[p % 4],
+    "reflect": lambda p: x[np.where(p < 0, -p, np.where(p > 3, 6 - p, p))],
+}
+
+
+def view(mode):
+    return gc.pad(X, 0.5) if mode == "pad" else vars(gc)[mode](X)
+
+
+def gathered(mode):
+    y, loss = gc.tensor("y"), gc.tensor("loss")
+    y[j] = view(mode)[k[j]]
+    loss[()] += v[j] * y[j] ** 2
+    return y, loss
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+@pytest.mark.parametrize("mode", NUMPY)
+def test_values_and_gradient(mode, target):
+    y, loss = gathered(mode)
+    places, weights = np.array(PLACES[mode]), np.arange(1, 7, dtype=np.float32)
+    got, gradient = gc.compile([y, gc.grad(loss, X)], target=target)(X=x, k=places, v=weights)
+    want = NUMPY[mode](places)
+    np.testing.assert_array_equal(got, want)
+    own = np.zeros(4)
+    for place in range(4):  # every element of x has another value, which says where a result comes from
+        own[place] = sum(2 * weights[want == x[place]] * x[place])
+    np.testing.assert_allclose(gradient, own, rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", NUMPY)
+def test_keeps_the_meaning(mode, golden):
+    golden(text(applied(bring_inside, graph_of(gathered(mode)[0]), {"N": 4, "M": 6}, k=np.array(PLACES[mode]), X=x)))
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+@pytest.mark.parametrize(("mode", "place"), TOO_FAR)
+def test_out_of_reach(mode, place, target):
+    with pytest.raises(gc.ArgumentError, match=r"4 elements"):
+        gc.compile(gathered(mode)[0], target=target)(X=x, k=np.array([0, place]))
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_skipped_by_its_value(target):
+    """An embedding bag whose -1 stands for nothing."""
+    total = gc.tensor("total")
+    total[()] += gc.skip(X)[k[j]] * v[j]
+    f = gc.compile([total, gc.grad(total, X), gc.grad(total, v)], target=target)
+    value, by_x, by_v = f(X=x, k=np.array([-1, 2, 4, 2]), v=np.float32([1, 10, 100, 1000]))
+    assert value == 12 * 1010
+    np.testing.assert_array_equal(by_x, [0, 0, 1010, 0])
+    np.testing.assert_array_equal(by_v, [0, 12, 0, 12])
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+@pytest.mark.parametrize("rows", [False, True])
+def test_terms_that_do_not_count_point_anywhere(target, rows):
+    """Masked gathers: neither the value nor the gradient asks where the others point."""
+    d = gc.index("d", 2)
+    table, y, loss = gc.tensor("table", N, 2), gc.tensor("y"), gc.tensor("loss")
+    y[j, d] = gc.where(v[j] > (d if rows else 0), table[k[j], d], 0) * 3
+    loss[()] += y[j, d]
+    f = gc.compile(gc.grad(loss, table), target=target)
+    gradient = f(table=np.ones((3, 2), np.float32), k=np.array([2, -7, 99, 2]), v=np.float32([2, 0, -1, 0.5]))
+    np.testing.assert_array_equal(gradient, [[0, 0], [0, 0], [6, 3] if rows else [6, 6]])
+    with pytest.raises(gc.ArgumentError, match=r"k\[1\] is -7"):
+        f(table=np.ones((3, 2), np.float32), k=np.array([2, -7, 99, 2]), v=np.float32([2, 1, -1, 0.5]))
+
+
+def test_under_a_condition():
+    """The integers themselves are only read where the view is."""
+    n, y = gc.tensor("n", gc.dim("K"), dtype="int64"), gc.tensor("y")
+    v = gc.tensor("v", gc.dim("K"))
+    y[j] = gc.where(v[j] > 0, gc.wrap(X)[k[n[j]]], -1)
+    for target in ("interpret", "cpu"):
+        got = gc.compile(y, target=target)(X=x, k=np.array([-1, 50]), n=np.array([0, 1, 77]), v=np.float32([1, 0, 0]))
+        np.testing.assert_array_equal(got, [13, -1, -1])
