@@ -139,9 +139,11 @@ CASES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "flatten all": (("Flatten", X), {"axis": 0}),
     "transpose": (("Transpose", normal(2, 3, 4)), {"perm": [2, 0, 1]}),
     "transpose all": (("Transpose", normal(2, 3, 4)), {}),
+    "transpose a constant": (("Transpose", np.array(2, np.float32)), {"weights": 1}),
     "concat": (("Concat", normal(2, 3), normal(2, 1), normal(2, 2)), {"axis": -1}),
     "split": (("Split", normal(7, 2), whole(3, 4)), {"weights": 1, "results": 2}),
     "split evenly": (("Split", normal(2, 7)), {"results": 2, "axis": 1, "num_outputs": 2}),
+    "unsqueeze in any order": (("Unsqueeze", X, whole(3, 0)), {"weights": 1}),
     "squeeze": (("Squeeze", normal(1, 3, 1), whole(0)), {"weights": 1}),
     "squeeze all": (("Squeeze", normal(1, 3, 1)), {}),
     "unsqueeze": (("Unsqueeze", X, whole(0, 3)), {"weights": 1}),
@@ -154,6 +156,7 @@ CASES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "expand": (("Expand", normal(3, 1), whole(2, 1, 4)), {"weights": 1}),
     "tile": (("Tile", normal(2, 3), whole(2, 3)), {"weights": 1}),
     "pad": (("Pad", X, whole(1, 0, 0, 2), np.float32(1.5)), {"weights": 2}),
+    "pad of two dimensions": (("Pad", X, whole(1, 2, 0, 1), None, whole(1, 0)), {"weights": 3}),
     "pad reflect": (("Pad", X, whole(1, 0, 0, 2)), {"weights": 1, "mode": "reflect"}),
     "pad edge": (("Pad", X, whole(1, 2), None, whole(1)), {"weights": 3, "mode": "edge"}),
     "depth_to_space": (("DepthToSpace", normal(1, 8, 2, 3)), {"blocksize": 2}),
@@ -167,6 +170,16 @@ CASES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "reduce_all": (("ReduceMax", normal(2, 3, 4)), {}),
     "reduce_min": (("ReduceMin", X), {"axes": [0], "opset": 13}),
     "reduce_prod": (("ReduceProd", X), {"keepdims": 0}),
+    "reduce_mean of integers": (("ReduceMean", np.array([[7, 0], [-8, 3]]), whole(1)), {"weights": 1}),
+    "reduce_sum of integers": (("ReduceSum", np.full((2, 3), 2**30, np.int32), whole(1)), {"weights": 1}),
+    "reduce_sum_square of integers": (("ReduceSumSquare", np.arange(6)), {}),
+    "reduce_l1 of a number": (("ReduceL1", np.array(-2, np.float32)), {}),
+    "reduce_log_sum of a number": (("ReduceLogSum", np.array(2, np.float32)), {}),
+    "matmul of integers": (("MatMul", np.full((2, 3), 2**16, np.int32), np.full((3, 2), 2**15, np.int32)), {}),
+    "gemm of integers": (("Gemm", np.ones((2, 3), np.int32), np.ones((3, 2), np.int32)), {}),
+    "power of integers": (("Pow", np.arange(1, 4), np.float32([20, 2.5, -1])), {}),
+    "square of integers": (("Pow", np.arange(-2, 3, dtype=np.int32), np.array(2)), {"weights": 1}),
+    "power of a number": (("Pow", np.array(3), np.float32([20, 0.5])), {}),
     "reduce_l1": (("ReduceL1", X, whole(1)), {"weights": 1}),
     "reduce_l2": (("ReduceL2", X, whole(1)), {"weights": 1}),
     "reduce_log_sum": (("ReduceLogSum", POSITIVE, whole(1)), {"weights": 1}),
@@ -334,6 +347,59 @@ def test_sizes_can_be_fixed() -> None:
     with pytest.raises(gc.ArgumentError, match="Reshape y"):
         gc.from_onnx(proto)
     check(proto, {"x": normal(2, 3, 4)}, sizes={"T": 3})
+
+
+def test_constants_keep_their_dimensions() -> None:
+    """A constant of one element is a number only beside a tensor that has its dimension."""
+    nodes = [node("Mul", "x one", "a"), node("Exp", "one", "b"), node("Add", "one one", "c"), node("Add", "one two", "d"),
+             node("Where", "yes two v", "e"), node("Clip", "v two", "f"), node("Expand", "two none", "g")]
+    constants = {"one": np.array([3], np.float32), "two": np.array(2, np.float32), "yes": np.array(True), "none": np.zeros(0, np.int64)}
+    held = [helper.make_node("Constant", [], [name], value=numpy_helper.from_array(a)) for name, a in constants.items()]
+    inputs = {"x": np.array(2, np.float32), "v": normal(3)}
+    check(model([*held, *nodes], inputs, list("abcdefg"), {}), inputs)
+
+
+def test_large_constants_are_left_to_the_program() -> None:
+    """10¹² zeros that nobody reads, and five that somebody does."""
+    nodes = [node("ConstantOfShape", "huge", "z"), node("ConstantOfShape", "five", "f"), node("Add", "x f", "y")]
+    net = gc.from_onnx(model(nodes, {"x": normal(5)}, ["y"], {"huge": whole(10**6, 10**6), "five": whole(5)}))
+    np.testing.assert_array_equal(gc.compile(net.outputs["y"], target="interpret")(net.values, x=normal(5)), normal(5))
+
+
+def test_sizes_that_differ_stay_different() -> None:
+    """a.b and a_b are one word in the notation; an extent without a name is not the size that is called so."""
+    symbolic = {"x": ["a.b", "a_b"], "z": [None, "z_0"]}
+    inputs = {"x": normal(2, 3), "z": normal(4, 5)}
+    net = check(model([node("Exp", "x", "y"), node("Exp", "z", "w")], inputs, ["y", "w"], {}, symbolic=symbolic), inputs)
+    assert len({str(e) for t in net.inputs.values() for e in t.shape}) == 4
+
+
+def test_a_tensor_called_out() -> None:
+    """It is an argument of the call; a weight and a result have that name, too."""
+    check(model([node("Relu", "out", "y")], {"out": X}, ["y"], {}), {"out": X})
+    net = check(model([node("Add", "x out", "y")], {"x": X}, ["y"], {"out": normal(4)}), {"x": X})
+    assert list(net.values) == ["_out"]
+    assert check(model([node("Relu", "x", "out")], {"x": X}, ["out"], {}), {"x": X}).outputs["out"].name == "out"
+
+
+def test_nodes_that_contradict_their_operands() -> None:
+    """The package onnx finds them; nodes that need the results are not named."""
+    nodes = [node("Transpose", "x", "t", perm=[0, 3]), node("Exp", "t", "e"), node("Concat", "w v", "y", axis=0)]
+    value = helper.make_tensor_value_info("y", FLOAT, None)
+    weights = [numpy_helper.from_array(normal(2, n), name) for n, name in ((3, "w"), (2, "v"))]
+    graph = helper.make_graph(nodes, "net", [helper.make_tensor_value_info("x", FLOAT, ["N", 4])], [value], weights)
+    graph.output[0].type.tensor_type.shape.SetInParent()
+    with pytest.raises(gc.ArgumentError, match=r"is no valid ONNX model:\n  - Transpose t: .*\n  - Concat y: .*\n\n"):
+        gc.from_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]))
+
+
+def test_types_that_contradict() -> None:
+    weight = [numpy_helper.from_array(whole(1, 2), "w")]
+    value = helper.make_tensor_value_info("y", FLOAT, ["N"])
+    given = [helper.make_tensor_value_info("x", FLOAT, ["N"])]
+    graph = helper.make_graph([node("Concat", "x w", "y", axis=0)], "net", given, [value], weight)
+    with pytest.raises(gc.ArgumentError, match=r"is no valid ONNX model:\n  - Concat"):
+        gc.from_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]))
 
 
 def test_zeros_for_any_batch() -> None:

@@ -11,13 +11,13 @@ import graphc as gc
 from graphc.interop.onnx.node import Node, Operand, Unsupported, indices
 
 __all__ = [
-    "BINARY", "FORMULAS", "PLAIN", "binary", "broadcast", "cast", "clip", "dropout", "identity", "map_elements", "prelu", "unary",
-    "variadic", "where",
+    "BINARY", "FORMULAS", "PLAIN", "binary", "broadcast", "cast", "clip", "dropout", "identity", "map_elements", "power", "prelu",
+    "unary", "variadic", "where", "widened",
 ]
 
 
-def broadcast(*operands: Operand) -> tuple[tuple[Any, ...], list[Any]]:
-    """One index per dimension of the result, and the element of each operand; extents of 1 fit any other, as in NumPy."""
+def broadcast(*operands: Operand) -> tuple[tuple[Any, ...], list[Any], tuple[Any, ...]]:
+    """One index per dimension of the result, the element of each operand, and the shape; extents of 1 fit any other, as in NumPy."""
     shapes = [x.shape if isinstance(x, gc.Tensor) else () for x in operands]
     rank = max(map(len, shapes))
     i, full = indices(rank), [(1,) * (rank - len(s)) + tuple(s) for s in shapes]
@@ -27,7 +27,7 @@ def broadcast(*operands: Operand) -> tuple[tuple[Any, ...], list[Any]]:
         first = rank - len(shape)
         place = tuple(0 if _one(e) and not one[first + d] else i[first + d] for d, e in enumerate(shape))
         elements.append(x[place] if isinstance(x, gc.Tensor) else x)
-    return i, elements
+    return i, elements, tuple(next((s[d] for s in full if not _one(s[d])), 1) for d in range(rank))
 
 
 def _one(extent: Any) -> bool:
@@ -36,9 +36,16 @@ def _one(extent: Any) -> bool:
 
 def map_elements(node: Node, function: Callable[..., Any], *operands: Operand) -> gc.Tensor:
     """The function of operands that are broadcast."""
-    i, elements = broadcast(*operands)
-    y = gc.tensor(node.name)
+    i, elements, shape = broadcast(*operands)
+    y = node.result(shape)
     y[i] = function(*elements)
+    return y
+
+
+def widened(node: Node, x: gc.Tensor) -> gc.Tensor:
+    """The numbers of a tensor as float64."""
+    i, y = indices(len(x.shape)), gc.tensor(node.scope.name(f"{node.outputs[0]}.{x.name}"), x.shape, dtype="float64")
+    y[i] = x[i]
     return y
 
 
@@ -76,7 +83,7 @@ def _formulas() -> dict[str, tuple[Callable[[Any, Node], Any], tuple[str, ...]]]
         "Celu": (_celu, ("alpha",)),
         "Cosh": (lambda x, _: (gc.exp(x) + gc.exp(-x)) / 2, ()),
         "Elu": (lambda x, node: gc.elu(x, node.attribute("alpha", 1.0)), ("alpha",)),
-        "Gelu": (_gelu, ("approximate",)),
+        "Gelu": (_gelu, ()),
         "HardSigmoid": (_hard_sigmoid, ("alpha", "beta")),
         "HardSwish": (lambda x, _: x * gc.clip(x / 6 + 0.5, 0, 1), ()),
         "LeakyRelu": (lambda x, node: gc.leaky_relu(x, node.attribute("alpha", 0.01)), ("alpha",)),
@@ -104,7 +111,7 @@ def _divide(a: Any, b: Any) -> Any:
 
 
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
-    "Add": lambda a, b: a + b, "Sub": lambda a, b: a - b, "Mul": lambda a, b: a * b, "Div": _divide, "Pow": gc.power,
+    "Add": lambda a, b: a + b, "Sub": lambda a, b: a - b, "Mul": lambda a, b: a * b, "Div": _divide,
     "And": lambda a, b: (a != 0) & (b != 0), "Or": lambda a, b: (a != 0) | (b != 0), "Xor": lambda a, b: (a != 0) != (b != 0),
     "Equal": lambda a, b: a == b, "Greater": lambda a, b: a > b, "GreaterOrEqual": lambda a, b: a >= b, "Less": lambda a, b: a < b,
     "LessOrEqual": lambda a, b: a <= b,
@@ -112,16 +119,31 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def binary(node: Node) -> gc.Tensor:
-    operands = node.operand(0), node.operand(1)
-    whole = [isinstance(x, int) if not isinstance(x, gc.Tensor) else "int" in x.dtype for x in operands]
-    if node.kind in ("Div", "Pow") and all(whole):
+    operands = node.operands(0, 1)
+    if node.kind == "Div" and all(map(_whole, operands)):
         raise Unsupported("of integers, which are computed")
     return map_elements(node, BINARY[node.kind], *operands)
 
 
+def power(node: Node) -> gc.Tensor:
+    """Of the type of the base; powers of integers by fractions are computed in float64, and cut."""
+    base, exponent = node.operands(0, 1)
+    if not _whole(base):
+        return map_elements(node, gc.power, base, exponent)
+    if not isinstance(exponent, gc.Tensor) and exponent >= 0 and float(exponent).is_integer():
+        return map_elements(node, lambda x: x ** int(exponent), base)
+    if _whole(exponent):
+        raise Unsupported("of integers, which are computed")
+    return map_elements(node, gc.power, widened(node, node.tensor(0)), exponent)
+
+
+def _whole(operand: Operand) -> bool:
+    return "int" in operand.dtype if isinstance(operand, gc.Tensor) else isinstance(operand, int)
+
+
 def variadic(node: Node) -> gc.Tensor:
     """Sum, Mean, Max and Min of several operands."""
-    operands = [node.operand(k) for k in range(len(node.inputs))]
+    operands = node.operands(*range(len(node.inputs)))
     function = {"Sum": lambda a, b: a + b, "Mean": lambda a, b: a + b, "Max": gc.maximum, "Min": gc.minimum}[node.kind]
     share = 1 / len(operands) if node.kind == "Mean" else 1
     return map_elements(node, lambda *values: reduce(function, values) * share if share != 1 else reduce(function, values), *operands)
@@ -129,28 +151,32 @@ def variadic(node: Node) -> gc.Tensor:
 
 def unary(node: Node) -> gc.Tensor:
     function = getattr(gc, node.kind.lower()) if node.kind in PLAIN else lambda x: FORMULAS[node.kind][0](x, node)
-    return map_elements(node, function, node.operand(0))
+    return map_elements(node, function, *node.operands(0))
 
 
 def where(node: Node) -> gc.Tensor:
-    return map_elements(node, lambda c, a, b: gc.where(c != 0, a, b), *(node.operand(k) for k in range(3)))
+    return map_elements(node, lambda c, a, b: gc.where(c != 0, a, b), *node.operands(0, 1, 2))
 
 
 def prelu(node: Node) -> gc.Tensor:
-    return map_elements(node, lambda x, slope: gc.where(x > 0, x, slope * x), node.operand(0), node.operand(1))
+    return map_elements(node, lambda x, slope: gc.where(x > 0, x, slope * x), *node.operands(0, 1))
 
 
 def clip(node: Node) -> gc.Tensor:
     """Bounds are attributes before version 11, and may be left out."""
-    low, high = (node.given(name, k) if name in node.attributes else node.operand(k) if node.has(k) else None
-                 for k, name in ((1, "min"), (2, "max")))
+    places = [k for k in (1, 2) if node.has(k)]
+    operands = node.operands(0, *places)
+    limits = [(gc.maximum, gc.minimum)[k - 1] for k in places]
+    for name, limit in (("min", gc.maximum), ("max", gc.minimum)):
+        if name in node.attributes:
+            operands, limits = [*operands, node.attributes[name]], [*limits, limit]
 
     def clipped(x: Any, *bounds: Any) -> Any:
-        rest = list(bounds)
-        above = x if low is None else gc.maximum(x, rest.pop(0))
-        return above if high is None else gc.minimum(above, rest.pop(0))
+        for limit, bound in zip(limits, bounds, strict=True):
+            x = limit(x, bound)
+        return x
 
-    return map_elements(node, clipped, node.operand(0), *(b for b in (low, high) if b is not None))
+    return map_elements(node, clipped, *operands)
 
 
 def identity(node: Node) -> gc.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +16,17 @@ __all__ = ["folded"]
 
 Array = NDArray[Any]
 
+LARGEST = 2**24
+"""So many elements are computed when the file is read; what is larger is left to the program."""
+
 
 def folded(node: Node) -> Constant | None:
-    """The value of a node whose operands are all known, and no weights; None for other nodes and operators.
+    """The value of a node whose operands are all known, and no weights; None for other nodes and operators, and for large values.
 
     Elements may be sizes, which are computed with like numbers.
+
+    Raises:
+        Unsupported: the operands and attributes do not fit together.
     """
     if node.kind == "Constant":
         return Constant(_given(node))
@@ -27,11 +34,14 @@ def folded(node: Node) -> Constant | None:
     known = [v for v in values if isinstance(v, Constant) and not _is_weight(v)]
     if node.kind not in _FOLDS or not values or len(known) != len(values):
         return None
-    if node.kind == "ConstantOfShape" and known[0].array.dtype == object:
+    if node.kind == "ConstantOfShape" and (known[0].array.dtype == object or math.prod(known[0].array.tolist()) > LARGEST):
         return None
-    found = _FOLDS[node.kind](node, *(v.array for v in known))
+    try:
+        found = _FOLDS[node.kind](node, *(v.array for v in known))
+    except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
+        raise Unsupported(f"its constants and attributes do not fit together ({error})") from None
     if isinstance(found, np.ndarray | np.generic):
-        return Constant(np.asarray(found))
+        return Constant(np.asarray(found)) if found.size <= LARGEST else None
     size = np.empty((), object)
     size[()] = found
     return Constant(size)
@@ -45,7 +55,10 @@ def _given(node: Node) -> Array:
     for name, value in node.attributes.items():
         if name in ("value", "value_float", "value_int", "value_floats", "value_ints"):
             default = {"value_float": np.float32, "value_floats": np.float32}.get(name, np.int64)
-            return np.asarray(value) if name == "value" else np.asarray(value, default)
+            found = np.asarray(value) if name == "value" else np.asarray(value, default)
+            if found.dtype == object:
+                break
+            return found
     raise Unsupported("a value that is no number")
 
 
@@ -56,7 +69,9 @@ def _cast(node: Node, x: Array) -> Array:
 def _divide(node: Node, a: Array, b: Array) -> Array:
     """Of integers towards zero; of sizes as `//`, because they are not negative."""
     if a.dtype.kind in "iu" and b.dtype.kind in "iu":
-        return np.asarray(np.fix(a / b)).astype(a.dtype)
+        if (b == 0).any():
+            raise ZeroDivisionError("integers divided by 0")
+        return np.sign(a) * np.sign(b) * (abs(a) // abs(b))
     return a / b if a.dtype.kind == "f" or b.dtype.kind == "f" else a // b
 
 
@@ -64,7 +79,7 @@ def _slice(node: Node, x: Array, *_: Array) -> Array:
     starts, ends = node.given("starts", 1), node.given("ends", 2)
     axes, steps = node.given("axes", 3, list(range(len(starts)))), node.given("steps", 4, [1] * len(starts))
     place = [slice(None)] * x.ndim
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+    for start, end, axis, step in zip(starts, ends, axes_of(axes, x.ndim), steps, strict=True):
         place[axis] = slice(start, None if step < 0 and end < -x.shape[axis] else end, step)
     return x[tuple(place)]
 
@@ -80,7 +95,8 @@ def _reshape(node: Node, x: Array, shape: Array) -> Array:
 
 def _product(node: Node, x: Array, *_: Array) -> Array:
     axes = node.given("axes", 1)
-    return np.asarray(np.prod(x, None if axes is None else tuple(axes_of(axes, x.ndim)), keepdims=bool(node.attribute("keepdims", 1))))
+    gone = None if axes is None else tuple(axes_of(axes, x.ndim))
+    return np.asarray(np.prod(x, gone, dtype=x.dtype, keepdims=bool(node.attribute("keepdims", 1))))
 
 
 def _squeeze(node: Node, x: Array, *_: Array) -> Array:
@@ -93,13 +109,19 @@ def _filled(node: Node, shape: Array) -> Array:
     return np.full([int(e) for e in shape], value.reshape(-1)[0], value.dtype)
 
 
+def _range(node: Node, start: Array, end: Array, step: Array) -> Array:
+    if (end - start) / step > LARGEST:
+        raise Unsupported(f"a range of more than {LARGEST} elements")
+    return np.arange(start.item(), end.item(), step.item(), dtype=start.dtype)
+
+
 _FOLDS: dict[str, Callable[..., Any]] = {
     "Add": lambda node, a, b: a + b, "Sub": lambda node, a, b: a - b, "Mul": lambda node, a, b: a * b, "Div": _divide,
     "Neg": lambda node, x: -x, "Cast": _cast, "Concat": lambda node, *parts: np.concatenate(parts, node.attribute("axis")),
     "ConstantOfShape": _filled, "Floor": lambda node, x: np.floor(x), "Ceil": lambda node, x: np.ceil(x),
     "Equal": lambda node, a, b: np.asarray(a == b),
     "Gather": lambda node, x, where: np.take(x, where.astype(np.int64), node.attribute("axis", 0)), "Identity": lambda node, x: x,
-    "Range": lambda node, start, end, step: np.arange(start, end, step),
+    "Range": _range,
     "Reshape": _reshape, "ReduceProd": _product, "Slice": _slice,
     "Sqrt": lambda node, x: np.sqrt(x), "Squeeze": _squeeze, "Unsqueeze": _unsqueeze,
     "Where": lambda node, c, a, b: np.where(c, a, b),

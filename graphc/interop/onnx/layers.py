@@ -16,18 +16,18 @@ __all__ = [
 
 
 def gemm(node: Node) -> gc.Tensor:
-    a, b, y = node.tensor(0), node.tensor(1), gc.tensor(node.name)
-    i, j, k = gc.indices("i j k")
+    a, b = node.tensor(0), node.tensor(1)
+    extents = (a.shape[1 if node.attribute("transA", 0) else 0], b.shape[0 if node.attribute("transB", 0) else 1])
+    y, (i, j, k) = node.result(extents), gc.indices("i j k")
     left = a[k, i] if node.attribute("transA", 0) else a[i, k]
     right = b[j, k] if node.attribute("transB", 0) else b[k, j]
     alpha, beta = node.attribute("alpha", 1.0), node.attribute("beta", 1.0)
     total = gc.sum(left * right, over=k)
     total = total if alpha == 1 else alpha * total
     if node.has(2):
-        c: Any = node.operand(2)
+        c: Any = node.operands(0, 2)[1]
         if isinstance(c, gc.Tensor):
             place = (i, j)[2 - len(c.shape) :]
-            extents = (a.shape[1 if node.attribute("transA", 0) else 0], b.shape[0 if node.attribute("transB", 0) else 1])
             wide = extents[2 - len(c.shape) :]
             c = c[tuple(0 if _one(e) and not _one(w) else p for p, e, w in zip(place, c.shape, wide, strict=True))]
         total = total + (c if beta == 1 else beta * c)
@@ -41,7 +41,7 @@ def _one(extent: Any) -> bool:
 
 def matmul(node: Node) -> gc.Tensor:
     """As `numpy.matmul`: what comes before the last two dimensions is broadcast."""
-    a, b, y = node.tensor(0), node.tensor(1), gc.tensor(node.name)
+    a, b = node.tensor(0), node.tensor(1)
     ranks = len(a.shape), len(b.shape)
     lead = max(ranks[0], ranks[1], 2) - 2
     letters = "abcdefgh"[:lead]
@@ -49,11 +49,14 @@ def matmul(node: Node) -> gc.Tensor:
              + ("kj" if ranks[1] > 1 else "k")]
     result = letters + ("i" if ranks[0] > 1 else "") + ("j" if ranks[1] > 1 else "")
     index = {letter: gc.index(letter) for letter in {*sides[0], *sides[1]}}
-    wide = {letter for side, x in zip(sides, (a, b), strict=True) for letter, e in zip(side, x.shape, strict=True) if not _one(e)}
+    pairs = [(letter, e) for side, x in zip(sides, (a, b), strict=True) for letter, e in zip(side, x.shape, strict=True)]
+    extents = {**dict(pairs), **{letter: e for letter, e in pairs if not _one(e)}}
     left, right = (
-        x[tuple(0 if _one(e) and letter in wide else index[letter] for letter, e in zip(side, x.shape, strict=True))]
+        x[tuple(0 if _one(e) and letter in letters and not _one(extents[letter]) else index[letter]
+                for letter, e in zip(side, x.shape, strict=True))]
         for side, x in zip(sides, (a, b), strict=True)
     )
+    y = node.result([extents[letter] for letter in result])
     y[tuple(index[letter] for letter in result)] += left * right
     return y
 
@@ -98,8 +101,15 @@ def _spatial(node: Node, rank: int, name: str, default: int = 1) -> list[int]:
     return list(node.attribute(name) or [default] * rank)
 
 
+def _filters(node: Node) -> gc.Tensor:
+    weight, kernel = node.tensor(1), node.attribute("kernel_shape")
+    if kernel and any(isinstance(e, int) and e != k for e, k in zip(weight.shape[2:], kernel, strict=True)):
+        raise Unsupported(f"kernel_shape={kernel} with a weight of shape {tuple(weight.shape)}")
+    return weight
+
+
 def convolution(node: Node) -> gc.Tensor:
-    x, weight = node.tensor(0), node.tensor(1)
+    x, weight = node.tensor(0), _filters(node)
     rank = len(x.shape) - 2
     if rank not in (1, 2, 3):
         raise Unsupported(f"windows over {rank} dimensions (1, 2 or 3 are supported)")
@@ -113,16 +123,18 @@ def convolution(node: Node) -> gc.Tensor:
 
 
 def convolution_transpose(node: Node) -> gc.Tensor:
-    x, weight = node.tensor(0), node.tensor(1)
+    x, weight = node.tensor(0), _filters(node)
     if len(x.shape) != 4:
         raise Unsupported(f"windows over {len(x.shape) - 2} dimensions (2 are supported)")
     stride, dilation = _spatial(node, 2, "strides"), _spatial(node, 2, "dilations")
-    pads = node.attribute("pads") or [0] * 4
-    if pads[:2] != pads[2:] or node.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+    if node.attribute("auto_pad", "").startswith("SAME"):
+        raise Unsupported(f"auto_pad={node.attribute('auto_pad')}")
+    before, after = _pads(node, x, weight.shape[2:], stride, dilation)
+    if before != after:
         raise Unsupported("different paddings before and behind")
     extra = _spatial(node, 2, "output_padding", 0)
     group = node.attribute("group", 1)
-    return gc.nn.conv_transpose2d(x, weight, node.optional(2), stride, pads[:2], extra, group, dilation, name=node.name)
+    return gc.nn.conv_transpose2d(x, weight, node.optional(2), stride, before, extra, group, dilation, name=node.name)
 
 
 def pool(node: Node) -> gc.Tensor:

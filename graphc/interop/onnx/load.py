@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 import graphc as gc
+from graphc.interop.onnx.file import inferred, opened, shown
 from graphc.interop.onnx.fold import folded
-from graphc.interop.onnx.node import Constant, Node, Scope, Unsupported, legible
+from graphc.interop.onnx.node import Constant, Kind, Node, Scope, Unsupported, free_name, legible
 from graphc.interop.onnx.table import OPERATORS
 from graphc.interop.onnx.types import name_of_type
 from graphc.requests import refusal
@@ -63,13 +64,13 @@ def from_onnx(model: Any, sizes: Mapping[str, int] | None = None) -> OnnxModel:
     >>> gc.compile(net.outputs["y"], target="interpret")(net.values, x=np.ones((1, 3), "float32"))
     array([[4., 4.]], dtype=float32)
     """
-    proto = _model(model)
-    graph, scope = proto.graph, Scope(_opset(proto))
-    sizes, missing = dict(sizes or {}), list[str]()
+    proto = opened(model)
+    graph, sizes, missing = proto.graph, _sizes(proto.graph, sizes), list[str]()
+    scope = Scope(_opset(proto), inferred(proto, sizes, model))
     inputs, make = _declared(graph, scope, sizes, missing), _node(scope)
     used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     for raw in graph.node:
-        node = make(raw)
+        node = make(raw, missing)
         faults = [f"{node.label}: {what}" for what in _faults(node, raw.domain, used)]
         missing += faults
         if not faults:
@@ -79,64 +80,35 @@ def from_onnx(model: Any, sizes: Mapping[str, int] | None = None) -> OnnxModel:
     outputs = {value.name: _result(scope, value.name, missing) for value in graph.output}
     if missing:
         raise _refusal(model, missing)
-    unknown = [name for name in sizes if not any(name in (d.dim_param for d in i.type.tensor_type.shape.dim) for i in graph.input)]
-    if unknown:
-        raise refusal(gc.ArgumentError, f"The file has no size {unknown[0]}.", f"from_onnx(…, sizes={sizes})", repr(unknown[0]),
-                      "give sizes of its inputs: " + (", ".join(sorted(_sizes(graph))) or "there are none") + ".")
     return OnnxModel({name: y for name, y in outputs.items() if y is not None}, inputs, dict(scope.arrays))
 
 
-def _sizes(graph: Any) -> set[str]:
-    return {d.dim_param for value in graph.input for d in value.type.tensor_type.shape.dim if d.dim_param}
-
-
-def _shown(model: Any) -> str:
-    return f'"{os.fspath(model)}"' if isinstance(model, str | os.PathLike) else f"<{type(model).__name__}>"
+def _sizes(graph: Any, sizes: Any) -> dict[str, int]:
+    """The numbers for symbolic extents, checked."""
+    named = sorted({d.dim_param for value in graph.input for d in value.type.tensor_type.shape.dim if d.dim_param})
+    fix = "give sizes of its inputs: " + (", ".join(named) or "there are none") + "."
+    if sizes is None:
+        return {}
+    if not isinstance(sizes, Mapping):
+        raise refusal(gc.ArgumentError, f"sizes={sizes!r} is no dict.", f"from_onnx(…, sizes={sizes!r})", repr(sizes), fix)
+    for name, size in sizes.items():
+        text = f"from_onnx(…, sizes={dict(sizes)})"
+        if name not in named:
+            raise refusal(gc.ArgumentError, f"The file has no size {name}.", text, repr(name), fix)
+        if not isinstance(size, int | np.integer) or isinstance(size, bool) or not 0 <= size < 2**63:
+            raise refusal(gc.ShapeError, f"{size!r} is no number of elements for the size {name}.", text, repr(size),
+                          "give a non-negative integer.")
+    return {name: int(size) for name, size in sizes.items()}
 
 
 def _refusal(model: Any, missing: list[str]) -> gc.ArgumentError:
-    shown = _shown(model)
+    text = shown(model)
     listed = "".join(f"\n  - {line}" for line in dict.fromkeys(missing))
-    return refusal(gc.ArgumentError, f"{shown} needs what gc.from_onnx does not have:{listed}", f"from_onnx({shown})", shown,
+    return refusal(gc.ArgumentError, f"{text} needs what gc.from_onnx does not have:{listed}", f"from_onnx({text})", text,
                    "export the net with other operators (docs/onnx.md has the list), or write these layers in the notation.")
 
 
 # -------------------------------------------------------------------------------------------------------------------- the file
-
-
-def _model(model: Any) -> Any:
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ImportError:
-        raise _unreadable(model, "gc.from_onnx needs the package onnx.", "pip install 'graphc[onnx]'.") from None
-    try:
-        if isinstance(model, onnx.ModelProto):
-            proto = model
-        elif isinstance(model, bytes):
-            proto = onnx.load_model_from_string(model)
-        elif isinstance(model, str | os.PathLike):
-            proto = onnx.load(os.fspath(model))
-        else:
-            raise _unreadable(model, f"gc.from_onnx takes a path, not {_shown(model)}.",
-                              "give the path of a file, its bytes, or an onnx.ModelProto.")
-        onnx.checker.check_model(os.fspath(model) if isinstance(model, str | os.PathLike) else proto)
-        if proto.functions:
-            import onnx.inliner
-
-            proto = onnx.inliner.inline_local_functions(proto)
-    except OSError as error:
-        raise _unreadable(model, f"{_shown(model)} cannot be read: {error.strerror or error}.", "check the path.") from error
-    except DecodeError as error:
-        raise _unreadable(model, f"{_shown(model)} is no ONNX file.", "check what is in it.") from error
-    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
-        what = " ".join(str(error).split())[:200]
-        raise _unreadable(model, f"{_shown(model)} is no valid ONNX model: {what}", "export it again.") from error
-    return proto
-
-
-def _unreadable(model: Any, what: str, fix: str) -> gc.ArgumentError:
-    return refusal(gc.ArgumentError, what, f"from_onnx({_shown(model)})", _shown(model), fix)
 
 
 def _opset(proto: Any) -> int:
@@ -156,9 +128,14 @@ def _node(scope: Scope) -> Any:
             return [v.decode() if isinstance(v, bytes) else v for v in found]
         return found
 
-    def made(node: Any) -> Node:
-        label = f"{node.op_type} {node.name or next(iter(node.output), '')}"
-        return Node(node.op_type, list(node.input), list(node.output), {a.name: value(a) for a in node.attribute}, scope, label)
+    def made(node: Any, missing: list[str]) -> Node:
+        label, attributes = f"{node.op_type} {node.name or next(iter(node.output), '')}", {}
+        for attribute in node.attribute:
+            try:
+                attributes[attribute.name] = value(attribute)
+            except (TypeError, ValueError) as error:
+                missing.append(f"{label}: the attribute {attribute.name} cannot be read ({error})")
+        return Node(node.op_type, list(node.input), list(node.output), attributes, scope, label)
 
     return made
 
@@ -172,7 +149,8 @@ def _faults(node: Node, domain: str, used: Container[str]) -> Iterator[str]:
         only = dict(operator.only)
         for name, value in node.attributes.items():
             if name in only and not _allowed(value, only[name]):
-                yield f"the attribute {name}={value!r} (only {only[name]!r})"
+                values = only[name] if isinstance(only[name], tuple) else (only[name],)
+                yield f"the attribute {name}={value!r} (only {', '.join(repr(v) for v in values if v != '')})"
             elif name not in only and name not in operator.attributes:
                 yield f"the attribute {name}"
         for k, name in enumerate(node.outputs):
@@ -185,7 +163,7 @@ def _faults(node: Node, domain: str, used: Container[str]) -> Iterator[str]:
 def _allowed(value: Any, wanted: Any) -> bool:
     if isinstance(wanted, list) and isinstance(value, list):  # activations, once per direction
         return len(value) % len(wanted) == 0 and value == wanted * (len(value) // len(wanted))
-    return bool(value == wanted)
+    return value in wanted if isinstance(wanted, tuple) else bool(value == wanted)
 
 
 # ------------------------------------------------------------------------------------------------------------------ the import
@@ -197,11 +175,15 @@ def _declared(graph: Any, scope: Scope, sizes: Mapping[str, int], missing: list[
 
     for initializer in graph.initializer:
         try:
-            scope.values[initializer.name] = Constant(numpy_helper.to_array(initializer), weight=True)
-        except (TypeError, ValueError) as error:
+            array = numpy_helper.to_array(initializer)
+            if array.dtype == object:
+                raise Unsupported("texts")
+            scope.values[initializer.name] = Constant(array, weight=True)
+        except (TypeError, Unsupported, ValueError) as error:
             scope.values[initializer.name] = None
             missing.append(f"initializer {initializer.name}: {error}")
     inputs: dict[str, gc.Tensor] = {}
+    extent = _extents(sizes)
     for value in graph.input:
         if value.name in scope.values:
             continue
@@ -212,19 +194,29 @@ def _declared(graph: Any, scope: Scope, sizes: Mapping[str, int], missing: list[
             missing.append(f"input {value.name}: {error}")
             scope.values[value.name] = None
             continue
-        shape = [_extent(d, sizes, f"{legible(value.name)}_{k}") for k, d in enumerate(kind.shape.dim)]
-        inputs[value.name] = scope.values[value.name] = gc.tensor(scope.name(value.name), tuple(shape), dtype=dtype)
+        shape = [extent(d, f"{legible(value.name)}_{k}") for k, d in enumerate(kind.shape.dim)]
+        inputs[value.name] = scope.values[value.name] = gc.tensor(scope.name(value.name, given=True), tuple(shape), dtype=dtype)
     if graph.sparse_initializer:
         missing.append("sparse initializers")
     return inputs
 
 
-def _extent(dimension: Any, sizes: Mapping[str, int], default: str) -> Any:
-    if dimension.HasField("dim_value"):
-        return dimension.dim_value
-    if dimension.dim_param in sizes:
-        return sizes[dimension.dim_param]
-    return gc.dim(legible(dimension.dim_param or default).replace(".", "_"))
+def _extents(sizes: Mapping[str, int]) -> Callable[[Any, str], Any]:
+    """Extents of the file as numbers and sizes; names that differ stay different."""
+    made: dict[str, Any] = {}
+    taken: set[str] = set()
+
+    def extent(dimension: Any, default: str) -> Any:
+        name = dimension.dim_param
+        if dimension.HasField("dim_value"):
+            return dimension.dim_value
+        if name in sizes:
+            return sizes[name]
+        if not name or name not in made:
+            made[name] = gc.dim(free_name(legible(name or default).replace(".", "_"), taken))
+        return made[name]
+
+    return extent
 
 
 def _import(node: Node, missing: list[str]) -> None:
@@ -238,15 +230,32 @@ def _import(node: Node, missing: list[str]) -> None:
             raise Unsupported("values that are computed")
         found = known if known is not None else OPERATORS[node.kind].build(node)
         results = found if isinstance(found, tuple) else (found,)
-        scope.values.update((name, result) for name, result in zip(node.outputs, results, strict=False) if name)
+        named = {name: result for name, result in zip(node.outputs, results, strict=False) if name}
+        for name, result in named.items():
+            _check_kind(result, scope.kinds.get(name))
+        scope.values.update(named)
     except _WaitingError:
         pass
     except Unsupported as error:
         missing.append(f"{node.label}: {error}")
     except gc.GraphcError as error:
         missing.append(f"{node.label}: {error.what}")
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, IndexError, ValueError) as error:
         missing.append(f"{node.label}: its inputs and attributes do not fit together ({type(error).__name__}: {error})")
+
+
+def _check_kind(result: Constant | gc.Tensor, kind: Kind | None) -> None:
+    """Type and shape are those that the package onnx infers."""
+    found = result.array if isinstance(result, Constant) else result
+    dtype = "int64" if found.dtype == object else str(found.dtype)
+    if kind and kind.dtype not in (None, dtype):
+        raise Unsupported(f"a result of type {kind.dtype} (it would be {dtype})")
+    shape = tuple(found.shape)
+    if kind and kind.shape is not None and not (
+        len(shape) == len(kind.shape)
+        and all(w is None or not isinstance(e, int) or e == w for e, w in zip(shape, kind.shape, strict=True))
+    ):
+        raise Unsupported(f"a result of shape {kind.shape} (it would be {shape})")
 
 
 class _WaitingError(Exception):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import graphc as gc
 
-__all__ = ["Constant", "Node", "Operand", "Scope", "Unsupported", "axes_of", "indices", "legible", "plain"]
+__all__ = ["Constant", "Kind", "Node", "Operand", "Scope", "Unsupported", "axes_of", "free_name", "indices", "legible", "plain"]
 
 
 class Unsupported(Exception):
@@ -30,6 +30,14 @@ class Constant:
     """Whether it is an initializer of the file."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What is known of a value from the types and shapes of the file alone; None and 0 for what is not."""
+
+    dtype: str | None
+    shape: tuple[int | None, ...] | None
+
+
 Operand = gc.Tensor | float | int | bool
 
 
@@ -38,20 +46,16 @@ class Scope:
     """The values of the file by name, and the tensors that have been made."""
 
     opset: int
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
     values: dict[str, Constant | gc.Tensor | None] = field(default_factory=dict)
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     made: dict[str, gc.Tensor] = field(default_factory=dict)
 
-    def name(self, wanted: str) -> str:
-        """A name for a tensor: the one of the file where that is possible."""
-        name = base = legible(wanted)
-        count = 1
-        while name in self.taken:
-            count += 1
-            name = f"{base}_{count}"
-        self.taken.add(name)
-        return name
+    def name(self, wanted: str, given: bool = False) -> str:
+        """A name for a tensor: the one of the file where that is possible; a tensor that is given to a call cannot be called out."""
+        name = legible(wanted)
+        return free_name("_out" if given and name == "out" else name, self.taken)
 
     def tensor(self, name: str, trained: bool) -> gc.Tensor:
         """A value as a tensor; a constant becomes a parameter (an initializer of floats) or an input, with its array."""
@@ -60,8 +64,8 @@ class Scope:
             return value
         if name not in self.made:
             assert value is not None
-            array = np.ascontiguousarray(value.array) if value.array.dtype != object else _numbers(value.array)
-            called, dtype = self.name(name), _dtype(array.dtype, name)
+            array = np.asarray(value.array, order="C") if value.array.dtype != object else _numbers(value.array)
+            called, dtype = self.name(name, given=True), _dtype(array.dtype, name)
             weight = trained and value.weight and array.dtype.kind == "f"
             shape = tuple(array.shape)
             self.made[name] = gc.parameter(called, shape, init="zeros", dtype=dtype) if weight else gc.tensor(called, shape, dtype=dtype)
@@ -94,6 +98,16 @@ class Node:
         """The name of the first result."""
         return self.scope.name(self.outputs[0])
 
+    @property
+    def dtype(self) -> str | None:
+        """Of the first result, where the file tells."""
+        kind = self.scope.kinds.get(self.outputs[0])
+        return kind.dtype if kind else None
+
+    def result(self, shape: Sequence[Any]) -> gc.Tensor:
+        """A tensor for the first result, of the type that the file tells."""
+        return gc.tensor(self.name, tuple(shape), dtype=self.dtype) if self.dtype else gc.tensor(self.name)
+
     def has(self, k: int) -> bool:
         return k < len(self.inputs) and self.inputs[k] != ""
 
@@ -103,12 +117,13 @@ class Node:
     def optional(self, k: int) -> gc.Tensor | None:
         return self.tensor(k) if self.has(k) else None
 
-    def operand(self, k: int) -> Operand:
-        """A tensor; a constant of one element as a number."""
-        value = self.scope.values[self.inputs[k]]
-        if isinstance(value, Constant) and value.array.size == 1 and value.array.ndim < 2 and not (value.weight and value.array.ndim):
-            return value.array.item()  # type: ignore[no-any-return]
-        return self.tensor(k)
+    def operands(self, *places: int) -> list[Operand]:
+        """Tensors that are broadcast; a constant of one element as a number, where another operand has its dimension."""
+        values = [self.scope.values[self.inputs[k]] for k in places]
+        small = [isinstance(v, Constant) and v.array.size == 1 and v.array.ndim < 2 and not (v.weight and v.array.ndim) for v in values]
+        rank = max((_rank(v) for v, number in zip(values, small, strict=True) if not number), default=0)
+        return [v.array.item() if isinstance(v, Constant) and number and v.array.ndim <= rank else self.tensor(k)
+                for k, v, number in zip(places, values, small, strict=True)]
 
     def constant(self, k: int) -> NDArray[Any]:
         """An operand that must be known.
@@ -136,6 +151,16 @@ def plain(array: NDArray[Any]) -> Any:
     return array.tolist()
 
 
+def free_name(wanted: str, taken: set[str]) -> str:
+    """The name, with a number behind it if it is taken; it is taken from now on."""
+    name, count = wanted, 1
+    while name in taken:
+        count += 1
+        name = f"{wanted}_{count}"
+    taken.add(name)
+    return name
+
+
 def legible(name: str) -> str:
     """A name of an ONNX file as one of the notation.
 
@@ -152,13 +177,24 @@ def indices(rank: int) -> tuple[Any, ...]:
 
 
 def axes_of(axes: Sequence[int] | int | None, rank: int) -> list[int]:
-    """Dimensions counted from 0, all of them for None."""
+    """Dimensions counted from 0, in the order given; all of them for None.
+
+    Raises:
+        Unsupported: there is no such dimension, or one is given twice.
+    """
     if axes is None:
         return list(range(rank))
     found = [axes] if isinstance(axes, int) else [int(a) for a in axes]
     if any(not -rank <= a < max(rank, 1) for a in found):
         raise Unsupported(f"axes {found} do not exist in a tensor of {rank} dimensions")
-    return sorted({a % max(rank, 1) for a in found})
+    counted = [a % max(rank, 1) for a in found]
+    if len(set(counted)) < len(counted):
+        raise Unsupported(f"axes {found} name one dimension twice")
+    return counted
+
+
+def _rank(value: Constant | gc.Tensor | None) -> int:
+    return value.array.ndim if isinstance(value, Constant) else len(value.shape) if value is not None else 0
 
 
 def _numbers(array: NDArray[Any]) -> NDArray[Any]:

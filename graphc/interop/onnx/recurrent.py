@@ -10,6 +10,8 @@ from graphc.interop.onnx.node import Node, Unsupported
 
 __all__ = ["recurrent"]
 
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+
 
 class _Direction:
     """The gates of one direction: T×B×I in, every state as T×B×H in the order of its own time."""
@@ -19,7 +21,10 @@ class _Direction:
         self.x, self.w, self.r, self.b = node.tensor(0), node.tensor(1), node.tensor(2), node.optional(3)
         self.t, self.n, self.j, self.k = gc.indices("t b j k")
         self.i = gc.index("i", self.size)
-        self.gates = self.w.shape[1] // self.size
+        self.gates = GATES[node.kind]
+        rows = self.gates * self.size
+        if repr([self.w.shape[1], *self.r.shape[1:]]) != repr([rows, rows, self.size]):
+            raise Unsupported(f"weights of shapes {tuple(self.w.shape)} and {tuple(self.r.shape)} with hidden_size={self.size}")
         self.prefix = f"{node.name}.{'reverse' if reverse else 'forward'}"
 
     def tensor(self, name: str) -> gc.Tensor:
@@ -46,7 +51,7 @@ class _Direction:
 def _rnn(run: _Direction) -> tuple[gc.Tensor, ...]:
     h, (t, n, i) = run.tensor("state"), (run.t, run.n, run.i)
     run.start(h, 5)
-    names = [a.decode() if isinstance(a, bytes) else a for a in run.node.attribute("activations", ["Tanh"])]
+    names = run.node.attribute("activations", ["Tanh"])
     function = {"Tanh": gc.tanh, "Relu": gc.relu, "Sigmoid": gc.sigmoid}.get(names[min(run.d, len(names) - 1)])
     if function is None:
         raise Unsupported(f"the activation {names[0]}")

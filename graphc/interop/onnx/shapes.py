@@ -19,6 +19,8 @@ __all__ = [
 
 Extents = Sequence[Any]
 
+NUMBERS = "sizes= makes numbers of sizes"
+
 
 def shape_of(node: Node) -> Constant:
     """Extents are known when the file is read, as numbers or as sizes."""
@@ -52,6 +54,10 @@ def flatten(node: Node) -> gc.Tensor:
 
 def _is(extent: Any, number: int) -> bool:
     return isinstance(extent, int) and extent == number
+
+
+def _same(extent: Any, other: Any) -> bool:
+    return repr(extent) == repr(other)
 
 
 def _product(extents: Extents) -> tuple[int, Counter[str]]:
@@ -130,7 +136,7 @@ def _places(old: list[Any], new: list[Any], first: int) -> tuple[list[Any], list
     for part, extent in zip(parts, several, strict=True):
         if not isinstance(row, int) and not isinstance(extent, int):
             change = f"from {tuple(old)} to {tuple(new)}"
-            raise Unsupported(f"{change}: the product of an index and a size is not affine (sizes= makes numbers of sizes)")
+            raise Unsupported(f"{change}: the product of an index and a size is not affine ({NUMBERS})")
         row = row * extent + part if not isinstance(row, int) else part
     single = [0 if _is(e, 1) else row for e in one]
     return (parts, single) if several is old else (single, parts)
@@ -167,7 +173,7 @@ def unsqueeze(node: Node) -> gc.Tensor:
     new = axes_of(axes, len(x.shape) + (1 if isinstance(axes, int) else len(axes)))
     i, y = list(indices(len(x.shape))), gc.tensor(node.name)
     old = tuple(i)
-    for d in new:
+    for d in sorted(new):
         i.insert(d, 0)
     y[tuple(i)] = x[old]
     return y
@@ -178,6 +184,9 @@ def concat(node: Node) -> gc.Tensor:
     (axis,) = axes_of(node.attribute("axis"), len(parts[0].shape))
     total: Any = 0
     for x in parts:
+        if any(d != axis and not _same(e, parts[0].shape[d]) for d, e in enumerate(x.shape)):
+            shapes = f"{tuple(parts[0].shape)} and {tuple(x.shape)}"
+            raise Unsupported(f"{shapes} along dimension {axis}: the other extents are not known to be equal ({NUMBERS})")
         total = total + x.shape[axis]
     shape = tuple(total if d == axis else e for d, e in enumerate(parts[0].shape))
     i, y, start = indices(len(shape)), gc.tensor(node.name, shape, dtype=parts[0].dtype), 0
@@ -212,12 +221,11 @@ def split(node: Node) -> tuple[gc.Tensor, ...]:
 def slice_(node: Node) -> gc.Tensor:
     x = node.tensor(0)
     starts, ends = node.given("starts", 1), node.given("ends", 2)
-    axes = node.given("axes", 3) or list(range(len(starts)))
+    axes = axes_of(node.given("axes", 3) or list(range(len(starts))), len(x.shape))
     steps = node.constant(4).tolist() if node.has(4) else [1] * len(starts)
     place: list[Any] = list(indices(len(x.shape)))
     left = list(place)
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        (d,) = axes_of(axis, len(x.shape))
+    for start, end, d, step in zip(starts, ends, axes, steps, strict=True):
         first, count = _run(start, end, step, x.shape[d])
         left[d] = gc.index(str(place[d]), count)
         place[d] = first + step * left[d]
@@ -267,11 +275,12 @@ def filled(node: Node) -> gc.Tensor:
 
 
 def expand(node: Node) -> gc.Tensor:
-    x, wanted = node.tensor(0), list(node.constant(1))
+    x, wanted = node.tensor(0), [int(w) if isinstance(w, np.integer) else w for w in node.constant(1)]
     rank = max(len(x.shape), len(wanted))
     old, new = (1,) * (rank - len(x.shape)) + tuple(x.shape), [1] * (rank - len(wanted)) + wanted
-    i = tuple(gc.index(str(k), (int(w) if isinstance(w, np.integer) else w) if _is(e, 1) else e)
-              for k, e, w in zip(indices(rank), old, new, strict=True))
+    if not all(_is(e, 1) or _is(w, 1) or _same(e, w) for e, w in zip(old, new, strict=True)):
+        raise Unsupported(f"{tuple(x.shape)} to {tuple(wanted)}: extents that are neither 1 nor known to be equal ({NUMBERS})")
+    i = tuple(gc.index(str(k), w if _is(e, 1) else e) for k, e, w in zip(indices(rank), old, new, strict=True))
     y, first = gc.tensor(node.name), rank - len(x.shape)
     y[i] = x[tuple(0 if _is(e, 1) else i[first + d] for d, e in enumerate(x.shape))]
     return y
@@ -289,21 +298,21 @@ def tile(node: Node) -> gc.Tensor:
 
 def pad(node: Node) -> gc.Tensor:
     x, pads = node.tensor(0), node.given("pads", 1)
-    value = node.operand(2) if node.has(2) else node.attribute("value", 0.0)
+    value = node.constant(2).item() if node.has(2) else node.attribute("value", 0.0)
     rank = len(x.shape)
     axes = axes_of(node.constant(3).tolist(), rank) if node.has(3) else list(range(rank))
     before, after = [0] * rank, [0] * rank
     for k, d in enumerate(axes):
         before[d], after[d] = pads[k], pads[len(axes) + k]
     mode = node.attribute("mode", "constant")
-    if isinstance(value, gc.Tensor) or min(*before, *after, 0) < 0:
-        raise Unsupported("a computed value, or negative paddings")
+    if min(*before, *after, 0) < 0:
+        raise Unsupported("negative paddings")
     return padded(x, before, after, node.name, mode, value)
 
 
 def depth_to_space(node: Node) -> gc.Tensor:
     x, b, y = node.tensor(0), node.attribute("blocksize"), gc.tensor(node.name)
-    channels = x.shape[1] // (b * b)
+    channels = _part(x.shape[1], b * b)
     n, h, w = gc.indices("n h w")
     c, u, v = gc.index("c", channels), gc.index("u", b), gc.index("v", b)
     depth = (u * b + v) * channels + c if node.attribute("mode", "DCR") == "DCR" else (c * b + u) * b + v
@@ -314,9 +323,15 @@ def depth_to_space(node: Node) -> gc.Tensor:
 def space_to_depth(node: Node) -> gc.Tensor:
     x, b, y = node.tensor(0), node.attribute("blocksize"), gc.tensor(node.name)
     n, c, u, v = gc.index("n"), gc.index("c"), gc.index("u", b), gc.index("v", b)
-    h, w = (gc.index(k, x.shape[d] // b) for k, d in (("h", 2), ("w", 3)))
+    h, w = (gc.index(k, _part(x.shape[d], b)) for k, d in (("h", 2), ("w", 3)))
     y[n, (u * b + v) * x.shape[1] + c, h, w] = x[n, c, b * h + u, b * w + v]
     return y
+
+
+def _part(extent: Any, number: int) -> Any:
+    if isinstance(extent, int) and extent % number:
+        raise Unsupported(f"blocks of {number} elements in an extent of {extent}")
+    return extent // number
 
 
 def resize(node: Node) -> gc.Tensor:
