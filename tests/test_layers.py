@@ -42,7 +42,7 @@ LAYERS: dict[str, set[str]] = {
     "distributed": {"", *BASE, "frontend", "passes", "interpret", "calls", "program", "compile", "views"},
     "nn": {"", "requests"},
     "optim": {"", "requests"},
-    "interop": {"", "transforms", "requests", "structure"},
+    "interop": {"", "calls", "transforms", "requests", "structure"},
     "training": {"", "tables"},
     "cli": {*BASE, "frontend", "interpret", "kernels", "runtime", "picture", "calls", "program", "compile", "transforms", "views"},
     "": {*BASE, "frontend", "calls", "program", "compile", "reduction", "transforms", "views", "checks", "serial", "distributed", "nn",

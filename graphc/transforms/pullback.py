@@ -28,7 +28,7 @@ from graphc.passes.prune import prune
 from graphc.transforms.gradient import grad
 from graphc.transforms.products import jvp
 
-__all__ = ["Pullback", "arguments", "fingerprint", "inputs_of", "pullback", "pushforward"]
+__all__ = ["Pullback", "arguments", "fingerprint", "gradients", "inputs_of", "pullback", "pushforward", "values_read"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def pullback(outputs: Sequence[Tensor], wrt: Sequence[Tensor], seeded: Sequence[
     """
     taken = [t.name for t in (*outputs, *given(outputs), *wrt)]
     seeds = tuple(Tensor(fresh_name(f"{outputs[k].name}.seed", taken), outputs[k].shape, outputs[k].dtype) for k in seeded)
-    return _divided(_gradients([outputs[k] for k in seeded], wrt, seeds), outputs, seeds, known)
+    return _divided(gradients([outputs[k] for k in seeded], wrt, seeds), outputs, seeds, known)
 
 
 @undistributing
@@ -146,7 +146,13 @@ def inputs_of(tensors: Sequence[Tensor]) -> frozenset[Tensor]:
     return frozenset(t for t in collect(tensors, "grad").handles.values() if not t.statements) if tensors else frozenset()
 
 
-def _gradients(outputs: Sequence[Tensor], wrt: Sequence[Tensor], seeds: Sequence[Tensor]) -> list[Tensor]:
+def values_read(tensors: Sequence[Tensor]) -> frozenset[str]:
+    """Names of the tensors whose values, not only their extents, are read for others."""
+    return frozenset(name for s in collect(tensors, "grad").graph.statements for name in reads(s))
+
+
+def gradients(outputs: Sequence[Tensor], wrt: Sequence[Tensor], seeds: Sequence[Tensor]) -> list[Tensor]:
+    """Of ``Σ seed·output`` with respect to float inputs."""
     if len(outputs) == 1:
         found: list[Tensor] = grad(outputs[0], list(wrt), seed=seeds[0])
         return found

@@ -85,6 +85,52 @@ def test_no_array_for_jax(rejects, f):
         f(x, "w", T=t)
 
 
+def test_nothing_for_jax(rejects):
+    with rejects(gc.NotationError):
+        gc.to_jax([])
+
+
+def test_a_complex_number_for_jax(rejects, f):
+    with rejects(gc.DtypeError, call=True):
+        f(x, 1j, T=t)
+
+
+def test_a_random_key_for_jax(rejects, f):
+    jax = pytest.importorskip("jax")
+    with rejects(gc.ArgumentError, call=True):
+        f(x, jax.random.key(0), T=t)
+
+
+def test_half_precision_for_jax(rejects, f):
+    jax = pytest.importorskip("jax")
+    with rejects(gc.DtypeError, call=True):
+        f(x, jax.numpy.asarray(w, "bfloat16"), T=t)
+
+
+@pytest.mark.parametrize("kind", ["number", "weak"])
+def test_a_number_for_jax_that_does_not_fit(rejects, kind):
+    jax = pytest.importorskip("jax")
+    small, y = gc.tensor("small", (), dtype="uint8"), gc.tensor("y")
+    y[()] = small[()] + 1
+    with rejects(gc.DtypeError, call=True):
+        gc.to_jax(y)(small=300 if kind == "number" else jax.numpy.asarray(300))
+
+
+def test_a_number_for_jax_of_more_than_64_bits(rejects):
+    pytest.importorskip("jax")
+    count, y = gc.tensor("count", (), dtype="int32"), gc.tensor("y")
+    y[()] = count[()] + 1
+    with rejects(gc.ArgumentError, call=True):
+        gc.to_jax(y)(count=2**70)
+
+
+def test_a_transposed_function_that_is_not_linear(rejects):
+    jax = pytest.importorskip("jax")
+    f = gc.to_jax(L, inputs=[X, W, T])
+    with rejects(gc.DifferentiationError, call=True):
+        jax.linear_transpose(lambda w: f(x, w, t), w)(np.float32(1))
+
+
 def test_float64_without_x64(rejects):
     pytest.importorskip("jax")
     z, y = gc.tensor("z", B, dtype="float64"), gc.tensor("y")

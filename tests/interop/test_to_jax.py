@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import pickle
 import threading
 
 import numpy as np
@@ -154,7 +156,7 @@ def test_numbers_take_the_type_of_their_tensor():
     s, n, y = gc.tensor("s", ()), gc.tensor("n", (), dtype="int32"), gc.tensor("y")
     y[()] = s[()] * n[()]
     assert float(gc.to_jax(y)(s=2, n=3)) == 6
-    with pytest.raises(gc.DtypeError, match="n has dtype float32"):
+    with pytest.raises(gc.DtypeError, match="n has dtype float64"):
         gc.to_jax(y)(s=2, n=3.5)
 
 
@@ -311,3 +313,50 @@ def test_the_key_belongs_to_the_program(f):
     outputs, inputs = layer()
     assert gc.to_jax(outputs, inputs=inputs)._operator.key == f._operator.key
     assert gc.to_jax(outputs, inputs=inputs[::-1])._operator.key != f._operator.key
+
+
+# ---------------------------------------------------------------------------------------------------------------- surroundings
+
+
+def test_without_jit(f):
+    with jax.disable_jit():
+        same(f(*ARRAYS), reference(*ARRAYS))
+        same(jax.grad(loss_of(f, 1))(W), jax.grad(loss_of(reference, 1))(W))
+
+
+def test_nans_are_found():
+    x, y = gc.tensor("x", N), gc.tensor("y")
+    y[i] = gc.log(x[i])
+    g = gc.to_jax(y)
+    with jax.debug_nans(True):
+        assert g(x=jnp.ones(2)).tolist() == [0, 0]
+        for call in (g, jax.jit(g)):
+            with pytest.raises(FloatingPointError, match="nan"):
+                call(x=-jnp.ones(2))
+
+
+def test_linear_functions_are_transposed(f):
+    (found,) = jax.linear_transpose(functools.partial(weighted(), X), W)(T)
+    same(found, X.T @ T)
+
+
+def weighted():
+    x, w, y = gc.tensor("x", B, D), gc.tensor("w", D, M), gc.tensor("y")
+    y[b, i] += x[b, j] * w[j, i]
+    return gc.to_jax(y, inputs=[x, w])
+
+
+def test_numbers_are_converted_exactly():
+    x, s, y = gc.tensor("x", N), gc.tensor("s", (), dtype="int8"), gc.tensor("y")
+    y[i] = x[i] + s[()]
+    g = gc.to_jax(y, inputs=[x, s])
+    for given, count in [([1, 2], -3), ([True, False], 4), ((0.5, 1), jnp.asarray(7)), ([jnp.float32(1), 2.0], 1)]:
+        assert g(given, count).tolist() == [float(v) + int(count) for v in given]
+    assert jax.jit(lambda v: g([v, 2 * v], 1))(1.5).tolist() == [2.5, 4]
+
+
+def test_functions_are_copied_and_pickled(f):
+    assert copy.deepcopy(f) is f
+    again = pickle.loads(pickle.dumps(f))
+    assert again._operator.key == f._operator.key
+    same(again(*ARRAYS), reference(*ARRAYS))

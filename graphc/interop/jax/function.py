@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 import graphc as gc
+from graphc.calls.arrays import bound_array, mismatch
 from graphc.interop.jax.operator import Operator, primitive
 from graphc.interop.written import Written, read, written
 
@@ -69,7 +70,7 @@ class JaxFunction:
         signature = self.program.signature
         given |= signature.by_name(arrays, named)
         signature.check_complete(given)
-        results = primitive.bind(*(_array(t, given[t.name]) for t in self._operator.inputs), operator=self._operator)
+        results = primitive.bind(*(_array(t, given[t.name]) for t in self.program.signature.inputs), operator=self._operator)
         return self._structure(results)
 
 
@@ -78,18 +79,30 @@ def _read(program: Written) -> JaxFunction:
     return gc.to_jax(*read(program))
 
 
-def _array(tensor: gc.Tensor, value: Any) -> Any:
-    """An array of JAX's, of the tensor's type; numbers are exactly that."""
+def _array(tensor: Any, value: Any) -> Any:
+    """An array of JAX's, of the type of an input. Numbers have none, and become exactly that one."""
     name, dtype = tensor.name, tensor.dtype
+    if _numbers(value):
+        return jax.numpy.asarray(bound_array(tensor, value))
     try:
         array = value if isinstance(value, jax.Array) else jax.numpy.asarray(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise gc.ArgumentError(f"The argument {name} is a {type(value).__name__}, which is no array for JAX: {error}",
                                fix="pass an array of JAX's or NumPy's.") from None
     if array.dtype == dtype:
         return array
-    kinds = ("b", "i", "f")
-    if array.weak_type and kinds.index(np.dtype(array.dtype).kind) <= kinds.index(np.dtype(dtype).kind.replace("u", "i")):
-        return array.astype(dtype)
-    raise gc.DtypeError(f"The argument {name} has dtype {array.dtype}, but the tensor {name} has dtype {dtype}.",
-                        fix=f'pass {name}.astype("{dtype}"), or declare gc.tensor("{name}", …, dtype="{array.dtype}").')
+    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.extended):
+        raise gc.ArgumentError(f"The argument {name} is an array of {array.dtype}, which are no numbers.",
+                               fix="pass an array of numbers, such as jax.random.key_data(key).")
+    kind, wanted = np.dtype(array.dtype).kind, np.dtype(dtype).kind.replace("u", "i")
+    if array.weak_type and kind in (kinds := "bif") and kinds.index(kind) <= kinds.index(wanted):
+        traced = isinstance(array, jax.core.Tracer)  # has no value yet: JAX's own conversion
+        return array.astype(dtype) if traced else jax.numpy.asarray(bound_array(tensor, array.tolist()))
+    raise mismatch(tensor, str(array.dtype), array)
+
+
+def _numbers(value: Any) -> bool:
+    """Whether something is a number, or lists of numbers, of Python's."""
+    if isinstance(value, list | tuple):
+        return all(map(_numbers, value))
+    return isinstance(value, bool | int | float) and not isinstance(value, np.generic)

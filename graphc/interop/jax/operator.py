@@ -19,7 +19,7 @@ from jax.interpreters import batching, mlir
 
 import graphc as gc
 from graphc.interop.jax.handler import CALL, register
-from graphc.transforms.pullback import arguments, pushforward
+from graphc.transforms.pullback import arguments, gradients, pushforward, values_read
 
 __all__ = ["Operator", "primitive"]
 
@@ -56,7 +56,13 @@ class Operator:
     @cached_property
     def compiled(self) -> Any:
         """The operator as a function that JAX has compiled, for calls outside of ``jit``."""
-        return jax.jit(lambda *arrays: primitive.bind(*arrays, operator=self))
+
+        def call(*arrays: Any) -> Any:
+            return primitive.bind(*arrays, operator=self)
+
+        call.__name__ = call.__qualname__ = f"graphc({self})"
+        call._apply_primitive = True  # type: ignore[attr-defined]  # jax_debug_nans looks for NaNs inside of other functions
+        return jax.jit(call)
 
     def types(self, arguments: Sequence[Any]) -> list[Any]:
         """Shapes and types of the results.
@@ -111,7 +117,12 @@ class Operator:
 
         def make() -> Derived:
             seeds = self._fresh([self.outputs[k] for k in seeded], "seed")
-            results = _gradients([self.outputs[k] for k in seeded], seeds, [self.inputs[k] for k in linear])
+            results = gradients([self.outputs[k] for k in seeded], [self.inputs[k] for k in linear], seeds)
+            read = values_read(results)
+            for tensor in (self.inputs[k] for k in linear):
+                if tensor.name in read:
+                    raise gc.DifferentiationError(f"{self} is not linear in {tensor.name}, and only linear functions can be transposed.",
+                                                  fix="call jax.vjp, or linearise the function first: jax.linearize.")
             return Derived.of(results, [*self.inputs, *seeds])
 
         return self.once(("transposed", linear, seeded), make)  # type: ignore[no-any-return]
@@ -171,22 +182,14 @@ class Tangent:
     second: Derived
 
 
-def _gradients(outputs: Sequence[gc.Tensor], seeds: Sequence[gc.Tensor], wrt: list[gc.Tensor]) -> list[gc.Tensor]:
-    if len(outputs) == 1:
-        found: list[gc.Tensor] = gc.grad(outputs[0], wrt, seed=seeds[0])
-        return found
-    total = gc.Tensor("total", ())
-    for output, seed in zip(outputs, seeds, strict=True):
-        indices = tuple(gc.index(f"i{d}") for d in range(len(output.shape)))
-        total[()] += output[indices] * seed[indices]
-    made: list[gc.Tensor] = gc.grad(total, wrt)
-    return made
-
-
 # ------------------------------------------------------------------------------------------------------------------- rules
 
 
 def _run(*arrays: Any, operator: Operator) -> Any:
+    config: Any = jax.config
+    if config.jax_disable_jit:  # which would call this function again
+        with jax.disable_jit(False):
+            return operator.compiled(*arrays)
     return operator.compiled(*arrays)
 
 
