@@ -91,7 +91,7 @@ def _array(tensor: Any, value: Any) -> Any:
                                fix="pass an array of JAX's or NumPy's.") from None
     if array.dtype == dtype:
         return array
-    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.extended):
+    if jax.numpy.issubdtype(array.dtype, jax.dtypes.extended):
         raise gc.ArgumentError(f"The argument {name} is an array of {array.dtype}, which are no numbers.",
                                fix="pass an array of numbers, such as jax.random.key_data(key).")
     kind, wanted = np.dtype(array.dtype).kind, np.dtype(dtype).kind.replace("u", "i")
