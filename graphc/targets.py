@@ -131,14 +131,14 @@ def cpu_runner(
 @undistributing
 def c_program(
     graph: Graph, results: tuple[str, ...], updates: tuple[tuple[str, str], ...], accumulate: str | None, given: Sequence[str],
-    taken: Sequence[str],
+    taken: Sequence[str], kept: str,
 ) -> CProgram:
     """Schedule a canonical graph for a C compiler and emit its functions.
 
     Args:
         graph, results, updates, accumulate: as for `cpu_runner`.
         given: tensors that have a variable even where no step touches them.
-        taken: names that no variable may have.
+        taken, kept: names, and a beginning of names, that no variable may have.
     """
     for step in FOR_CPU:
         graph = step(graph)
@@ -148,7 +148,7 @@ def c_program(
     while True:
         scheduled, steps = schedule(graph, C, in_place, accumulate)
         tensors = scheduled.by_name()
-        module = emit_c(steps, tensors, orders, in_place, [n for n in given if n in tensors], taken)
+        module = emit_c(steps, tensors, orders, in_place, [n for n in given if n in tensors], taken, kept)
         if not in_place or not _may_fail(module.checks, gathers):
             return CProgram(scheduled, module, in_place, gathers)
         in_place = {}  # a call that fails on the way must leave the state as it was

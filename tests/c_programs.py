@@ -47,7 +47,8 @@ class Exported:
         self.name = name[1]
         block = re.search(r"typedef struct \{\n(.*?)\n\}", self.text, re.DOTALL)
         assert block is not None
-        self.fields = re.findall(r"^    (const )?(\w+) (\*?)(\w+); /\* ([^\s,\[]+).* \*/$", block[1], re.MULTILINE)
+        found = re.findall(r"^    (const )?(\w+) (\*?)(\w+); /\* (?:size )?([^\s,\[]+)(.*) \*/$", block[1], re.MULTILINE)
+        self.fields = [(*row[:4], f"{row[4]}.given" if "a copy of" in row[5] else row[4]) for row in found]
         assert len(self.fields) == block[1].count("\n") + 1 and self.fields[-1][3] == "threads"
         kinds = [(field, ctypes.c_void_p if star else ctypes.c_int64) for _, _, star, field, _ in self.fields]
         self.arguments: Any = type("Arguments", (ctypes.Structure,), {"_fields_": kinds})
@@ -72,10 +73,9 @@ class Exported:
             if field == "threads":
                 values[field] = threads
             elif not star:
-                values[field] = next(v for s, v in sizes.items() if re.sub(r"\W", "_", str(s)) in (field, field.rstrip("_")))
-            elif field.endswith("_given"):
-                name = field
-                held[name] = np.empty_like(given[next(n for n in given if re.sub(r"\W", "_", n) + "_given" == field)])
+                values[field] = next(v for s, v in sizes.items() if str(s) == name)
+            elif name.endswith(".given"):
+                held[name] = np.empty_like(given[name.removesuffix(".given")])
             elif name not in held:
                 tensor = graph.tensor(name)
                 held[name] = np.full([size_value(e, sizes) for e in tensor.shape], 77, tensor.dtype)
@@ -104,7 +104,7 @@ class Exported:
         """The results among all arrays."""
         signature = self.program.signature
         inputs = {t.name for t in signature.inputs}
-        outputs = [held[re.sub(r"\W", "_", n) + "_given"] if n in inputs else held[n] for n in signature.outputs]
+        outputs = [held[f"{n}.given"] if n in inputs else held[n] for n in signature.outputs]
         return [*outputs, *(held[old] for old, _ in signature.updates)]
 
 

@@ -59,7 +59,7 @@ class CModule:
 
 def emit_c(
     steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str],
-    given: Sequence[str] = (), taken: Sequence[str] = (),
+    given: Sequence[str] = (), taken: Sequence[str] = (), kept: str = "",
 ) -> CModule:
     """The functions of a program.
 
@@ -69,9 +69,10 @@ def emit_c(
         orders: display order of the factors of a statement, by its text.
         in_place: tensors whose array is that of another one.
         given: tensors that have a variable even where no step touches them.
-        taken: names that no variable may have.
+        taken: names that no variable and no function may have.
+        kept: a beginning that no variable may have.
     """
-    emitter = _Emitter(steps, tensors, orders, in_place, given, taken)
+    emitter = _Emitter(steps, tensors, orders, in_place, given, taken, kept)
     body = emitter.lines_of(steps, 1, 1)
     definitions = "\n\n".join(emitter.definitions)
     text = "\n".join(body)
@@ -188,17 +189,18 @@ class _Walker(Walker):
 class _Emitter:
     def __init__(
         self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], in_place: Mapping[str, str],
-        given: Sequence[str], taken: Sequence[str],
+        given: Sequence[str], taken: Sequence[str], kept: str,
     ) -> None:
         self.tensors, self.orders, self.in_place = tensors, orders, in_place
         arrays = dict.fromkeys((*given, *(n for s in single(steps) for n in (s.writes, *s.also, *s.reads))))
-        names = generated_names(steps) | dict(zip(taken, taken, strict=True)) | {f".plan{k}": f"plan_{k}" for k in range(len(steps))}
+        names = generated_names(steps) | set(taken) | {f"plan_{k}" for k in range(len(steps))}
         known = [*(e for n in arrays for e in tensors[n].shape), *_expressions(steps)]
         sizes = sorted({z for e in known for z in e.free_symbols if isinstance(z, Size) and not isinstance(z, Moment)}, key=str)
-        shown = variable_names([str(z) for z in sizes], names)
+        shown = variable_names([str(z) for z in sizes], names, kept)
         self.sizes = {z: shown[str(z)] for z in sizes}
-        own = variable_names([n for n in arrays if n not in in_place], names | {f".{n}": v for n, v in shown.items()})
+        own = variable_names([n for n in arrays if n not in in_place], names | set(shown.values()), kept)
         self.variables = {n: own[in_place.get(n, n)] for n in arrays}
+        self.taken = {*taken, *own.values(), *shown.values()}
         self.written: set[str] = {in_place.get(n, n) for s in single(steps) for n in (s.writes, *s.also)}
         self.definitions: list[str] = []
         self.checks = Checks()
@@ -276,8 +278,10 @@ class _Emitter:
         lines = list(walker.lines(kernel.body, 1))
         text = "\n".join(lines)
         self.used |= writer.used
-        number = self.counters[kernel.kind] = self.counters.get(kernel.kind, -1) + 1
-        name = f"{kernel.kind}_{number}"
+        number = self.counters.get(kernel.kind, 0)
+        while (name := f"{kernel.kind}_{number}") in self.taken:
+            number += 1
+        self.counters[kernel.kind] = number + 1
         arrays = [n for n in dict.fromkeys(self.in_place.get(n, n) for n in kernel.arrays) if _mentions(text, self.variables[n])]
         stored = {self.in_place.get(n.tensor, n.tensor) for n in _stores(kernel.body)}
         moments = {safe(str(z)) for z in sizes_of_kernel(kernel.body) if isinstance(z, Moment)}

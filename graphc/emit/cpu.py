@@ -72,7 +72,7 @@ class _Emitter:
         shapes = [e for name in arrays for e in tensors[name].shape]
         sources = {z for e in (*shapes, *(e for s in steps for e in self._size_sources(s))) for z in e.free_symbols}
         sizes = sorted((z for z in sources if isinstance(z, Size) and not isinstance(z, Moment)), key=str)
-        self.size_names = variable_names([str(z) for z in sizes], taken | {f".{n}": v for n, v in self.variables.items()})
+        self.size_names = variable_names([str(z) for z in sizes], taken | set(self.variables.values()))
         self.sizes = tuple(sizes)
         self.functions: dict[str, _Function] = {}
         self.checks = Checks()

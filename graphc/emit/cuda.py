@@ -265,7 +265,7 @@ class _Emitter:
         self.variables = variable_names(list(touched), taken)
         sources = {z for s in steps for e in _size_sources(s, tensors) for z in e.free_symbols}
         self.sizes = tuple(sorted((z for z in sources if isinstance(z, Size) and not isinstance(z, Moment)), key=str))
-        self.size_names = variable_names([str(z) for z in self.sizes], taken | {f".{n}": v for n, v in self.variables.items()})
+        self.size_names = variable_names([str(z) for z in self.sizes], taken | set(self.variables.values()))
         self.definitions: list[str] = []
         self.parameters: dict[str, tuple[Parameter, ...]] = {}
         self.checks = Checks()

@@ -135,6 +135,8 @@ class Writer:
             one, zero = self.syntax.number(dtype, "1.0"), self.syntax.number(dtype, "0.0")
             return Typed(self.syntax.conditional.format(part.text, one, zero), _ATOM, dtype)
         kind = "int64" if is_integer(dtype) else dtype
+        if self.syntax.whole and is_integer(dtype) and is_float(part.dtype):
+            return Typed(self.syntax.whole.format(part.text), _ATOM, kind)
         return Typed(self.syntax.converted(kind, part.text, part.strength == _ATOM), _ATOM, kind)
 
     def typed(self, node: sp.Basic, wanted: str) -> Typed:

@@ -38,6 +38,7 @@ class Syntax:
         close: of a block, "" where the indentation tells.
         condition: header of a block under the condition {0}.
         least: the least integer, "" where it is a literal as any other one.
+        whole: the integer {0} of a float, which may be none; "" where a cast does.
         loop: header of a loop of {0} from {1} to {2}; `from_zero` the same from 0; `strided` the same in steps of {3}; `descending`.
     """
 
@@ -62,6 +63,7 @@ class Syntax:
     strided: str
     descending: str
     least: str = ""
+    whole: str = ""
 
     def number(self, dtype: str, text: str) -> str:
         """A float literal."""
@@ -147,4 +149,5 @@ C = Syntax(
     strided="for (int64_t {0} = {1}; {0} < {2}; {0} += {3}) {{",
     descending="for (int64_t {0} = {2} - 1; {0} >= {1}; {0}--) {{",
     least="INT64_MIN",
+    whole="gc_whole({0})",
 )

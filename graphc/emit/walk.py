@@ -226,7 +226,7 @@ TABLES = "batch", "rows", "columns", "depth", "choice"
 """Variables of a contraction, before its number."""
 
 
-def generated_names(steps: Sequence[Step]) -> dict[str, str]:
+def generated_names(steps: Sequence[Step]) -> set[str]:
     """Names that tensors and sizes cannot have: of functions, of tables, and of indices and scalar variables in a kernel that uses both."""
     names: set[str] = set()
     names.update(_moments(steps))
@@ -242,7 +242,7 @@ def generated_names(steps: Sequence[Step]) -> dict[str, str]:
             names |= {f"fill_{dtype}" for dtype in ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")}
     contracts = range(numbered.get("contract_", -1) + 1)
     names |= {f"contract_{k}_{part}" for k in contracts for part in ("of", "small", "joined")}
-    return {name: name for name in (*names, *(f"{stem}{k}" for stem, last in numbered.items() for k in range(last + 1)))}
+    return names | {f"{stem}{k}" for stem, last in numbered.items() for k in range(last + 1)}
 
 
 def _moments(steps: Sequence[Step]) -> Iterator[str]:

@@ -13,9 +13,9 @@ from graphc.emit.c import comment, integer, wrapped
 from graphc.emit.checks import EmptyRange, GatherCheck
 from graphc.emit.names import variable_names
 from graphc.emit.syntax import C_TYPES
+from graphc.export.c_library import code_prefix, function_name
 from graphc.export.c_parts import parts
 from graphc.ir.expr import Size
-from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph
 from graphc.ir.nest import Contract
 from graphc.ir.show import expression, statement
@@ -36,12 +36,6 @@ _TABLES = ("c_batch", "a_batch", "b_batch", "c_rows", "a_rows", "c_columns", "b_
 _LOCATION = re.compile(r"\n  at [^\n]*, line \d+")
 """The user's file, in messages: the C file does not depend on where it was."""
 
-_LIBRARY = frozenset((
-    *FUNCTIONS, "abort", "atoi", "calloc", "exit", "fma", "free", "hypot", "index", "malloc", "memcpy", "memset", "pow", "rand", "read",
-    "remove", "rename", "signal", "sqrt", "system", "time", "write",
-))  # fmt: skip
-"""Names of C's library that a file may well have."""
-
 
 def c_texts(program: CpuProgram, graph: Graph, signature: Signature, stem: str) -> tuple[str, str]:
     """The source and the header of a program.
@@ -61,22 +55,24 @@ class _Saved:
 
     def __init__(self, program: CpuProgram, graph: Graph, signature: Signature, stem: str) -> None:
         self.stem, self.graph, self.signature = stem, graph, signature
-        self.name = stem + "_" * (stem in _LIBRARY)
+        self.name = function_name(stem)
+        self.prefix = code_prefix(self.name)
         inputs = [t.name for t in signature.inputs]
         given = list(dict.fromkeys((*inputs, *signature.outputs, *(new for _, new in signature.updates))))
         own = (self.name, f"{self.name}_arguments", f"{self.name}_workspace", f"{self.name}_message")
-        made = c_program(program.before, signature.outputs, signature.updates, program.accumulate, given, (*_TAKEN, *own))
+        made = c_program(program.before, signature.outputs, signature.updates, program.accumulate, given, (*_TAKEN, *own), self.prefix)
         self.module, self.in_place, self.gathers = made.module, made.in_place, made.gathers
         self.tensors: dict[str, Tensor] = {**{t.name: t for t in signature.inputs}, **made.graph.by_name()}
         self.updated = dict(signature.updates)
         self.outputs = list(dict.fromkeys(signature.outputs))
         self.names = self.module.variables
-        self.copied = {n: f"{self.names[n]}_given" for n in self.outputs if self.tensors[n].is_input}
         shapes = [e for n in inputs for e in self.tensors[n].shape]
         needed = {s for e in (*shapes, *(e for c in graph.checks for e in c.violation)) for s in sizes_of(e)} | set(self.module.sizes)
         others = sorted(map(str, needed - set(self.module.sizes)))
-        taken = dict.fromkeys((*self.names.values(), *self.module.sizes.values(), *_TAKEN, *own, *self.copied.values()))
-        shown = variable_names(others, {str(k): name for k, name in enumerate(taken)})
+        taken = {*self.names.values(), *self.module.sizes.values(), *_TAKEN, *own}
+        shown = variable_names(others, taken, self.prefix)
+        copies = {f"{n}.given": n for n in self.outputs if self.tensors[n].is_input}
+        self.copied = {copies[n]: name for n, name in variable_names(copies, taken | set(shown.values()), self.prefix).items()}
         self.sizes: dict[Size, str] = {**self.module.sizes, **{s: shown[str(s)] for s in sorted(needed, key=str) if str(s) in shown}}
         touched = {n for n in inputs if self.names.get(n) in self.module.arguments} | set(self.copied) | set(self.updated)
         touched |= set(self.updated.values())
@@ -117,13 +113,13 @@ class _Saved:
         return found
 
     def _code(self, name: str) -> str:
-        return f"{re.sub(r'[^A-Z0-9]', '_', self.name.upper())}_{name}"
+        return f"{self.prefix}{name}"
 
     # ------------------------------------------------------------------------------------------------------------- header
     def header(self) -> str:
         guard = self._code("H")
         loops = [statement(s) for name in self.graph.order() for s in self.graph.definitions()[name]]
-        fields = [f"    int64_t {name}; /* size */" for name in self.sizes.values()]
+        fields = [f"    int64_t {name}; /* size {size} */" for size, name in self.sizes.items()]
         for name in self.read:
             fields.append(self._field(self.names[name], name, "updated" if name in self.updated else "read"))
         fields += [self._field(self.names[n], n, "written") for n in self.written]
@@ -139,6 +135,7 @@ class _Saved:
             "typedef struct {", *fields, "    int64_t threads; /* at most so many; 0 leaves it to OpenMP */",
             f"}} {self.name}_arguments;", "",
             "/* What the functions return. */", "enum {", *codes, "};", "",
+            *self._renamed(),
             *comment(f"Compute everything, in a workspace of {self.name}_workspace(arguments) bytes that the caller gives, or in memory "
                      "that is allocated for the time of the call where workspace is null. After a fault, arrays that are updated are as "
                      "before, and the contents of those that are written mean nothing. Several threads may call it at the same time, "
@@ -149,6 +146,12 @@ class _Saved:
             "/* What a status means. */", f"const char *{self.name}_message(int status);", "",
             "#ifdef __cplusplus", "}", "#endif", "", "#endif", "",
         ])
+
+    def _renamed(self) -> list[str]:
+        """Why the function has another name than the file."""
+        if self.name == self.stem:
+            return []
+        return comment(f"It is called {self.name} because {self.stem} belongs to C, to its library or to graphc.", hanging="")
 
     def _field(self, field: str, name: str, role: str) -> str:
         tensor = self.tensors[name]

@@ -97,6 +97,12 @@ static inline int64_t gc_abs(int64_t x)
     return x < 0 ? -x : x;
 }
 
+/* A float without its fraction; the least integer for NaN and where there is no such integer, as processors of Intel have it. */
+static inline int64_t gc_whole(double x)
+{
+    return x >= -0x1p63 && x < 0x1p63 ? (int64_t)x : INT64_MIN;
+}
+
 /* Where the part of a thread begins of a loop of so many iterations. */
 static inline int64_t gc_first(int64_t me, int64_t team, int64_t iterations)
 {
