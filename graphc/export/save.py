@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import keyword
 import os
 import re
@@ -39,7 +40,7 @@ _RESERVED = {"BUFFERS", "buffers", "generator", "init", "memory", "np", "seed", 
 def save(program: object, graph: Graph, signature: Signature, path: str | os.PathLike[str]) -> None:
     """Write a program as a module with one function of the file's name, and ``init`` if the program has parameters; or as C.
 
-    A name that the kernels use gets an underscore (``log.py`` defines ``log_``).
+    A name that the kernels use, or that means something else in Python or C, gets an underscore (``log.py`` defines ``log_``).
 
     Args:
         program: what the target has made of the graph.
@@ -54,7 +55,7 @@ def save(program: object, graph: Graph, signature: Signature, path: str | os.Pat
     """
     target = Path(path)
     stem = re.sub(r"\W", "_", target.stem)
-    if target.suffix not in _FORMS or not stem.isidentifier() or keyword.iskeyword(stem):
+    if target.suffix not in _FORMS or not stem.isidentifier() or (target.suffix == ".py" and keyword.iskeyword(stem)):
         raise ArgumentError(f"{target.name!r} is no name of a Python module, of a C file or of a shared object.",
                             fix='give a path such as "net.py", "net.c" or "net.so".')
     if not isinstance(program, CpuProgram):
@@ -106,7 +107,7 @@ class _Saved:
         self.temporaries = [n for n in self.module.arrays if not self.tensors[n].is_input and n not in self.results]
         self.tree = ast.parse(self.module.text)
         self.parts = bundle([*self._imported(), *self._helpers()], _defined(self.tree) | _RESERVED)
-        self.stem, self.function = stem, stem + "_" * (stem in self.parts.names)
+        self.stem, self.function = stem, stem + "_" * (stem in self.parts.names or hasattr(builtins, stem))
         self.names, self.sizes = self._variables({*_RESERVED, "start", self.function, *(name for _, name in self._helpers())})
 
     def _imported(self) -> Iterator[tuple[str, str]]:

@@ -115,7 +115,7 @@ def pooling() -> Case:
 
 
 def recurrence() -> Case:
-    """Products in the steps of a recurrence, of which every third step is kept; one step, none, and many."""
+    """Products in the steps of a recurrence, of which every third step is kept; one step, none, and many. Its file is called like a builtin."""
     T, B, H = gc.dims("T B H")
     t, b, i, j = gc.indices("t b i j")
     x, W, h, L = gc.tensor("x", T, B, H), gc.tensor("W", H, H), *gc.tensors("h L")
@@ -126,7 +126,7 @@ def recurrence() -> Case:
 
 
 CASES: dict[str, Callable[[], Case]] = {
-    "affine": affine, "entropy": cross_entropy, "step": convolution, "exp": pooling, "recurrence": recurrence,
+    "affine": affine, "entropy": cross_entropy, "step": convolution, "exp": pooling, "range": recurrence,
 }
 
 

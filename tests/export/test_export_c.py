@@ -265,6 +265,13 @@ def test_shared_object(tmp_path: Path) -> None:
     np.testing.assert_allclose(loss, program({n: arrays[n] for n in arrays}), rtol=1e-5)
 
 
+def test_a_file_called_like_a_word_of_python(tmp_path: Path) -> None:
+    x, y = gc.tensor("x", N), gc.tensor("y")
+    y[i] = 2 * x[i]
+    net = exported(gc.compile(y), tmp_path, "class", QUICK)
+    assert net.name == "class_" and net.results({"x": normal(3)})[0].shape == (3,)
+
+
 def test_text_is_readable(tmp_path: Path, golden: Callable[[str], None]) -> None:
     A, c, T = gc.tensor("A", D, M), gc.tensor("c", M), gc.tensor("T", N, M)
     X, U, Y, L = gc.tensor("X", N, D), *gc.tensors("U Y L")
