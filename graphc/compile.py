@@ -42,7 +42,7 @@ from graphc.passes.prune import inline_copies, merge, prune
 from graphc.passes.push_forward import push_forward
 from graphc.passes.simplify import simplify
 from graphc.passes.split_quotients import split_quotients
-from graphc.passes.stabilise import stabilise
+from graphc.passes.stabilise import stabilise, unstable
 from graphc.passes.sweep import sweep
 from graphc.program import Program
 from graphc.runtime.memory import machine_memory
@@ -120,13 +120,30 @@ def _plain(graph: Graph) -> Graph:
     return graph
 
 
+def _interpreted(graph: Graph) -> Graph:
+    """The graph as written; in simple statements where an expression is too deep, or an exponential may overflow."""
+    deep = any(deeper(s.value, DEEP) for s in graph.statements)
+    if not deep and not any(unstable(s.value) for s in graph.statements):
+        return graph
+    plain = _plain(graph)
+    stable = _stable(plain, graph)
+    return stable if deep or stable.statements != plain.statements else graph
+
+
+def _stable(plain: Graph, graph: Graph) -> Graph:
+    """The rewrites against overflow. What is there beside the tensors of the user's graph is in float64: as written, nothing rounds it."""
+    stable, known = stabilise(plain), graph.by_name()
+    return replace(stable, tensors=tuple(
+        t if t.name in known or not is_float(t.dtype) else replace(t, dtype="float64") for t in stable.tensors))
+
+
 class _Interpreted:
-    """The target "interpret": the graph as written, element by element."""
+    """The target "interpret": the graph as written but for the rewrites against overflow, element by element."""
 
     kernels: tuple[Any, ...] = ()
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = _plain(graph) if any(deeper(s.value, DEEP) for s in graph.statements) else graph
+        self.graph = _interpreted(graph)
         self.source = "\n".join(statement(s) for s in graph.statements)
         self.made = tuple(Made(t.name, t.shape, t.dtype) for t in graph.tensors if not t.is_input)
 
@@ -224,7 +241,7 @@ def _part(
 @undistributing
 def _witness(graph: Graph, target: str, accumulate: str | None, threads: int | None) -> tuple[Graph, Runner]:
     """The program as the target computes it, except that every intermediate tensor is a result."""
-    graph = prune(_plain(graph) if target == "interpret" else canonical(graph))
+    graph = prune(_stable(_plain(graph), graph) if target == "interpret" else canonical(graph))
     graph = replace(graph, tensors=tuple(replace(t, every=0) for t in graph.tensors),
                     outputs=tuple(t.name for t in graph.tensors if not t.is_input))
     return graph, _runner(graph, target, Signature((), graph.outputs, list), accumulate, threads)

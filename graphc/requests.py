@@ -7,13 +7,15 @@ from typing import Any, TypeVar
 
 from graphc.errors import DifferentiationError, DtypeError, GraphcError, NotationError
 from graphc.frontend.collect import collect, shape_and_dtype
+from graphc.frontend.expression import Expr
 from graphc.frontend.location import here
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.unindexed import shown
 from graphc.ir.dtypes import is_float
+from graphc.ir.graph import Check
 from graphc.ir.show import expression
 
-__all__ = ["check_changes", "check_floats", "check_scalar", "check_tensors", "listed", "pairs", "refusal"]
+__all__ = ["check_changes", "check_floats", "check_scalar", "check_tensors", "listed", "pairs", "refusal", "refuse_calls"]
 
 Refusal = TypeVar("Refusal", bound=GraphcError)
 
@@ -31,6 +33,11 @@ def refusal(kind: type[Refusal], what: str, text: str, culprit: Any, fix: str) -
     """An error of that kind about a call, whose `text` is shown with carets under the culprit (a part, or several), at the user's line."""
     parts = isinstance(culprit, tuple) and culprit and all(isinstance(part, str) for part in culprit)
     return kind(what, at=((text, culprit if parts or isinstance(culprit, str) else shown(culprit), here()),), fix=fix)
+
+
+def refuse_calls(tensor: Tensor, violation: Sequence[Expr], what: str, fix: str) -> None:
+    """Let calls of every program that computes the tensor be refused if all these expressions in sizes are ≥ 0."""
+    tensor.required += (Check(tuple(e.node for e in violation), what, "required", fix),)
 
 
 def pairs(given: Any, verb: str, form: str, text: str) -> tuple[list[Any], list[Any]]:

@@ -43,7 +43,7 @@ LAYERS: dict[str, set[str]] = {
     "nn": {"", "requests"},
     "optim": {"", "requests"},
     "interop": {"", "calls", "transforms", "requests", "structure"},
-    "training": {"", "tables"},
+    "training": {"", "calls", "tables"},
     "cli": {*BASE, "frontend", "interpret", "kernels", "runtime", "picture", "calls", "program", "compile", "transforms", "views"},
     "": {*BASE, "frontend", "calls", "program", "compile", "reduction", "transforms", "views", "checks", "serial", "distributed", "nn",
          "optim", "interop", "training"},

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 
 import graphc as gc
 
@@ -138,3 +141,88 @@ def test_a_weight_may_be_defined_after_the_layer() -> None:
     y = nn.linear(x, weight, gc.tensor("bias", 4))
     weight[i, j] = 2 * v[i, j]
     assert y.shape == (2, 4)
+
+
+def test_a_batch_norm_that_is_called_twice_updates_twice() -> None:
+    torch = pytest.importorskip("torch")
+    norm, (a, b) = nn.BatchNorm1d(name="norm"), gc.tensors("a b", gc.dim("N"), 4)
+    step = gc.compile([norm(a), norm(b)], updates=norm.updates, target="interpret")
+    state, reference = step.init(seed=0), torch.nn.BatchNorm1d(4)
+    arrays = {name: np.random.default_rng(k).normal(size=(3, 4)).astype("float32") for k, name in enumerate("ab")}
+    for got, array in zip(step(state, **arrays), arrays.values(), strict=True):
+        np.testing.assert_allclose(got, reference(torch.tensor(array)).detach(), rtol=1e-5, atol=1e-6)
+    for name in ("running_mean", "running_var"):
+        np.testing.assert_allclose(state[f"norm.{name}"], getattr(reference, name), rtol=1e-5)
+
+
+def test_pixels_of_one_image_have_a_variance() -> None:
+    x = gc.tensor("x", gc.dim("N"), 2, gc.dim("H"))
+    program = gc.compile(nn.batch_norm(x, None, None, training=True), target="interpret")
+    np.testing.assert_allclose(program(x=np.float32([[[1, 3], [5, 5]]])), [[[-1, 1], [0, 0]]], atol=1e-4)
+    with pytest.raises(gc.ArgumentError, match="fewer than two elements"):
+        program(x=np.ones((1, 2, 1), "float32"))
+
+
+@pytest.mark.parametrize("derived", [lambda y, x: gc.grad(y, x, seed=gc.tensor("seed", gc.dim("N"), 2)), lambda y, x: gc.vmap(y, {x: 3}),
+                                     lambda y, x: gc.from_json(gc.to_json(y))])
+def test_derived_programs_refuse_one_element_per_channel(derived: Any) -> None:
+    x = gc.tensor("x", gc.dim("N"), 2)
+    program = gc.compile(derived(nn.batch_norm(x, None, None, training=True), x), target="interpret")
+    arrays = {t.name: np.ones((*(3,) * (len(t.shape) > 2), 1, 2), "float32") for t in program.signature.inputs}
+    with pytest.raises(gc.ArgumentError, match="fewer than two elements"):
+        program(**arrays)
+
+
+def test_dropout_without_a_key_counts_steps() -> None:
+    layer, x, w = nn.Dropout(0.5, name="drop"), gc.tensor("x", 50), gc.parameter("w", ())
+    i, y, loss = gc.index("i"), gc.tensor("y"), gc.tensor("loss")
+    y[i] = x[i] * w[()]
+    first, second = layer(y), layer(y)
+    loss[()] = gc.sum(first[i] * second[i], over=i)
+    step = gc.compile([first, second], updates=gc.optim.sgd(loss) | layer.updates, target="interpret")
+    state, ones = step.init(seed=0) | {"w": np.ones((), "float32")}, np.ones(50, "float32")
+    masks = [mask > 0 for _ in range(2) for mask in step(state, x=ones)]
+    assert state["drop.step"] == 4
+    assert all((a != b).any() for k, a in enumerate(masks) for b in masks[:k])
+    assert layer(x, training=False) is x
+
+
+@pytest.mark.parametrize("p", [2.0, 3.0, 1.5, 0.5, 1.0, float("inf")])
+def test_normalisation_of_zeros_has_the_slope_of_pytorch(p: float) -> None:
+    torch = pytest.importorskip("torch")
+    x, seed = gc.tensor("x", 3, 2, dtype="float64"), gc.tensor("seed", 3, 2, dtype="float64")
+    array, weights = np.array([[0.0, 0.0], [3.0, -4.0], [0.0, 2.0]]), np.arange(6.0).reshape(3, 2)
+    y = nn.normalize(x, p)
+    value, slope = gc.compile([y, gc.grad(y, x, seed=seed)], target="interpret")(x=array, seed=weights)
+    held = torch.tensor(array, requires_grad=True)
+    expected = torch.nn.functional.normalize(held, p)
+    expected.backward(torch.tensor(weights))
+    np.testing.assert_allclose(value, expected.detach())
+    np.testing.assert_allclose(slope, held.grad, rtol=1e-9, atol=1e-12)
+
+
+def test_positive_examples_weighted_by_a_number() -> None:
+    x, t, w = *gc.tensors("x t", 3, 4), gc.tensor("w", 4)
+    losses = [nn.binary_cross_entropy_with_logits(x, t, pos_weight=weight) for weight in (2.5, w)]
+    arrays = {name: np.random.default_rng(k).random((3, 4)).astype("float32") for k, name in enumerate("xt")}
+    got = gc.compile(losses, target="interpret")(**arrays, w=np.full(4, 2.5, "float32"))
+    assert got[0] == got[1]
+
+
+def test_layers_take_the_place_of_pytorchs() -> None:
+    x = gc.tensor("x", 2, 3)
+    for layer in (nn.ReLU(inplace=True), nn.ReLU(True), nn.LeakyReLU(0.1, True), nn.ELU(1.0, inplace=True), nn.SiLU(inplace=True)):
+        assert layer(x).shape == (2, 3)
+    recurrent = nn.Sequential(nn.LSTM(4), lambda results: results[0], nn.Linear(3))
+    assert recurrent(gc.tensor("s", 5, 2, 3)).shape == (5, 2, 3)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (3, 1), (2, 3)])
+def test_softmax_of_large_numbers_is_the_same_on_all_targets(shape: tuple[int, int]) -> None:
+    x, i, j, k = gc.tensor("x", *shape), *gc.indices("i j k")
+    y = gc.tensor("y")
+    y[i, j] = gc.exp(x[i, j]) / gc.sum(gc.exp(x[k, j]), over=k)
+    array = np.full(shape, 1000, "float32") + np.arange(shape[0], dtype="float32")[:, None]
+    got, wanted = (gc.compile([y, nn.softmax(x, 0)], target=target)(x=array) for target in ("interpret", "cpu"))
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
+    assert np.isfinite(got).all()

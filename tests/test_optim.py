@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import graphc as gc
 
@@ -34,3 +35,24 @@ def test_two_optimisers_in_one_step() -> None:
     step(state)
     assert {"descent.step", "ascent.step"} < set(state)
     np.testing.assert_allclose([state["a"], state["b"]], [[0.9] * 3, [1.1] * 3], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("share", "steps"), [(0.03, 30), (0.0, 10), (0.3, 10), (0.25, 27)])
+def test_one_cycle_is_that_of_pytorch(share: float, steps: int) -> None:
+    torch = pytest.importorskip("torch")
+    step, rate = gc.tensor("step", (), dtype="int64"), gc.tensor("rate", dtype="float64")
+    rate[()] = gc.optim.one_cycle_lr(0.1, steps, share)(step[()])
+    program = gc.compile(rate, target="interpret")
+    reference = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(reference, 0.1, steps, pct_start=share, cycle_momentum=False)
+    for k in range(steps):
+        assert program(step=k) == pytest.approx(reference.param_groups[0]["lr"], rel=1e-9)
+        reference.step()
+        if k < steps - 1:
+            schedule.step()
+
+
+def test_one_cycle_that_begins_with_its_first_step() -> None:
+    step, rate = gc.tensor("step", (), dtype="int64"), gc.tensor("rate", dtype="float64")
+    rate[()] = gc.optim.one_cycle_lr(0.1, 10, 0.1)(step[()])
+    assert [float(gc.compile(rate, target="interpret")(step=k)) for k in (0, 9)] == pytest.approx([0.004, 4e-7])

@@ -192,3 +192,51 @@ def test_a_bar_is_shown_where_it_is_asked_for(capfd: pytest.CaptureFixture[str])
 def test_import_needs_no_matplotlib() -> None:
     code = "import sys, graphc; print([m for m in ('matplotlib', 'tqdm', 'torch', 'IPython', 'typer') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, ZeroDivisionError])
+def test_what_ends_a_training_carries_it(kind: type[BaseException]) -> None:
+    def stop(epoch: gc.Epoch) -> None:
+        if epoch.number == 2:
+            raise kind
+
+    with pytest.raises(kind) as caught:
+        train(callbacks=stop)
+    same(caught.value.fit, train(epochs=2))  # type: ignore[attr-defined]
+    assert "2 whole epochs" in caught.value.__notes__[-1]
+
+
+def test_callbacks_end_a_training_by_true_alone() -> None:
+    for answer, epochs in ((1.0, 2), (np.zeros(3), 2), (np.bool_(True), 1), (True, 1), (np.bool_(False), 2)):
+        assert train(epochs=2, callbacks=lambda epoch, answer=answer: answer).history.epochs == epochs
+
+
+def test_numbers_of_numpy_and_lists_of_numbers() -> None:
+    w, x, t, loss = gc.parameter("w", ()), *gc.tensors("x t", N), gc.tensor("loss")
+    loss[()] = gc.mean((w[()] * x[n] - t[n]) ** 2, over=n)
+    data = {"x": [1, 2, 3, 4], "t": [2.0, 4.0, 6.0, 8.0]}
+    state, _ = gc.fit(loss, gc.optim.sgd(loss, np.float32(0.05)), data, epochs=np.int64(50), batch_size=np.int32(2), target="interpret")
+    assert state["w"] == pytest.approx(2, rel=1e-5)
+
+
+def test_arguments_are_functions_of_the_steps_taken_in_validation_as_well() -> None:
+    asked: list[int] = []
+    x, key, w, loss = gc.tensor("x", N), gc.tensor("key", (), dtype="int64"), gc.parameter("w", ()), gc.tensor("loss")
+    loss[()] = gc.mean((w[()] * x[n] - 1) ** 2, over=n) + 1e-9 * key[()]
+    gc.fit(loss, gc.optim.sgd(loss), {"x": np.ones(6, "float32")}, batch_size=2, epochs=2, validation={"x": np.ones(4, "float32")},
+           arguments={"key": lambda step: asked.append(step) or step}, target="interpret")
+    assert asked == [0, 1, 2, 3, 3, 3, 4, 5, 6, 6]
+
+
+def test_dropout_without_a_key_is_another_one_in_each_step(tmp_path: Path) -> None:
+    net = gc.nn.Sequential(gc.nn.Dropout(0.5), gc.nn.Linear(1, bias=False))
+    x, loss = gc.tensor("x", N, 6), gc.tensor("loss")
+    y = net(x)
+    loss[()] = gc.mean(y[n, i] ** 2, over=(n, i))
+    options = {"data": {"x": np.ones((4, 6), "float32")}, "batch_size": None, "target": "interpret"}
+    whole = gc.fit(loss, gc.optim.sgd(loss, 0.0) | net.updates, epochs=4, **options)
+    assert len(set(whole.history.step_losses)) == 4
+    for epochs in (2, 4):
+        updates = gc.optim.sgd(loss, 0.0) | net.updates
+        resumed = gc.fit(loss, updates, epochs=epochs, checkpoint=tmp_path / "run.npz", resume=True, **options)
+    same(resumed, whole)

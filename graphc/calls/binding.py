@@ -17,7 +17,8 @@ from graphc.ir.tree import sizes_of
 
 __all__ = ["Binder"]
 
-_KINDS: dict[str, type[GraphcError]] = {"shape": ShapeError, "range": RangeError, "argument": ArgumentError}
+_KINDS: dict[str, type[GraphcError]] = {"shape": ShapeError, "range": RangeError, "argument": ArgumentError,
+                                       "required": ArgumentError}
 _REMEDIES = {
     "shape": "pass arrays for which it is not negative.",
     "range": "pass arrays of other sizes, declare a smaller range with gc.index, or read through gc.pad, gc.clamp or gc.skip.",
@@ -114,7 +115,8 @@ class Binder:
             if all(size_value(e, sizes) >= 0 for e in check.violation):
                 used = {s for e in check.violation for s in e.free_symbols}
                 shown = ", ".join(f"{s} = {v}" for s, v in sizes.items() if s in used)
-                raise _KINDS[check.kind](check.message + (f"\n\n  In this call {shown}." if shown else ""), fix=_REMEDIES[check.kind])
+                raise _KINDS[check.kind](check.message + (f"\n\n  In this call {shown}." if shown else ""),
+                                         fix=check.fix or _REMEDIES[check.kind])
 
 
 def _dimensions(count: int) -> str:

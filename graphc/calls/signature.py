@@ -79,8 +79,11 @@ class Signature:
         missing = [t.name for t in self.inputs if t.name not in given]
         if missing:
             several = len(missing) > 1
-            raise ArgumentError(f"The argument{'s' * several} {', '.join(missing)} {'are' if several else 'is'} missing.",
-                                fix=f"call it with {', '.join(f'{n}=…' for n in missing)}.")
+            fix = f"call it with {', '.join(f'{n}=…' for n in missing)}."
+            if any("." in name for name in missing):
+                fix = ("pass a dictionary with them as the first argument; init(seed=0) makes one of the parameters and of what updates= "
+                       "change, such as the net.updates of layers.")
+            raise ArgumentError(f"The argument{'s' * several} {', '.join(missing)} {'are' if several else 'is'} missing.", fix=fix)
 
 
 def similar(name: str, known: Sequence[str]) -> str:

@@ -243,7 +243,8 @@ def _checked(
     for s, view, dimension in hidden_slices(graph):
         warn(f"{statement_body(s)}\n  the initial slice is never read: {expression(view)} reads a view that covers dimension {dimension} "
              f"as well.\n  say which dimensions the view is for: dims=[…] without {dimension}.\n  at {s.location}", s.location)
-    return replace(graph, checks=check_program(graph))
+    required = dict.fromkeys(check for t in members for check in t.required)
+    return replace(graph, checks=(*check_program(graph), *required))
 
 
 def parameters(*tensors: Tensor) -> list[Tensor]:
@@ -333,6 +334,9 @@ def export(
     for rule in graph.rules:
         if rule.tensor in made and rule.tensor not in handles:
             made[rule.tensor].rules.append(Written(made[rule.wrt], made[rule.adjoint], made[rule.result]))
+    required = tuple(check for check in graph.checks if check.kind == "required")
+    for name in wanted:
+        made[name].required = tuple(dict.fromkeys((*made[name].required, *required)))
     return [made[name] for name in wanted]
 
 

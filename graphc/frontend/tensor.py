@@ -18,6 +18,7 @@ from graphc.frontend.unindexed import Unindexed
 from graphc.ir.affine import is_affine
 from graphc.ir.dtypes import DTYPES, is_integer
 from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Logical, Size
+from graphc.ir.graph import Check
 from graphc.ir.tree import contains, indices_of, substitute
 
 __all__ = ["Contribution", "Element", "GraphcWarning", "HandWritten", "Recorded", "Tensor"]
@@ -112,6 +113,7 @@ class Tensor(Unindexed):
         self.inferred: tuple[int, tuple[sp.Expr, ...], str] | None = None
         self.batched_from: Tensor | None = None
         self.rules: list[HandWritten] = []
+        self.required: tuple[Check, ...] = ()
         self.given: tuple[Tensor, ...] = ()  # the inputs of the program from which this tensor was derived
         self.every = 0
         self._rank: int | None = None if shape is None else len(shape)

@@ -16,11 +16,15 @@ __all__ = ["Check", "Graph", "HandWritten", "fresh_name", "fresh_names", "reads"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A condition on sizes that is tested once per call: if every expression of `violation` is ≥ 0, `message` is raised."""
+    """A condition on sizes that is tested once per call: if every expression of `violation` is ≥ 0, `message` is raised.
+
+    Those of the kind "required" belong to a tensor and say how to fix it; all others follow from statements.
+    """
 
     violation: tuple[sp.Expr, ...]
     message: str
     kind: str = "shape"
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,10 @@ def _elementwise(x: gc.Tensor, function: Callable[[Any], Any], name: str) -> gc.
     return y
 
 
-def relu(x: gc.Tensor, *, name: str = "relu") -> gc.Tensor:
+def relu(x: gc.Tensor, inplace: bool = False, *, name: str = "relu") -> gc.Tensor:
     """``max(0, x)``; its derivative at 0 is 0.
+
+    Here and in other activations `inplace` is there because PyTorch has it. It changes nothing: where results lie is the compiler's matter.
 
     >>> import graphc as gc
     >>> print(gc.loops(gc.nn.relu(gc.tensor("x", 3))))
@@ -28,12 +30,12 @@ def relu(x: gc.Tensor, *, name: str = "relu") -> gc.Tensor:
     return _elementwise(x, gc.relu, name)
 
 
-def leaky_relu(x: gc.Tensor, negative_slope: float = 0.01, *, name: str = "leaky_relu") -> gc.Tensor:
+def leaky_relu(x: gc.Tensor, negative_slope: float = 0.01, inplace: bool = False, *, name: str = "leaky_relu") -> gc.Tensor:
     """``x`` where it is positive, else ``negative_slope·x``."""
     return _elementwise(x, lambda e: gc.leaky_relu(e, negative_slope), name)
 
 
-def elu(x: gc.Tensor, alpha: float = 1.0, *, name: str = "elu") -> gc.Tensor:
+def elu(x: gc.Tensor, alpha: float = 1.0, inplace: bool = False, *, name: str = "elu") -> gc.Tensor:
     """``x`` where it is positive, else ``alpha·(exp(x) - 1)``."""
     return _elementwise(x, lambda e: gc.elu(e, alpha), name)
 
@@ -60,7 +62,7 @@ def gelu(x: gc.Tensor, approximate: str = "none", *, name: str = "gelu") -> gc.T
     return _elementwise(x, gc.gelu, name)
 
 
-def silu(x: gc.Tensor, *, name: str = "silu") -> gc.Tensor:
+def silu(x: gc.Tensor, inplace: bool = False, *, name: str = "silu") -> gc.Tensor:
     """``x·sigmoid(x)``."""
     return _elementwise(x, gc.silu, name)
 

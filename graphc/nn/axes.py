@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import graphc as gc
@@ -85,7 +86,7 @@ def check_number(layer: str, name: str, value: Any, least: float, most: float = 
     Raises:
         ArgumentError: it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most or (positive and value == least):
+    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= most or (positive and value == least):
         limits = f"{'greater than' if positive else 'at least'} {least:g}" + ("" if most == float("inf") else f" and at most {most:g}")
         raise refuse(layer, f"{name}={value!r} is no number that is {limits}", f"{name}={value!r}", f"give a number that is {limits}.")
 

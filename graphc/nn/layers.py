@@ -3,6 +3,9 @@
 What a layer is told is what it has beside its input, whose sizes and dtype are taken from the tensor that it is called with. Its parameters
 are called ``conv1.weight`` and ``conv1.bias``, its result ``conv1.out``; called again, it uses the same parameters. ``training=False``
 leaves out dropout, and normalises batches by running statistics.
+
+What a layer keeps beside parameters, running statistics and the number of the step in which it drops out, is in its ``updates``:
+``gc.compile(loss, updates=gc.optim.adam(loss) | net.updates)``. Each call in training is one update more, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -229,8 +232,7 @@ class _BatchNorm(Layer):
             self.parameter(part, x, x.shape[1], init=init) if self.affine or part.startswith("running") else None
             for part, init in (("running_mean", "zeros"), ("running_var", "ones"), ("weight", "ones"), ("bias", "zeros"))
         )
-        return batch_norm(x, mean, var, weight, bias, training, self.momentum, self.eps, name=self._name(),
-                                        updates=self.updates)
+        return batch_norm(x, mean, var, weight, bias, training, self.momentum, self.eps, name=self._name(), updates=self.updates)
 
 
 class BatchNorm1d(_BatchNorm):
@@ -280,22 +282,37 @@ class GroupNorm(Layer):
 
 
 class Dropout(Layer):
-    """`dropout`, by the key and the name of the layer; nothing unless training."""
+    """`dropout`, by a key and the name of the layer; nothing unless training.
+
+    Without a key the layer counts steps, so that each leaves out something else: the number is in `updates`.
+    """
 
     default = "dropout"
     function: ClassVar[Callable[..., gc.Tensor]] = staticmethod(dropout)
 
-    def __init__(self, p: float = 0.5, key: Any = 0, *, name: str | None = None) -> None:
+    def __init__(self, p: float = 0.5, key: Any = None, *, name: str | None = None) -> None:
         super().__init__(name)
         self.p, self.key = p, key
+        self._step: gc.Tensor | None = None
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
-        key = (self.key, zlib.crc32(self._name().encode()))
-        return type(self).function(x, self.p, key, name=self._name()) if training else x
+        if not training:
+            return x
+        key = (self._counted() if self.key is None else self.key, zlib.crc32(self._name().encode()))
+        return type(self).function(x, self.p, key, name=self._name())
+
+    def _counted(self) -> gc.Tensor:
+        """The number of the step, or of the call of the layer if it is called several times in a step."""
+        if self._step is None:
+            self._step = gc.tensor(self._name("step"), (), dtype="int64")
+        now, then = self.updates.get(self._step, self._step), gc.tensor(self._name("step.new"), dtype="int64")
+        then[()] = now[()] + 1
+        self.updates[self._step] = then
+        return now
 
 
 class StochasticDepth(Dropout):
-    """`stochastic_depth`, by the key and the name of the layer; nothing unless training."""
+    """`stochastic_depth`, by a key as that of `Dropout`; nothing unless training."""
 
     default = "depth"
     function = staticmethod(stochastic_depth)
@@ -365,6 +382,9 @@ class Sequential(Layer):
     def __init__(self, *layers: Callable[..., Any], name: str | None = None) -> None:
         super().__init__(name)
         for layer in layers:
+            if isinstance(layer, type):
+                raise refuse("Sequential", f"{layer.__name__} is a kind of layer, not a layer", layer.__name__,
+                             f"make one: {layer.__name__}(…).")
             if not callable(layer):
                 raise refuse("Sequential", f"{layer!r} is no layer", repr(layer), "pass layers, and functions of a tensor.")
         self.layers = layers
@@ -375,6 +395,10 @@ class Sequential(Layer):
             if not isinstance(layer, Layer):
                 x = layer(x)
                 continue
+            if isinstance(x, tuple | list):
+                kind = type(layer).__name__
+                raise refuse("Sequential", f"{kind} gets {len(x)} tensors from what stands before it, and takes one", kind,
+                             "choose one by a function between them: Sequential(LSTM(4), lambda results: results[0], Linear(3)).")
             counts[layer.default] = counts.get(layer.default, 0) + 1
             if layer.name is None:
                 layer.name = f"{self.name + '.' if self.name else ''}{layer.default}{counts[layer.default]}"

@@ -92,16 +92,26 @@ def cross_entropy(
 
 
 def binary_cross_entropy_with_logits(
-    x: gc.Tensor, target: gc.Tensor, weight: gc.Tensor | None = None, *, reduction: str = "mean", pos_weight: gc.Tensor | None = None,
-    name: str = "binary_cross_entropy",
+    x: gc.Tensor, target: gc.Tensor, weight: gc.Tensor | None = None, *, reduction: str = "mean",
+    pos_weight: gc.Tensor | float | None = None, name: str = "binary_cross_entropy",
 ) -> gc.Tensor:
-    """``-target·log σ(x) - (1 - target)·log(1 - σ(x))``, times `weight` if given; `pos_weight` multiplies the first summand."""
+    """``-target·log σ(x) - (1 - target)·log(1 - σ(x))``, times `weight` if given; `pos_weight` multiplies the first summand.
+
+    `pos_weight` is a number, or a tensor of the shape of the last dimensions of `x`.
+    """
     i = _alike("binary_cross_entropy_with_logits", x, target=target)
     if weight is not None:
         _alike("binary_cross_entropy_with_logits", x, weight=weight)
     value = gc.softplus(x[i]) - x[i] * target[i]
     if pos_weight is not None:
-        value = pos_weight[i[len(i) - len(pos_weight.shape) :]] * target[i] * gc.softplus(-x[i]) + (1 - target[i]) * gc.softplus(x[i])
+        factor: Any = pos_weight
+        if isinstance(pos_weight, gc.Tensor):
+            rank = min(len(pos_weight.shape), len(i))
+            check_shape("binary_cross_entropy_with_logits", "pos_weight", pos_weight, x.shape[len(i) - rank :], x)
+            factor = pos_weight[i[len(i) - rank :]]
+        else:
+            check_number("binary_cross_entropy_with_logits", "pos_weight", pos_weight, float("-inf"))
+        value = factor * target[i] * gc.softplus(-x[i]) + (1 - target[i]) * gc.softplus(x[i])
     return reduced(value if weight is None else weight[i] * value, i, reduction, name)
 
 

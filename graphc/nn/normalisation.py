@@ -8,6 +8,7 @@ from typing import Any
 
 import graphc as gc
 from graphc.nn.axes import axes, check_number, check_shape, dimension, refuse
+from graphc.requests import refuse_calls
 
 __all__ = ["batch_norm", "group_norm", "layer_norm", "normalize"]
 
@@ -27,7 +28,11 @@ def batch_norm(
         momentum: the share of the new statistics in ``running_mean`` and ``running_var``.
         eps: keeps the root from 0.
         name: of the result.
-        updates: where the new running statistics go: pass it on to `graphc.compile`.
+        updates: where the new running statistics go: pass it on to `graphc.compile`. Those that are there already, of an earlier call in
+            the same program, are what the new ones begin with.
+
+    Raises:
+        ArgumentError: a channel has only one element in training; where that depends on sizes, the call of the program raises it.
     """
     (n, c, *p), y = axes("batch_norm", x, "nchwdefg", 2), gc.tensor(name)
     _check_channels("batch_norm", x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
@@ -38,14 +43,14 @@ def batch_norm(
         y[n, c, *p] = (x[n, c, *p] - running_mean[c]) * gc.rsqrt(running_var[c] + eps) * factor + shift
         return y
     mean, variance = gc.tensor(f"{name}.mean"), gc.tensor(f"{name}.variance")
+    count = _several(x, variance)
     mean[c] = gc.mean(x[n, c, *p], over=(n, *p))
     variance[c] = gc.mean((x[n, c, *p] - mean[c]) ** 2, over=(n, *p))
     y[n, c, *p] = (x[n, c, *p] - mean[c]) * gc.rsqrt(variance[c] + eps) * factor + shift
     if updates is not None and running_mean is not None and running_var is not None:
-        updates[running_mean], updates[running_var] = gc.tensor(f"{running_mean.name}.new"), gc.tensor(f"{running_var.name}.new")
-        updates[running_mean][c] = (1 - momentum) * running_mean[c] + momentum * mean[c]
-        count = math.prod(x.shape[d] for d in range(len(x.shape)) if d != 1)
-        updates[running_var][c] = (1 - momentum) * running_var[c] + momentum * count / (count - 1) * variance[c]
+        for running, now in ((running_mean, mean[c]), (running_var, count / (count - 1) * variance[c])):
+            before, updates[running] = updates.get(running, running), gc.tensor(f"{running.name}.new")
+            updates[running][c] = (1 - momentum) * before[c] + momentum * now
     return y
 
 
@@ -100,18 +105,34 @@ def group_norm(
 
 
 def normalize(x: gc.Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, *, name: str = "normalize") -> gc.Tensor:
-    """``x`` divided by ``(Σ |x|^p)^(1/p)`` along a dimension, or by `eps` where that is less."""
+    """``x`` divided by ``(Σ |x|^p)^(1/p)`` along a dimension, or by `eps` where that is less; the derivative of that root at 0 is 0."""
     i, dim = axes("normalize", x, least=1), dimension("normalize", x, dim)
     check_number("normalize", "p", p, 0, positive=True)
     other, norm, y = (*i[:dim], gc.index("s"), *i[dim + 1 :]), gc.tensor(f"{name}.norm"), gc.tensor(name)
     rest, element = (*i[:dim], *i[dim + 1 :]), gc.abs(x[other])
     if p == float("inf"):
         norm[rest] = gc.max(element, over=other[dim])
+    elif p == 1:
+        norm[rest] = gc.sum(element, over=other[dim])
     else:
-        total = gc.sum(element if p == 1 else x[other] ** 2 if p == 2 else gc.power(element, p), over=other[dim])
-        norm[rest] = total if p == 1 else gc.sqrt(total) if p == 2 else gc.power(total, 1 / p)
+        total, power = gc.tensor(f"{name}.total"), x[other] ** 2 if p == 2 else gc.power(element, p)
+        total[rest] = gc.sum(gc.where(element > 0, power, 0) if p < 1 else power, over=other[dim])
+        norm[rest] = gc.where(total[rest] > 0, gc.sqrt(total[rest]) if p == 2 else gc.power(total[rest], 1 / p), 0)
     y[i] = x[i] / gc.maximum(norm[rest], eps)
     return y
+
+
+def _several(x: gc.Tensor, variance: gc.Tensor) -> Any:
+    """How many elements a channel has, of which there have to be two: one has no variance."""
+    extents = [extent for d, extent in enumerate(x.shape) if d != 1]
+    fix = "pass more examples, or normalise by running statistics: training=False."
+    if all(isinstance(extent, int) and extent == 1 for extent in extents):
+        raise refuse("batch_norm", f"{x!r} has only one element per channel, which has no variance,", x.name, fix)
+    if not any(isinstance(extent, int) and extent != 1 for extent in extents):
+        sizes = [1 - extent for extent in extents if not isinstance(extent, int)]
+        what = f"Each channel of {x.name} has fewer than two elements in gc.nn.batch_norm, so it has no variance."
+        refuse_calls(variance, sizes, what, fix)
+    return math.prod(extents)
 
 
 def _check_channels(layer: str, x: gc.Tensor, **given: gc.Tensor | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import graphc as gc
@@ -40,7 +41,7 @@ def check_number(verb: str, name: str, value: Any, least: float = 0.0, below: fl
     Raises:
         ArgumentError: it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < below:
+    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) < below:
         limits = f"at least {least:g}" + ("" if below == float("inf") else f" and less than {below:g}")
         raise refusal(gc.ArgumentError, f"{name}={value!r} of gc.optim.{verb} is no number that is {limits}.",
                       f"{verb}(…, {name}={value!r})", f"{name}={value!r}", f"give a number that is {limits}.")

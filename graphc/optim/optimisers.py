@@ -39,6 +39,7 @@ def sgd(
     for i:  w.momentum_buffer.new[i] = 0.9*w.momentum_buffer[i] + w.grad[i]
     for i:  w.new[i] = w[i] - 0.1*w.momentum_buffer.new[i]
     """
+    check_number(name, "dampening", dampening, float("-inf"))
     step = Step(name, loss, lr, maximize, momentum=momentum, weight_decay=weight_decay)
     if nesterov and (not momentum or dampening):
         raise refusal(gc.ArgumentError, f"nesterov=True of gc.optim.sgd needs momentum and no dampening, but momentum={momentum!r} and "

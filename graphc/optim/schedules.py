@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import graphc as gc
@@ -32,6 +33,7 @@ def step_lr(lr: float, step_size: int, gamma: float = 0.1) -> Schedule:
     """
     check_number("step_lr", "lr", lr)
     _check_steps("step_lr", "step_size", step_size)
+    check_number("step_lr", "gamma", gamma)
     return lambda step: lr * gc.power(gamma, gc.floor(step / step_size))
 
 
@@ -39,6 +41,7 @@ def multi_step_lr(lr: float, milestones: Sequence[int], gamma: float = 0.1) -> S
     """`lr`, times `gamma` for each of the `milestones` that the number of steps has reached."""
     check_number("multi_step_lr", "lr", lr)
     _check_milestones("multi_step_lr", milestones)
+    check_number("multi_step_lr", "gamma", gamma)
     return lambda step: lr * gc.power(gamma, sum(gc.where(step >= milestone, 1, 0) for milestone in milestones))
 
 
@@ -60,6 +63,8 @@ def linear_lr(lr: float, start_factor: float = 1 / 3, end_factor: float = 1.0, t
     """From ``lr*start_factor`` to ``lr*end_factor`` along a line, in `total_iters` steps: a warm-up."""
     check_number("linear_lr", "lr", lr)
     _check_steps("linear_lr", "total_iters", total_iters)
+    check_number("linear_lr", "start_factor", start_factor)
+    check_number("linear_lr", "end_factor", end_factor)
     slope = (end_factor - start_factor) / total_iters
     return lambda step: lr * (start_factor + slope * gc.minimum(step, total_iters))
 
@@ -68,6 +73,7 @@ def polynomial_lr(lr: float, total_iters: int = 5, power: float = 1.0) -> Schedu
     """From `lr` to 0 as ``(1 - step/total_iters)**power``."""
     check_number("polynomial_lr", "lr", lr)
     _check_steps("polynomial_lr", "total_iters", total_iters)
+    check_number("polynomial_lr", "power", power)
     return lambda step: lr * gc.power(1 - gc.minimum(step, total_iters) / total_iters, power)
 
 
@@ -76,18 +82,25 @@ def one_cycle_lr(
 ) -> Schedule:
     """From ``max_lr/div_factor`` up to `max_lr` and down to ``max_lr/(div_factor·final_div_factor)``, on cosines (Smith and Topin, 2017).
 
-    The way up takes ``pct_start·total_steps - 1`` steps.
+    The way up takes ``pct_start·total_steps - 1`` steps; where that is negative, the first step is on the way down already, as in PyTorch.
     """
     check_number("one_cycle_lr", "max_lr", max_lr)
     _check_steps("one_cycle_lr", "total_steps", total_steps)
     check_number("one_cycle_lr", "pct_start", pct_start, below=1)
+    check_number("one_cycle_lr", "div_factor", div_factor, 1)
+    check_number("one_cycle_lr", "final_div_factor", final_div_factor, 1)
     first, last = max_lr / div_factor, max_lr / div_factor / final_div_factor
-    up, down = max(pct_start * total_steps - 1, 1e-9), total_steps - 1 - max(pct_start * total_steps - 1, 0)
+    up = pct_start * total_steps - 1
+    down = total_steps - 1 - up
 
     def between(start: float, end: float, share: Any) -> Any:
         return end + (start - end) / 2 * (1 + gc.cos(math.pi * share))
 
-    return lambda step: gc.where(step <= up, between(first, max_lr, step / up), between(max_lr, last, gc.minimum((step - up) / down, 1)))
+    def rate(step: Any) -> Any:
+        falling = between(max_lr, last, gc.minimum((step - up) / down, 1))
+        return falling if up < 0 else gc.where(step <= up, between(first, max_lr, step / up if up else 0), falling)
+
+    return rate
 
 
 def sequential_lr(schedules: Sequence[Schedule], milestones: Sequence[int]) -> Schedule:
@@ -115,13 +128,14 @@ def sequential_lr(schedules: Sequence[Schedule], milestones: Sequence[int]) -> S
 
 
 def _check_steps(schedule: str, name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         culprit = f"{name}={value!r}"
         raise refusal(gc.ArgumentError, f"{culprit} of gc.optim.{schedule} is no number of steps.", f"{schedule}(…, {culprit})", culprit,
                       "give a positive integer.")
 
 
 def _check_milestones(schedule: str, milestones: Any) -> None:
-    if not isinstance(milestones, Sequence) or sorted(milestones) != list(milestones):
+    counts = isinstance(milestones, Sequence) and all(isinstance(m, Integral) for m in milestones)
+    if not counts or sorted(milestones) != list(milestones):
         raise refusal(gc.ArgumentError, f"milestones={milestones!r} of gc.optim.{schedule} are not numbers of steps in ascending order.",
                       f"{schedule}(…, milestones={milestones!r})", f"milestones={milestones!r}", "write milestones=[30, 60].")

@@ -18,7 +18,7 @@ from graphc.ir.statement import Statement, revised
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import postorder, rewrite, substitute
 
-__all__ = ["RULES", "Rule", "stabilise"]
+__all__ = ["RULES", "Rule", "stabilise", "unstable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ def _revised(statement: Statement, value: sp.Expr, applied: Iterable[Rule]) -> S
 
 
 @lru_cache(maxsize=20_000)
-def _unstable(value: sp.Expr) -> bool:
+def unstable(value: sp.Expr) -> bool:
     """Whether a rule may apply."""
     return any(isinstance(part, Call) and part.function in ("exp", "log", "sigmoid") for part in postorder(value))
 
@@ -221,7 +221,7 @@ def stabilise(graph: Graph) -> Graph:
 
     Takes and returns a graph without nested reductions.
     """
-    if not any(_unstable(s.value) for s in graph.statements):
+    if not any(unstable(s.value) for s in graph.statements):
         return graph
     for _ in range(4):
         before = graph

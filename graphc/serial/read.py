@@ -21,6 +21,7 @@ from graphc.frontend.recorded import Recorded, check_statement
 from graphc.frontend.tensor import HandWritten, Tensor
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import INFINITY, NAN, Access, BoundaryAccess, Index, undistributing
+from graphc.ir.graph import Check
 from graphc.ir.tree import indices_of, substitute
 from graphc.passes.align import align_recurrences
 from graphc.reduction import reduction
@@ -168,7 +169,7 @@ class _Loader:
             self.tensors[name].given = tuple(arguments)
 
     def _declared(self, name: str, entry: Json, place: Place) -> Tensor:
-        fields(entry, ("shape", "dtype"), ("name", "kind", "init", "group", "checkpoint", "arguments", "statements"), place)
+        fields(entry, ("shape", "dtype"), ("name", "kind", "init", "group", "checkpoint", "arguments", "refused", "statements"), place)
         extents = [
             Reader({}, {}, {}).position(e, (*place, "shape", k), indices=False)
             for k, e in enumerate(listed_items(entry["shape"], (*place, "shape")))
@@ -191,6 +192,8 @@ class _Loader:
         made.every = whole(entry.get("checkpoint", 0), (*place, "checkpoint"))
         if made.every and not entry.get("statements"):
             refuse("an input has no steps to be kept", (*place, "checkpoint"))
+        made.required = tuple(
+            _required(c, (*place, "refused", k)) for k, c in enumerate(listed_items(entry.get("refused", []), (*place, "refused"))))
         return made
 
     def tensor(self, name: Json, place: Place) -> Tensor:
@@ -307,6 +310,14 @@ class _Loader:
             refuse("a result depends on an adjoint, which has no value of its own", ("outputs",))
         program = collect(everything, "from_json")
         align_recurrences(program.graph)
+
+
+def _required(value: Json, place: Place) -> Check:
+    """Sizes that calls are refused with."""
+    fields(value, ("sizes", "what", "fix"), (), place)
+    reader = Reader({}, {}, {})
+    sizes = [reader.position(e, (*place, "sizes", k), indices=False) for k, e in enumerate(listed_items(value["sizes"], (*place, "sizes")))]
+    return Check(tuple(sizes), text(value["what"], (*place, "what")), "required", text(value["fix"], (*place, "fix")))
 
 
 def _check_indices(statement: Recorded, bound: frozenset[Index], place: Place) -> None:

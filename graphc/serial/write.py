@@ -118,6 +118,7 @@ def _tensor(tensor: Tensor, info: TensorInfo, graph: Graph, arguments: Mapping[s
         "group": tensor.group or None,
         "checkpoint": info.every or None,
         "arguments": arguments.get(info.name) or None,
+        "refused": [{"sizes": [writer.write(e) for e in c.violation], "what": c.message, "fix": c.fix} for c in tensor.required] or None,
         "statements": [_statement(s) for s in statements] or None,
     }
     return {key: value for key, value in found.items() if value is not None}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import graphc as gc
+from graphc.calls.arrays import bound_array
 
 __all__ = ["Batches"]
 
@@ -46,7 +47,8 @@ class Batches:
             others: names in `data` that this program may do without.
 
         Raises:
-            ArgumentError: an argument is missing, unknown or given twice, or there are no examples.
+            ArgumentError: an argument is missing, unknown or given twice, is no array, or there are no examples.
+            DtypeError: an array has another dtype than the tensor.
             ShapeError: arrays have different numbers of examples, or no first dimension to count them.
         """
         inputs = {t.name: t for t in program.signature.inputs}
@@ -62,11 +64,15 @@ class Batches:
         if untrained:
             raise gc.ArgumentError(f"{where}= is looked at with {', '.join(untrained)}, which training does not know.",
                                    fix="add what layers keep to the updates: gc.optim.adam(loss) | net.updates.")
+        kept = [name for name in missing if "." in name]
+        if kept:
+            raise gc.ArgumentError(f"{where}= lacks {', '.join(kept)}, which a layer keeps and changes.",
+                                   fix="add what layers keep to the updates: gc.optim.adam(loss) | net.updates.")
         if missing:
             raise gc.ArgumentError(f"{where}= lacks {', '.join(missing)}, which the program needs.",
                                    fix=f"add an array with a row per example, {where}={{{missing[0]!r}: …}}, or what is the same for all "
                                        f"of them to arguments={{{missing[0]!r}: …}}.")
-        arrays = {name: a if isinstance(a, np.ndarray) else np.asarray(a, inputs[name].dtype) for name, a in data.items() if name in inputs}
+        arrays = {name: bound_array(inputs[name], array) for name, array in data.items() if name in inputs}
         rows = _rows(arrays, where)
         size = rows if batch_size is None else min(batch_size, rows)
         for name in arrays:
@@ -92,6 +98,16 @@ class Batches:
             part = order[part]
         others = {name: value(step) if callable(value) else value for name, value in self.arguments.items()}
         return count, {name: array[part] for name, array in self.data.items()} | others
+
+    def shapes(self, number: int, program: gc.Program) -> tuple[int, dict[str, tuple[int, ...]]]:
+        """How many examples a batch has, and the shapes of its arguments, as far as they are known before they are asked for."""
+        rows = min(self.size, self.rows - number * self.size)
+        found = {name: (rows, *array.shape[1:]) for name, array in self.data.items()}
+        for tensor in program.signature.inputs:
+            value = self.arguments.get(tensor.name)
+            if value is not None and (not tensor.shape or not callable(value)):
+                found[tensor.name] = tuple(getattr(value, "shape", ())) if callable(value) or hasattr(value, "shape") else np.shape(value)
+        return rows, found
 
     def sizes(self, program: gc.Program) -> dict[str, int]:
         """The symbolic sizes that the shapes of the arrays tell, but for the number of examples."""

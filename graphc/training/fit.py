@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import graphc as gc
 from graphc.training.checkpoint import Run, read, write
 from graphc.training.history import History
@@ -103,7 +105,11 @@ def fit(
     Raises:
         ArgumentError: an argument is missing, unknown or impossible, or the checkpoint is of another training.
         ShapeError: arrays do not fit each other, the program or the checkpoint.
+        DtypeError: an array has another dtype than its tensor.
         DivergenceError: the loss is infinite or no number.
+
+    Whatever ends a training before its time, be it an interruption or an error of a callback, has what has been trained as its attribute
+    ``fit``.
 
     >>> import numpy as np, graphc as gc
     >>> n, i = gc.indices("n i")
@@ -115,34 +121,55 @@ def fit(
     >>> print(state["w"].round(3), len(history["loss"]))
     [ 3. -2.] 20
     """
-    told = checked(epochs, batch_size, patience, seed, callbacks, checkpoint, resume)
+    told = checked(epochs, batch_size, patience, seed, callbacks, checkpoint, resume, data=data, validation=validation, metrics=metrics,
+                   validation_metrics=validation_metrics, arguments=arguments, state=state)
+    epochs, batch_size, seed = int(epochs), None if batch_size is None else int(batch_size), int(seed)
     outputs, rates, evaluated = outputs_of(loss, updates, metrics or {}, validation_metrics or {}, validation is not None)
     watched = monitor or ("loss" if validation is None else "val_loss")
     numbers = [*outputs, *rates, *(f"val_{name}" for name in evaluated)]
     if watched not in numbers:
         raise gc.ArgumentError(f"monitor={watched!r} is none of the numbers of an epoch.", fix=f"watch one of {', '.join(numbers)}.")
     loop = Loop.of(outputs, rates, updates, data or {}, arguments or {}, batch_size, shuffle, drop_last, seed, target)
-    look = check(evaluated, loop, validation, arguments or {}, batch_size, target) if validation is not None else lambda state: {}
+    look = check(evaluated, loop, validation, arguments or {}, batch_size, target)
     settings = {"seed": seed, "batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last, "examples": loop.batches.rows,
                 "numbers": numbers, "monitor": watched if patience is not None else None, "maximize": maximize}
     run = Run(loop.state(state or {}), History(), settings)
     if checkpoint is not None and resume and os.path.exists(checkpoint):
         run = read(checkpoint, run.state, settings)
-    with loop.bar(run.history.epochs, epochs, progress) as bar:
-        for number in range(run.history.epochs + 1, epochs + 1):
-            if patience is not None and run.history.epochs and number - 1 - run.history.best(watched, maximize)[0] >= patience:
-                break
-            started = time.perf_counter()
-            values, losses = loop.epoch(number, run.state, bar)
-            values |= {f"val_{name}": value for name, value in look(run.state).items()}
-            run.history.add(values, losses, time.perf_counter() - started)
-            if patience is not None and run.history.best(watched, maximize)[0] == number:
-                run = replace(run, best={name: array.copy() for name, array in run.state.items()})
-            bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()})
-            if checkpoint is not None:
-                write(checkpoint, run)
-            epoch = Epoch(number, epochs, len(run.history.step_losses), MappingProxyType(values), run.history.seconds[-1], run.state)
-            answers = [callback(epoch) for callback in told]
-            if True in answers or "stop" in answers:
-                break
+    loop.check_sizes(run.state)
+    try:
+        with loop.bar(run.history.epochs, epochs, progress) as bar:
+            for number in range(run.history.epochs + 1, epochs + 1):
+                if patience is not None and run.history.epochs and number - 1 - run.history.best(watched, maximize)[0] >= patience:
+                    break
+                started = time.perf_counter()
+                values, losses = loop.epoch(number, run.state, bar)
+                steps = len(run.history.step_losses) + len(losses)
+                values |= {f"val_{name}": value for name, value in look(run.state, steps).items()}
+                run.history.add(values, losses, time.perf_counter() - started)
+                if patience is not None and run.history.best(watched, maximize)[0] == number:
+                    run = replace(run, best={name: array.copy() for name, array in run.state.items()})
+                bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()})
+                if checkpoint is not None:
+                    write(checkpoint, run)
+                epoch = Epoch(number, epochs, steps, MappingProxyType(values), run.history.seconds[-1], run.state)
+                answers = [callback(epoch) for callback in told]
+                if any(map(_ends, answers)):
+                    break
+    except BaseException as error:
+        _keep(error, Fit(run.best or run.state, run.history))
+        raise
     return Fit(run.best or run.state, run.history)
+
+
+def _ends(answer: Any) -> bool:
+    """Whether what a callback returns ends the training."""
+    return answer == "stop" if isinstance(answer, str) else isinstance(answer, bool | np.bool_) and bool(answer)
+
+
+def _keep(error: BaseException, made: Fit) -> None:
+    """Let what ends a training before its time carry what has been trained."""
+    error.fit = made  # type: ignore[attr-defined]
+    if made.history.epochs:
+        error.add_note(f"The training so far, {made.history.epochs} whole epoch{'s' * (made.history.epochs > 1)}, is the attribute fit of "
+                       "this exception: state, history = error.fit")

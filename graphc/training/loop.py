@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import graphc as gc
+from graphc.calls.foreign import viewed
 from graphc.training.batches import Batches
 
 __all__ = ["Loop", "check"]
@@ -50,12 +51,32 @@ class Loop:
         count = batches.rows // batches.size if drop_last else -(-batches.rows // batches.size)
         return cls(step, rates, held, batches, count, shuffle, seed)
 
+    def check_sizes(self, state: Mapping[str, Any]) -> None:
+        """Refuse batches whose sizes the program does not allow, before the first step.
+
+        Raises:
+            GraphcError: as a call of the program.
+        """
+        for batch in dict.fromkeys((0, self.count - 1)):
+            rows, shapes = self.batches.shapes(batch, self.step)
+            shapes |= {name: array.shape for name, array in state.items() if name in self.step.inputs}
+            if shapes.keys() < set(self.step.inputs):
+                return
+            try:
+                self.step.result_shapes(shapes)
+            except gc.ArgumentError as error:
+                if rows == self.batches.size:
+                    raise
+                raise type(error)(f"{error.what}\n\n  It is the last batch of each epoch: {rows} of {self.batches.rows} examples.",
+                                  fix="leave it out, drop_last=True, or choose another batch_size=.") from None
+
     def state(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """New parameters and the like, those that are given in the place of initial values.
 
         Raises:
             ArgumentError: nothing that is given is of this program.
             ShapeError: what is given has another shape.
+            DtypeError: it has another kind of numbers.
         """
         state = self.step.init(self.seed, **self.batches.sizes(self.step))
         if given and not state.keys() & given.keys():
@@ -63,10 +84,14 @@ class Loop:
                                    fix="begin with arrays by the names of the parameters.")
         for name, array in state.items():
             if name in given:
-                if np.shape(given[name]) != array.shape:
-                    raise gc.ShapeError(f"{name} of state= has shape {np.shape(given[name])} instead of {array.shape}.",
+                found = viewed(name, given[name]) if not isinstance(given[name], list | tuple | int | float) else np.asarray(given[name])
+                if found.shape != array.shape:
+                    raise gc.ShapeError(f"{name} of state= has shape {found.shape} instead of {array.shape}.",
                                         fix="begin with arrays of the program's shapes.")
-                array[...] = given[name]
+                if not np.can_cast(found.dtype, array.dtype, "same_kind"):
+                    raise gc.DtypeError(f"{name} of state= has dtype {found.dtype} instead of {array.dtype}.",
+                                        fix=f'begin with {name}.astype("{array.dtype}").')
+                array[...] = found
         return state
 
     def bar(self, done: int, epochs: int, progress: bool | None) -> Any:
@@ -127,16 +152,28 @@ class Loop:
 
 
 def check(
-    outputs: dict[str, gc.Tensor], loop: Loop, data: Mapping[str, Any], arguments: Mapping[str, Any], batch_size: int | None, target: str
-) -> Callable[[dict[str, Any]], dict[str, float]]:
-    """A function from a state to the means of the outputs over validation data."""
-    program = gc.compile(outputs, target=target)
+    outputs: dict[str, gc.Tensor], loop: Loop, data: Mapping[str, Any] | None, arguments: Mapping[str, Any], batch_size: int | None,
+    target: str,
+) -> Callable[[dict[str, Any], int], dict[str, float]]:
+    """A function from a state and the number of steps taken to the means of the outputs over validation data, if there are any.
+
+    Raises:
+        ArgumentError: the data is not what the program takes, or there are arguments that neither program takes.
+    """
+    program = gc.compile(outputs, target=target) if data is not None else loop.step
+    known = {name: None for p in (loop.step, program) for name in (*p.inputs, *p.signature.unneeded) if name not in loop.held}
+    for name in arguments:
+        if name not in known:
+            why = "belongs to the state" if name in loop.held else "is no argument of the program"
+            raise gc.ArgumentError(f"arguments= has {name}, which {why}.", fix=f"the program takes {', '.join(known) or 'none'}.")
+    if data is None:
+        return lambda state, steps: {}
     batches = Batches.of(program, "validation", data, arguments, loop.held, batch_size, loop.step.inputs)
 
-    def look(state: dict[str, Any]) -> dict[str, float]:
+    def look(state: dict[str, Any], steps: int) -> dict[str, float]:
         means = _Means()
         for batch in range(-(-batches.rows // batches.size)):
-            weight, arrays = batches.at(batch, batch)
+            weight, arrays = batches.at(batch, steps)
             means.add({name: float(value) for name, value in program(state, **arrays).items()}, weight)
         return means.values()
 

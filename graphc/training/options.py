@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,25 @@ __all__ = ["checked", "outputs_of"]
 
 
 def checked(
-    epochs: Any, batch_size: Any, patience: Any, seed: Any, callbacks: Any, checkpoint: Any, resume: bool
+    epochs: Any, batch_size: Any, patience: Any, seed: Any, callbacks: Any, checkpoint: Any, resume: bool, **mappings: Any
 ) -> tuple[Callable[..., Any], ...]:
-    """The callbacks as a tuple.
+    """The callbacks as a tuple; `mappings` are the arguments that are dicts.
 
     Raises:
-        ArgumentError: a number is none or too small, a callback is no function, there is no folder for the
-            checkpoint, or nothing to resume from.
+        ArgumentError: a number is none or too small, a callback is no function, something is no dict, the checkpoint cannot be written,
+            or there is nothing to resume from.
     """
+    for name, value in mappings.items():
+        if value is not None and not isinstance(value, Mapping):
+            raise gc.ArgumentError(f"{name}= is a {type(value).__name__}, not a dict.", fix=f"write {name}={_FORMS[name]}.")
     _count("epochs", epochs, 0)
     _count("seed", seed, 0)
     if batch_size is not None:
         _count("batch_size", batch_size, 1, ", or None for all examples at once")
     if patience is not None:
         _count("patience", patience, 1, ", or None to go through all epochs")
-    if checkpoint is not None and not os.fspath(checkpoint).endswith(".npz"):
-        raise gc.ArgumentError(f"checkpoint={os.fspath(checkpoint)!r} does not end in .npz.", fix='write checkpoint="run.npz".')
-    if checkpoint is not None and not Path(checkpoint).resolve().parent.is_dir():
-        raise gc.ArgumentError(f"checkpoint={os.fspath(checkpoint)!r} lies in a folder that does not exist.", fix="make the folder first.")
+    if checkpoint is not None:
+        _check_file(checkpoint)
     if resume and checkpoint is None:
         raise gc.ArgumentError("resume=True has no checkpoint to continue from.", fix='name the file: checkpoint="run.npz".')
     told = tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,)
@@ -40,8 +42,30 @@ def checked(
     return told
 
 
+_ARRAYS = '{"x": array, …}, an array by the name of each argument'
+_FORMS = {
+    "data": _ARRAYS, "validation": _ARRAYS, "metrics": '{"accuracy": accuracy}', "validation_metrics": '{"loss": loss}',
+    "state": '{"w": array, …}', "arguments": '{"key": lambda step: step}',
+}
+
+
+def _check_file(checkpoint: Any) -> None:
+    """Refuse what a checkpoint cannot be written to."""
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise gc.ArgumentError(f"checkpoint={checkpoint!r} is no path.", fix='write checkpoint="run.npz".')
+    path, shown = Path(checkpoint), f"checkpoint={os.fspath(checkpoint)!r}"
+    if path.suffix != ".npz":
+        raise gc.ArgumentError(f"{shown} does not end in .npz.", fix='write checkpoint="run.npz".')
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise gc.ArgumentError(f"{shown} lies in a folder that does not exist.", fix="make the folder first.")
+    if path.is_dir() or not os.access(folder, os.W_OK):
+        what = "is a folder" if path.is_dir() else "lies in a folder in which no file can be written"
+        raise gc.ArgumentError(f"{shown} {what}.", fix="name another file.")
+
+
 def _count(name: str, value: Any, least: int, otherwise: str = "") -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise gc.ArgumentError(f"{name}={value!r} is no integer that is at least {least}.",
                                fix=f"give an integer from {least} on{otherwise}.")
 

@@ -237,3 +237,40 @@ def test_recurrent_layer_with_too_few_gates(rejects):
 def test_dropout_by_a_float(rejects):
     with rejects(gc.ArgumentError):
         nn.dropout(x, 0.5, gc.tensor("key", ()))
+
+
+def test_batch_norm_of_one_example(rejects):
+    with rejects(gc.ArgumentError):
+        nn.BatchNorm1d(name="norm")(gc.tensor("x", 1, 4))
+
+
+def test_call_of_batch_norm_with_one_example(rejects):
+    program = gc.compile(nn.BatchNorm1d(affine=False, name="norm")(gc.tensor("x", gc.dim("N"), 4)), target="interpret")
+    with rejects(gc.ArgumentError, call=True):
+        program(x=np.ones((1, 4), "float32"))
+
+
+def test_sequential_behind_an_lstm(rejects):
+    with rejects(gc.ArgumentError):
+        nn.Sequential(nn.LSTM(4), nn.Linear(3))(gc.tensor("x", 5, 2, 3))
+
+
+def test_sequential_of_a_class(rejects):
+    with rejects(gc.ArgumentError):
+        nn.Sequential(nn.Linear(3), nn.ReLU)
+
+
+def test_layer_with_an_unknown_argument(rejects):
+    with rejects(gc.ArgumentError):
+        nn.GELU(exact=True)
+
+
+def test_positive_weights_of_another_shape(rejects):
+    with rejects(gc.ArgumentError):
+        nn.binary_cross_entropy_with_logits(*gc.tensors("y t", 3, 4), pos_weight=gc.tensor("w", 5))
+
+
+def test_dropout_whose_steps_nobody_counts(rejects):
+    program = gc.compile(nn.Dropout(name="drop")(x), target="interpret")
+    with rejects(gc.ArgumentError, call=True):
+        program(x=np.ones((2, 4, 5, 5), "float32"))

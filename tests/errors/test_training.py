@@ -210,3 +210,53 @@ def test_a_checkpoint_that_is_not_there(rejects, here):
 def test_load_checkpoint_of_something_else_than_a_path(rejects):
     with rejects(gc.ArgumentError, call=True):
         gc.load_checkpoint(None)
+
+
+def test_fit_with_a_list_of_data(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        train([data["x"], data["label"]])
+
+
+def test_fit_with_a_list_of_metrics(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        train(metrics=[loss])
+
+
+def test_fit_with_labels_that_are_no_integers(rejects):
+    with rejects(gc.DtypeError, call=True):
+        train(data | {"label": [0.9, 1.7] * 5})
+
+
+def test_fit_with_an_unknown_argument(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        train(arguments={"key": 3})
+
+
+def test_fit_with_a_complex_state(rejects):
+    with rejects(gc.DtypeError, call=True):
+        train(state={"w": np.zeros((2, 3), "complex64")})
+
+
+def test_fit_with_a_folder_as_checkpoint(rejects, here, tmp_path):
+    (tmp_path / "run.npz").mkdir()
+    with rejects(gc.ArgumentError, call=True):
+        train(checkpoint="run.npz")
+
+
+def test_fit_with_a_number_as_checkpoint(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        train(checkpoint=3)
+
+
+def test_fit_of_batch_norm_with_one_example_left(rejects):
+    norm, y = gc.nn.BatchNorm1d(name="norm"), gc.tensor("y")
+    y[()] = gc.mean(norm(scores)[n, c] ** 2, over=(n, c))
+    with rejects(gc.ArgumentError, call=True):
+        gc.fit(y, gc.optim.sgd(y) | norm.updates, {"x": data["x"]}, batch_size=3, target="interpret")
+
+
+def test_fit_that_forgets_what_dropout_counts(rejects):
+    dropped, y = gc.nn.Dropout(name="drop")(scores), gc.tensor("y")
+    y[()] = gc.mean(dropped[n, c] ** 2, over=(n, c))
+    with rejects(gc.ArgumentError, call=True):
+        gc.fit(y, gc.optim.sgd(y), {"x": data["x"]}, target="interpret")
