@@ -19,7 +19,7 @@ HE = {"init": "he_normal"}
 
 def head(widths, classes):
     """Flat features to scores: two hidden layers with dropout."""
-    hidden = [layer for width in widths for layer in (nn.Linear(width, **HE), nn.ReLU(), nn.Dropout(0.5))]
+    hidden = [layer for width in widths for layer in (nn.Linear(width, **HE), nn.ReLU(), nn.Dropout(0.5, key=0))]
     return [nn.Flatten(), *hidden, nn.Linear(classes)]
 
 
