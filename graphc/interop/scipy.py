@@ -33,7 +33,7 @@ def to_scipy(
         output: a scalar tensor to be minimised, or a tensor of any shape: residuals.
         wrt: a tensor or a list of tensors, inputs of the program: the unknowns, which the vector holds one after the other.
         arrays: arguments of the program by name; it may hold more than is needed. Those of the unknowns are where to start (parameters
-            start from their initialisers otherwise, other unknowns from zeros); all others stay as they are. They are kept, not copied.
+            start from their initialisers otherwise, other unknowns from zeros); all others stay as they are now: they are copied.
         named: arguments as well, and values of sizes that no array tells.
         precision: of all float tensors: "float64", "float32", or None for the types that they were declared with. Arrays are converted.
         seed: of the initialisers.
@@ -43,7 +43,8 @@ def to_scipy(
         `Objective` if `output` is a scalar, else `Residuals`.
 
     Raises:
-        ArgumentError: an unknown is no input of the program, an argument is missing or unknown, or a size is not known.
+        ArgumentError: there is no unknown, one is no input of the program, an argument is missing, unknown or no array of real numbers,
+            or a size is not known.
         DtypeError: an unknown or the output has no float type.
 
     >>> import numpy as np, scipy.optimize, graphc as gc
@@ -58,6 +59,11 @@ def to_scipy(
     text = f"to_scipy({listed(output)}, {listed(wrt)}, …)"
     unknowns = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
     check_tensors([output, *unknowns], "to_scipy", text)
+    if not unknowns:
+        raise refusal(gc.ArgumentError, "There is no unknown.", text, listed(wrt), "name at least one input of the program.")
+    if not isinstance(arrays, Mapping | None):
+        raise refusal(gc.ArgumentError, f"The third argument is a dict of arrays by name, not of type {type(arrays).__name__}.", text, "…",
+                      "pass arrays by name: X=….")
     check_floats([output, *unknowns], text)
     program = gc.compile([output, *(t for t in unknowns if not t.statements)], precision=precision, threads=threads)
     for tensor in unknowns:
@@ -95,7 +101,10 @@ class Packing:
         Raises:
             ArgumentError: `x` is no real vector of that length.
         """
-        vector = np.asarray(x)
+        try:
+            vector = np.asarray(x)
+        except ValueError as error:
+            raise gc.ArgumentError(f"{what} is no array: {error}", fix="pass a vector such as x0, or pack({…}).") from None
         if vector.dtype.kind not in "biuf" or vector.shape not in (self.start.shape, (self.start.size, 1)):
             shown = " + ".join(f"{name}({', '.join(map(str, shape))})" for name, shape in zip(self.names, self.shapes, strict=True))
             raise gc.ArgumentError(f"{what} has shape {vector.shape} and dtype {vector.dtype}, but {shown} are {self.start.size} numbers.",
@@ -116,15 +125,15 @@ class Packing:
         """The vector of arrays by name; the dictionary may hold more.
 
         Raises:
-            ArgumentError: an unknown is missing, or its array has another shape.
+            ArgumentError: an unknown is missing, or its array has another shape or is none of real numbers.
         """
+        found = {name: _converted(name, "float64", arrays[name]) for name in self.names if name in arrays}
         for name, shape in zip(self.names, self.shapes, strict=True):
-            found = np.shape(arrays[name]) if name in arrays else None
-            if found != shape:
-                what = "is missing" if found is None else f"has shape {found}"
+            if name not in found or found[name].shape != shape:
+                what = f"has shape {found[name].shape}" if name in found else "is missing"
                 raise gc.ArgumentError(f"{name} {what}, but the vector has place for an array of shape {shape}.",
                                        fix=f'pass {{"{name}": …}} with an array of that shape.')
-        return np.concatenate([np.zeros(0), *(np.ravel(np.asarray(arrays[name], np.float64)) for name in self.names)])
+        return np.concatenate([np.zeros(0), *(np.ravel(found[name]) for name in self.names)])
 
 
 # ------------------------------------------------------------------------------------------------------------ what is bound
@@ -155,18 +164,21 @@ def _bound(
     prepared, _ = program.bind(arrays)
     start = np.concatenate([np.ravel(prepared[name]).astype(np.float64) for name in names])
     packing = Packing(tuple(names), tuple(prepared[name].shape for name in names), tuple(dtypes), start)
-    return packing, {name: array for name, array in prepared.items() if name not in names}
+    return packing, {name: np.array(array) for name, array in prepared.items() if name not in names}
 
 
 def _converted(name: str, dtype: str, value: Any) -> Any:
-    """Numbers of any type for a float tensor; integers and bools are checked when they are bound."""
+    """Real numbers of any type for a float tensor; integers and bools are checked when they are bound."""
     if not dtype.startswith("float"):
         return value
     try:
-        return np.asarray(value, dtype)
+        given = np.asarray(value)
+        if given.dtype.kind not in "biufO":  # texts would be read as numbers, complex numbers lose their second half
+            raise TypeError(f"its elements are {given.dtype}")
+        return given.astype(dtype, copy=False)
     except (TypeError, ValueError, RuntimeError) as error:
         raise gc.ArgumentError(f"The argument {name} of type {type(value).__name__} cannot become an array of {dtype}: {error}",
-                               fix="pass a NumPy array.") from None
+                               fix="pass a NumPy array of real numbers.") from None
 
 
 def _initial(program: gc.Program, tensors: Sequence[Any], sizes: Mapping[str, int], seed: int) -> dict[str, Array]:

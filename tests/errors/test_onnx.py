@@ -76,8 +76,11 @@ def test_onnx_with_extents_that_do_not_fit(rejects):
              helper.make_node("ReduceMax", ["x", "twice"], ["d"], name="twice"),
              helper.make_node("Expand", ["x", "wide"], ["e"], name="expand"),
              helper.make_node("Concat", ["x", "z"], ["f"], axis=1, name="concat"),
+             helper.make_node("Gather", ["w", "wide"], ["g"], name="gather"), helper.make_node("Relu", ["many"], ["h"], name="many"),
+             helper.make_node("MatMul", ["more", "more"], ["k"], name="more"),
              helper.make_node("RNN", ["image3", "rw", "rr"], ["y"], hidden_size=4, name="rnn")]
-    shapes = {"image": (1, 7, 5, 5), "w": (2, 7, 2, 2), "image3": (4, 2, 3), "rw": (1, 5, 3), "rr": (1, 5, 5)}
+    shapes = {"image": (1, 7, 5, 5), "w": (2, 7, 2, 2), "image3": (4, 2, 3), "rw": (1, 5, 3), "rr": (1, 5, 5), "many": (1,) * 9,
+              "more": (1,) * 11}
     proto = model(nodes, twice=np.array([1, 1]), wide=np.array([3, 4]), **{n: np.ones(s, "float32") for n, s in shapes.items()})
     proto.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, ("M", 4)))
     with rejects(gc.ArgumentError):

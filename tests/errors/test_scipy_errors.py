@@ -62,6 +62,34 @@ def test_data_that_are_no_array(rejects):
         gc.to_scipy(L, [W, bias], X=x, T={})
 
 
+def test_data_that_are_complex(rejects):
+    """NumPy would drop the imaginary parts with a warning."""
+    with rejects(gc.ArgumentError, call=True):
+        gc.to_scipy(L, [W, bias], X=x, T=t * 1j)
+
+
+def test_packing_texts(rejects):
+    problem = gc.to_scipy(L, [W, bias], X=x, T=t)
+    with rejects(gc.ArgumentError, call=True):
+        problem.pack({"W": ["1", "2"], "bias": 0})
+
+
+def test_a_vector_of_ragged_rows(rejects):
+    problem = gc.to_scipy(L, [W, bias], X=x, T=t)
+    with rejects(gc.ArgumentError, call=True):
+        problem.fun([[1], [2, 3]])
+
+
+def test_a_problem_without_unknowns(rejects):
+    with rejects(gc.ArgumentError):
+        gc.to_scipy(L, [], X=x, T=t)
+
+
+def test_a_problem_with_data_without_names(rejects):
+    with rejects(gc.ArgumentError):
+        gc.to_scipy(L, W, x)
+
+
 def test_a_problem_of_a_size_that_is_none(rejects):
     with rejects(gc.ArgumentError, call=True):
         gc.to_scipy(L, X, T=t, bias=0, D=-1)

@@ -157,6 +157,8 @@ CASES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "tile": (("Tile", normal(2, 3), whole(2, 3)), {"weights": 1}),
     "pad": (("Pad", X, whole(1, 0, 0, 2), np.float32(1.5)), {"weights": 2}),
     "pad of two dimensions": (("Pad", X, whole(1, 2, 0, 1), None, whole(1, 0)), {"weights": 3}),
+    "pad of integers": (("Pad", np.arange(3), whole(1, 2)), {"weights": 1}),
+    "pad of truth values": (("Pad", X > 0, whole(1, 0, 0, 2)), {"weights": 1}),
     "pad reflect": (("Pad", X, whole(1, 0, 0, 2)), {"weights": 1, "mode": "reflect"}),
     "pad edge": (("Pad", X, whole(1, 2), None, whole(1)), {"weights": 3, "mode": "edge"}),
     "depth_to_space": (("DepthToSpace", normal(1, 8, 2, 3)), {"blocksize": 2}),

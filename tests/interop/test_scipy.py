@@ -119,6 +119,19 @@ def test_precisions(data, precision, tolerance):
     assert problem.hessp(problem.x0, problem.x0).dtype == "float64"
 
 
+def test_a_problem_keeps_its_data():
+    """Data that change afterwards change nothing, whatever has been computed before."""
+    total, x = rosenbrock()
+    c, objective = gc.tensor("c", (), dtype="float64"), gc.tensor("objective")
+    objective[()] = c[()] * total[()]
+    factor = np.array(2.0)
+    problem = gc.to_scipy(objective, x, N=4, c=factor)
+    at = np.full(4, 0.5)
+    value, _ = problem.fun_and_jac(at)
+    factor[()] = 0
+    assert problem.fun(at) == value == problem.fun(at.reshape(4, 1)) and problem.jac(np.full(4, 0.25)).any()
+
+
 def test_unpacked_vectors_of_float64_are_not_copied(data):
     problem = gc.to_scipy(*logistic("float64"), data)
     x = problem.x0

@@ -44,6 +44,8 @@ def matmul(node: Node) -> gc.Tensor:
     a, b = node.tensor(0), node.tensor(1)
     ranks = len(a.shape), len(b.shape)
     lead = max(ranks[0], ranks[1], 2) - 2
+    if lead > 8:
+        raise Unsupported(f"{lead + 2} dimensions (10 at most)")
     letters = "abcdefgh"[:lead]
     sides = [letters[lead - max(ranks[0] - 2, 0) :] + ("ik" if ranks[0] > 1 else "k"), letters[lead - max(ranks[1] - 2, 0) :]
              + ("kj" if ranks[1] > 1 else "k")]
@@ -90,9 +92,9 @@ def padded(x: gc.Tensor, before: Sequence[int], after: Sequence[int], name: str,
     """The tensor with so many more elements at the beginning and end of each dimension."""
     views = {"constant": lambda: gc.pad(x, value), "edge": lambda: gc.clamp(x), "reflect": lambda: gc.reflect(x),
              "wrap": lambda: gc.wrap(x)}
-    rows = zip(indices(len(x.shape)), x.shape, before, after, strict=True)
-    i = tuple(gc.index(str(k), e + b + a) if b or a else k for k, e, b, a in rows)
-    y = gc.tensor(name)
+    shape = [e + b + a for e, b, a in zip(x.shape, before, after, strict=True)]
+    i = tuple(gc.index(str(k), e) if b or a else k for k, e, b, a in zip(indices(len(shape)), shape, before, after, strict=True))
+    y = gc.tensor(name, tuple(shape), dtype=x.dtype)
     y[i] = views[mode]()[tuple(k - b if b else k for k, b in zip(i, before, strict=True))]
     return y
 

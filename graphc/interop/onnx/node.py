@@ -172,7 +172,13 @@ def legible(name: str) -> str:
 
 
 def indices(rank: int) -> tuple[Any, ...]:
-    """One index per dimension."""
+    """One index per dimension.
+
+    Raises:
+        Unsupported: there are more than 8.
+    """
+    if rank > 8:
+        raise Unsupported(f"{rank} dimensions (8 at most)")
     return tuple(gc.index("ijklmnop"[d]) for d in range(rank))
 
 

@@ -250,6 +250,8 @@ def gather(node: Node) -> gc.Tensor:
     (axis,) = axes_of(node.attribute("axis", 0), len(x.shape))
     value, i, y = node.scope.values[node.inputs[1]], indices(len(x.shape)), gc.tensor(node.name)
     size = x.shape[axis]
+    if isinstance(value, Constant) and isinstance(size, int) and ((value.array < -size) | (value.array >= size)).any():
+        raise Unsupported(f"positions {value.array.tolist()} in an extent of {size}")
     if isinstance(value, Constant) and value.array.ndim == 0:
         position = value.array.item()
         y[(*i[:axis], *i[axis + 1 :])] = x[(*i[:axis], position if position >= 0 else size + position, *i[axis + 1 :])]
@@ -298,7 +300,7 @@ def tile(node: Node) -> gc.Tensor:
 
 def pad(node: Node) -> gc.Tensor:
     x, pads = node.tensor(0), node.given("pads", 1)
-    value = node.constant(2).item() if node.has(2) else node.attribute("value", 0.0)
+    value = node.constant(2).item() if node.has(2) else node.attribute("value", 0)
     rank = len(x.shape)
     axes = axes_of(node.constant(3).tolist(), rank) if node.has(3) else list(range(rank))
     before, after = [0] * rank, [0] * rank
