@@ -59,10 +59,10 @@ sigmoid, softplus, erf, gelu, silu, relu = (
     scalar("silu"),
     scalar("relu"),
 )
-leaky_relu, elu = scalar("leaky_relu", (0.01,)), scalar("elu", (1.0,))
+leaky_relu, elu = scalar("leaky_relu", ("x", "negative_slope"), negative_slope=0.01), scalar("elu", ("x", "alpha"), alpha=1.0)
 abs, sign, floor, ceil, round = scalar("abs"), scalar("sign"), scalar("floor"), scalar("ceil"), scalar("round")
-maximum, minimum, clip = scalar("maximum"), scalar("minimum"), scalar("clip")
-hypot, atan2, stop_gradient = scalar("hypot"), scalar("atan2"), scalar("stop_gradient")
+maximum, minimum, clip = scalar("maximum"), scalar("minimum"), scalar("clip", ("x", "min", "max"))
+hypot, atan2, stop_gradient = scalar("hypot"), scalar("atan2", ("y", "x")), scalar("stop_gradient")
 
 from graphc import nn, optim  # noqa: E402 (written in the notation above)
 from graphc.distributed.distribute import Distributed, distribute  # noqa: E402

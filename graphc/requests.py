@@ -14,8 +14,9 @@ from graphc.frontend.unindexed import shown
 from graphc.ir.dtypes import is_float
 from graphc.ir.graph import Check
 from graphc.ir.show import expression
+from graphc.structure import flatten
 
-__all__ = ["check_changes", "check_floats", "check_scalar", "check_tensors", "listed", "pairs", "refusal", "refuse_calls"]
+__all__ = ["check_changes", "check_floats", "check_scalar", "check_tensors", "listed", "pairs", "refusal", "refuse_calls", "shown_tensors"]
 
 Refusal = TypeVar("Refusal", bound=GraphcError)
 
@@ -23,9 +24,9 @@ Refusal = TypeVar("Refusal", bound=GraphcError)
 def listed(value: Any) -> str:
     """What was passed, as an error message writes it."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{shown(k)}: {shown(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{shown(k)}: {listed(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(shown, value)) + "]"
+        return "[" + ", ".join(map(listed, value)) + "]"
     return shown(value)
 
 
@@ -38,6 +39,19 @@ def refusal(kind: type[Refusal], what: str, text: str, culprit: Any, fix: str) -
 def refuse_calls(tensor: Tensor, violation: Sequence[Expr], what: str, fix: str) -> None:
     """Let calls of every program that computes the tensor be refused if all these expressions in sizes are ≥ 0."""
     tensor.required += (Check(tuple(e.node for e in violation), what, "required", fix),)
+
+
+def shown_tensors(given: Sequence[Any], verb: str) -> list[Any]:
+    """What a view is about: its arguments, which may be lists, tuples and dicts of tensors.
+
+    Raises:
+        NotationError: there is none.
+    """
+    tensors, _ = flatten(list(given))
+    if not tensors:
+        text = f"{verb}({', '.join(map(listed, given))})"
+        raise refusal(NotationError, f"gc.{verb} is given no tensor.", text, text, f"name at least one: gc.{verb}(L).")
+    return tensors
 
 
 def pairs(given: Any, verb: str, form: str, text: str) -> tuple[list[Any], list[Any]]:

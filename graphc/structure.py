@@ -9,7 +9,7 @@ __all__ = ["flatten"]
 
 
 def flatten(value: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
-    """The parts of lists, tuples and dicts in each other, and the function that puts as many others into their places.
+    """The parts of lists, tuples (also named ones) and dicts in each other, and the function that puts as many others into their places.
 
     >>> parts, rebuild = flatten({"a": [1, 2], "b": 3})
     >>> parts, rebuild([4, 5, 6])
@@ -28,6 +28,8 @@ def flatten(value: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
             start += len(parts)
         if isinstance(value, Mapping):
             return dict(zip(value, made, strict=True))
-        return tuple(made) if isinstance(value, tuple) else made
+        if isinstance(value, tuple):
+            return type(value)(*made) if hasattr(value, "_fields") else tuple(made)
+        return made
 
     return [part for parts, _ in inner for part in parts], rebuild

@@ -20,6 +20,7 @@ from graphc.frontend.tensor import Tensor
 from graphc.interpret import interpret
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import Index
+from graphc.structure import flatten
 from graphc.transforms.gradient import grad
 
 __all__ = ["check_grad"]
@@ -41,7 +42,7 @@ def check_grad(output: Tensor, wrt: Any, *, order: int = 1, step: float | None =
 
     Args:
         output: a scalar tensor.
-        wrt: a tensor or a list of tensors, inputs of the program.
+        wrt: a tensor, or lists, tuples and dicts of them, inputs of the program.
         order: 2 checks the gradient of the gradient as well, along a random direction; and so on.
         step: use central differences, with this step relative to ``max(1, abs(x))``.
         tolerance: largest accepted difference, relative to the largest gradient element of the tensor (at least 1).
@@ -61,7 +62,7 @@ def check_grad(output: Tensor, wrt: Any, *, order: int = 1, step: float | None =
     >>> gc.check_grad(L, x, x=np.linspace(-1, 1, 1000), order=2) < 1e-12
     True
     """
-    tensors = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
+    tensors, _ = flatten(wrt)
     if not isinstance(order, int) or order < 1:
         raise ArgumentError(f"order of gc.check_grad is {order!r}, but derivatives are counted 1, 2, ….", fix="pass order=1 or order=2.")
     function, gradients = output, grad(output, tensors)

@@ -29,6 +29,7 @@ from graphc.ir.show import expression, statement
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor as TensorInfo
 from graphc.ir.tree import accesses, sizes_of
+from graphc.structure import flatten
 from graphc.transforms.gradient import grad, with_seed
 
 __all__ = ["Verification", "verify"]
@@ -105,7 +106,7 @@ def verify(output: Tensor, wrt: Any, *, largest: int = 4, budget: int = 20_000) 
 
     Args:
         output: a float tensor; one that is no scalar is multiplied by a seed of symbols.
-        wrt: an input tensor or a list of them.
+        wrt: an input tensor, or lists, tuples and dicts of them.
         largest: value of a symbolic size.
         budget: loop iterations of all expansions together; combinations of sizes beyond it are left out.
 
@@ -125,7 +126,7 @@ def verify(output: Tensor, wrt: Any, *, largest: int = 4, budget: int = 20_000) 
       sizes     4 of 4 combinations: N = 1…4
       elements  10 compared: 10 proved equal as formulas
     """
-    tensors = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
+    tensors, _ = flatten(wrt)
     for tensor in (output, *tensors):
         if not isinstance(tensor, Tensor):
             raise ArgumentError(f"gc.verify takes tensors, not {shown(tensor)}.", fix="pass the tensors themselves: gc.verify(L, [W, b]).")

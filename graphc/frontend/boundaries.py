@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import numpy as np
+
 from graphc.errors import NotationError
 from graphc.frontend.expression import Expr, is_number, merged, shown
 from graphc.frontend.location import here
@@ -25,7 +27,8 @@ class View(Unindexed):
     """
 
     def __init__(self, tensor: Any, mode: str, fill: Any, dims: Any) -> None:
-        extra = ("" if fill is None else f", {shown(fill)}") + ("" if dims is None else f", dims={dims}")
+        self._dims = f"dims=[{', '.join(map(shown, dims))}]" if isinstance(dims, list | tuple) else f"dims={shown(dims)}"
+        extra = ("" if fill is None else f", {shown(fill)}") + ("" if dims is None else f", {self._dims}")
         self.mode, self._text = mode, f"{mode}({shown(tensor)}{extra})"
         chosen = self._dimensions(dims)
         self.modes: dict[int, str] | None = None if chosen is None else dict.fromkeys(chosen, mode)
@@ -45,9 +48,11 @@ class View(Unindexed):
     def _dimensions(self, dims: Any) -> tuple[int, ...] | None:
         if dims is None:
             return None
-        if not isinstance(dims, list | tuple | range) or not all(isinstance(d, int) and not isinstance(d, bool) and d >= 0 for d in dims):
-            self._wrong(f"dims={shown(dims)} is not a list of dimensions.", f"dims={dims}", "count dimensions from 0: dims=[2, 3].")
-        return tuple(dims)
+        if not isinstance(dims, list | tuple | range) or not all(
+            isinstance(d, int | np.integer) and not isinstance(d, bool) and d >= 0 for d in dims
+        ):
+            self._wrong(f"{self._dims} is not a list of dimensions.", self._dims, "count dimensions from 0: dims=[2, 3].")
+        return tuple(map(int, dims))
 
     def _combine(self, inner: View) -> None:
         if inner.modes is None or self.modes is None:

@@ -13,7 +13,7 @@ import sympy as sp
 
 from graphc.errors import NotationError
 from graphc.frontend.location import here
-from graphc.frontend.unindexed import AbsentError, Unindexed, is_number, shown
+from graphc.frontend.unindexed import AbsentError, Unindexed, is_number, number_in, shown
 from graphc.ir.affine import is_affine
 from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where, build_from, constant
 from graphc.ir.functions import FUNCTIONS
@@ -43,8 +43,10 @@ def plain(text: str) -> str:
 def _no_operator(sign: str, swapped: bool = False) -> Callable[[Expr, Any], NoReturn]:
     def refuse(self: Expr, other: Any) -> NoReturn:
         left, right = (other, self) if swapped else (self, other)
-        fix = {"@": "write a product of matrices as a sum: U[b,i] += X[b,j]*A[j,i].", "^": "write a power as x**2."}
-        raise NotationError(f"Expressions have no operator {sign}.", at=((f"{shown(left)} {sign} {shown(right)}", sign, here()),),
+        fix = {"@": "write a product of matrices as a sum: U[b,i] += X[b,j]*A[j,i].",
+               "^": "write a power as x**2, an exclusive or of conditions as (a & ~b) | (~a & b)."}
+        text = f"{_operand(left, sign)} {sign} {_operand(right, sign)}"
+        raise NotationError(f"Expressions have no operator {sign}.", at=((text, sign, here()),),
                             fix=fix.get(sign, "write a product with a power of 2."))
 
     return refuse
@@ -203,12 +205,10 @@ class Expr:
                           fix="use the functions of graphc: gc.sum(X[i,j], over=j), gc.exp(X[i,j]); swap subscripts for a transpose.")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **_: Any) -> Expr:
-        for value in inputs:
-            if not isinstance(value, Expr) and not is_number(value):
-                wrap(value, lambda: f"np.{ufunc.__name__}({', '.join(map(shown, inputs))})")
+        operands = [wrap(value, lambda: f"np.{ufunc.__name__}({', '.join(map(shown, inputs))})") for value in inputs]
         operator = _UFUNCS.get(ufunc.__name__) if method == "__call__" and len(inputs) == 2 else None
         if operator is not None:
-            return operator(*(i if isinstance(i, Expr) else Expr(constant(i)) for i in inputs))
+            return operator(*operands)
         if method == "reduce":
             name = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}.get(ufunc.__name__, ufunc.__name__)
             self._refuse(f"cannot be reduced by NumPy (np.{name})", f"use gc.{name}({self!r}, over=i) with the index that is reduced.")
@@ -224,6 +224,8 @@ _UFUNCS: dict[str, Callable[[Expr, Expr], Expr]] = {
     "add": lambda a, b: a + b, "subtract": lambda a, b: a - b, "multiply": lambda a, b: a * b, "true_divide": lambda a, b: a / b,
     "divide": lambda a, b: a / b, "power": lambda a, b: a**b, "less": lambda a, b: a < b, "less_equal": lambda a, b: a <= b,
     "greater": lambda a, b: a > b, "greater_equal": lambda a, b: a >= b, "equal": lambda a, b: a == b, "not_equal": lambda a, b: a != b,
+    "bitwise_and": lambda a, b: a & b, "bitwise_or": lambda a, b: a | b, "bitwise_xor": lambda a, b: a ^ b,
+    "floor_divide": lambda a, b: a // b, "remainder": lambda a, b: a % b,
 }
 
 
@@ -246,6 +248,7 @@ def wrap(value: Any, context: Callable[[], str] | None = None) -> Expr:
     """
     if isinstance(value, Expr):
         return value
+    value = number_in(value)
     if is_number(value):
         if not isinstance(value, float | np.floating) and abs(int(value)) > _LARGEST_INTEGER:
             raise NotationError(f"The integer {value} does not fit into 64 bits.",

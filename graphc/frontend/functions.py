@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from inspect import Parameter, Signature
 from typing import Any
 
 import sympy as sp
@@ -23,29 +24,56 @@ LONGEST = 50_000
 """Numbers, reads and operations of an expression, written out, above which it may not repeat its parts."""
 
 
-def scalar(name: str, defaults: tuple[Any, ...] = ()) -> Callable[..., Expr]:
-    """The function of the notation for a row of the table; trailing arguments may have defaults."""
-    row = FUNCTIONS[name]
-    form = f"{name}({', '.join(['{}'] * row.arity)})"
+def scalar(name: str, parameters: Sequence[str] = (), **defaults: Any) -> Callable[..., Expr]:
+    """The function of the notation for a row of the table.
 
-    def call(*arguments: Any) -> Expr:
-        missing = row.arity - len(arguments)
-        if missing < 0 or missing > len(defaults):
-            text = f"{name}({', '.join(map(shown, arguments))})"
-            raise NotationError(f"gc.{name} takes {row.arity} argument{'s' * (row.arity > 1)}, not {len(arguments)}.",
-                                at=((text, text, here()),),
-                                fix=f"write gc.{name}({', '.join('xyz'[:row.arity])})." + _HINTS.get(name, ""))
-        full = (*arguments, *defaults[len(defaults) - missing :]) if missing else arguments
-        return combine(lambda *nodes: Call(name, *nodes), *full, form=form)
+    Args:
+        name: of the row.
+        parameters: names of its arguments, x, y, … without them.
+        defaults: values of arguments that may be left out.
+    """
+    row = FUNCTIONS[name]
+    names = tuple(parameters) or tuple("xyz"[: row.arity])
+    form = f"{name}({', '.join(['{}'] * row.arity)})"
+    signature = Signature([Parameter(p, Parameter.POSITIONAL_OR_KEYWORD, default=defaults.get(p, Parameter.empty)) for p in names])
+
+    def call(*arguments: Any, **named: Any) -> Expr:
+        try:
+            bound = signature.bind(*arguments, **named)
+        except TypeError:
+            raise _wrong_arguments(name, names, arguments, named) from None
+        bound.apply_defaults()
+        return combine(lambda *nodes: Call(name, *nodes), *bound.args, form=form)
 
     call.__name__ = call.__qualname__ = name
+    call.__signature__ = signature  # type: ignore[attr-defined]
     kink = f" Derivative at the kink: {row.kink}." if row.kink else ""
-    call.__doc__ = f"``{name}({', '.join('xyz'[: row.arity])})``, elementwise.{kink}"
+    call.__doc__ = f"``{name}({', '.join(names)})``, elementwise.{kink}"
     return call
 
 
+def _wrong_arguments(name: str, names: tuple[str, ...], arguments: tuple[Any, ...], named: dict[str, Any]) -> NotationError:
+    given = [*map(shown, arguments), *(f"{key}={shown(value)}" for key, value in named.items())]
+    text = f"{name}({', '.join(given)})"
+    unknown = next((key for key in named if key not in names), None)
+    twice = next((key for key in names[: len(arguments)] if key in named), None)
+    culprit = text if (key := unknown or twice) is None else f"{key}={shown(named[key])}"
+    what = f"takes {len(names)} argument{'s' * (len(names) > 1)}, not {len(given)}"
+    if unknown is not None:
+        what = f"has no argument {unknown}"
+    elif twice is not None:
+        what = f"is given {twice} twice"
+    return NotationError(f"gc.{name} {what}.", at=((text, culprit, here()),),
+                         fix=f"write gc.{name}({', '.join(names)})." + _HINTS.get(name, ""))
+
+
 _HINTS = {"maximum": " The largest element over an index is gc.max(X[i], over=i).",
-          "minimum": " The smallest element over an index is gc.min(X[i], over=i)."}
+          "minimum": " The smallest element over an index is gc.min(X[i], over=i).",
+          "clip": " With one bound it is gc.maximum(x, lower) or gc.minimum(x, upper).",
+          "gelu": ' It is x times the probability that a normal number is less. The approximation is gc.nn.gelu(X, approximate="tanh") of a'
+                  " whole tensor, or x/2*(1 + gc.tanh(0.7978845608*(x + 0.044715*x**3))).",
+          "softplus": " Another steepness is gc.softplus(beta*x)/beta."}
+"""What to write instead of what a function of this name takes in other libraries."""
 
 
 def sqrt(x: Any) -> Expr:
@@ -94,7 +122,7 @@ def function(name: str, body: Callable[..., Any], grad: Any = None) -> Callable[
 
     Args:
         name: how it is printed; a number is added where another function of the user has it already.
-        body: a Python function of expressions, e.g. ``lambda x: x*gc.sigmoid(x)``.
+        body: a Python function of expressions, e.g. ``lambda x: x*gc.sigmoid(x)``; the new function has its keywords and defaults.
         grad: optional derivative ``lambda x, y: …`` of the argument(s) and the value y; a tuple of them for several arguments.
             Without it the body is differentiated.
 
@@ -110,8 +138,8 @@ def function(name: str, body: Callable[..., Any], grad: Any = None) -> Callable[
         raise NotationError(f"{name!r} is not a name for a function.", at=((text, repr(name), here()),), fix='use an identifier: "swish".')
     if name in names():
         raise NotationError(f"gc.function cannot redefine {name}.", at=((text, name, here()),), fix="choose another name.")
-    arguments = _parameters(body, text, "the body")
-    arity = len(arguments)
+    parameters = _parameters(body, text, "the body")
+    arguments, arity = [p.name for p in parameters], len(parameters)
     rules = grad if isinstance(grad, tuple) else (grad,) if grad is not None else None
     if rules is not None and (len(rules) != arity or any(len(_parameters(rule, text, "a derivative")) != arity + 1 for rule in rules)):
         raise NotationError(f"The derivatives of {name} do not fit its {arity} argument{'s' * (arity > 1)}.", at=((text, text, here()),),
@@ -138,7 +166,7 @@ def function(name: str, body: Callable[..., Any], grad: Any = None) -> Callable[
                             fix="compute a part that is used several times once, in a tensor of its own, and apply functions to that.")
     _meaning[label] = meaning
     FUNCTIONS.setdefault(label, Function(label, arity, tuple(parts[1:]) if rules is not None else None, parts[0], "", "user"))
-    return scalar(label)
+    return scalar(label, arguments, **{p.name: p.default for p in parameters if p.default is not Parameter.empty})
 
 
 _meaning: dict[str, list[sp.Expr]] = {}
@@ -179,8 +207,8 @@ def _counts_of(name: str) -> tuple[int, ...]:
     return _counted(_meaning[name][0], sp.symbols(f"argument:{FUNCTIONS[name].arity}"))
 
 
-def _parameters(python: Any, text: str, what: str) -> list[str]:
-    """The names of the arguments of a Python function that has only positional ones."""
+def _parameters(python: Any, text: str, what: str) -> list[Parameter]:
+    """The arguments of a Python function that has only positional ones."""
     try:
         parameters = list(inspect.signature(python).parameters.values())
     except (TypeError, ValueError):
@@ -188,7 +216,7 @@ def _parameters(python: Any, text: str, what: str) -> list[str]:
     if not parameters or any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
         raise NotationError(f"gc.function takes Python functions with a fixed number of arguments; {what} is {shown(python)}.",
                             at=((text, text, here()),), fix='write gc.function("swish", lambda x: x*gc.sigmoid(x)).')
-    return [p.name for p in parameters]
+    return parameters
 
 
 def names() -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import sympy as sp
@@ -11,7 +11,7 @@ from graphc.errors import Location, NotationError, ShapeError
 from graphc.frontend.expression import display
 from graphc.frontend.recorded import Recorded, unbound
 from graphc.frontend.tensor import Tensor
-from graphc.ir.affine import is_affine, linear, nonnegative, span
+from graphc.ir.affine import is_affine, linear, nonnegative, span, to_expr
 from graphc.ir.dtypes import dtype_of, promote, settle, summed
 from graphc.ir.expr import Access, FloorDiv, Index, Reduce
 from graphc.ir.statement import Range
@@ -120,7 +120,7 @@ class Inference:
         while open_indices and progress:
             progress = False
             for index in tuple(open_indices):
-                limits = self._largest_range(index, found, tensor, statement)
+                limits = self._largest_range(index, found, tensor, statement, final)
                 if limits is not None:
                     found[index] = limits
                     open_indices.remove(index)
@@ -204,33 +204,28 @@ class Inference:
         return f"{tensor.name}({', '.join(display(e) for e in self.shapes[tensor.key])})", "", tensor.location
 
     def _largest_range(
-        self, index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]], tensor: Tensor, statement: Recorded
+        self, index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]], tensor: Tensor, statement: Recorded, final: bool
     ) -> tuple[sp.Expr, sp.Expr] | None:
-        lowers, uppers = [_ZERO], []
-        for part in (statement.value, *statement.subscripts):
-            for access in accesses(part):
-                if not isinstance(access, Access) or access.tensor not in self.shapes or access.tensor == tensor.key:
-                    continue
-                for subscript, extent in zip(access.subscripts, self.shapes[access.tensor], strict=True):
-                    limits = _solve(subscript, extent, index, found)
-                    if limits is not None:
-                        lowers.append(limits[0])
-                        uppers.append(limits[1])
-        if not uppers and tensor.key in self.shapes:
-            for subscript, extent in zip(statement.subscripts, self.shapes[tensor.key], strict=True):
-                limits = _solve(subscript, extent, index, found)
-                if limits is not None:
-                    lowers.append(limits[0])
-                    uppers.append(limits[1])
-        if not uppers:
+        """The largest range that keeps every access inside.
+
+        Quotients of the index count where nothing else in the program bounds it, and beside other bounds if it is known which is less.
+        """
+        accessed = [a for part in (statement.value, *statement.subscripts) for a in accesses(part) if isinstance(a, Access)]
+        inside = [(a.subscripts, self.shapes[a.tensor]) for a in accessed if a.tensor in self.shapes and a.tensor != tensor.key]
+        direct, by_quotients = _limits(index, found, inside)
+        if not direct and not by_quotients and tensor.key in self.shapes:
+            direct, by_quotients = _limits(index, found, [(statement.subscripts, self.shapes[tensor.key])])
+        if not direct and not (by_quotients and final):
             return None
         facts = [high - low - 1 for low, high in found.values()]
-        lower, upper = _extreme(lowers, True, facts), _extreme(uppers, False, facts)
-        if lower is None or upper is None:
-            shown = " and ".join(display(u) for u in dict.fromkeys(uppers if upper is None else lowers))
-            raise ShapeError(f"The range of the index {index} is bounded by {shown}, which cannot be compared.",
-                             at=((statement.text, str(index), statement.location),), fix=f'declare its range: gc.index("{index}", n).')
-        return lower, upper
+        for limits in ([*direct, *by_quotients], direct or by_quotients):
+            lowers, uppers = [_ZERO, *(low for low, _ in limits)], [high for _, high in limits]
+            lower, upper = _extreme(lowers, True, facts), _extreme(uppers, False, facts)
+            if lower is not None and upper is not None:
+                return lower, upper
+        shown = " and ".join(display(u) for u in dict.fromkeys(uppers if upper is None else lowers))
+        raise ShapeError(f"The range of the index {index} is bounded by {shown}, which cannot be compared.",
+                         at=((statement.text, str(index), statement.location),), fix=f'declare its range: gc.index("{index}", n).')
 
     # ---------------------------------------------------------------------------------------------------- shapes
     def _shape(self, tensor: Tensor) -> tuple[sp.Expr, ...]:
@@ -283,23 +278,47 @@ def same(a: sp.Expr, b: sp.Expr) -> bool:
     return a == b or linear(a - b) == linear(_ZERO)
 
 
+def _limits(
+    index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]], inside: Iterable[tuple[Sequence[sp.Expr], Sequence[sp.Expr]]]
+) -> tuple[list[tuple[sp.Expr, sp.Expr]], list[tuple[sp.Expr, sp.Expr]]]:
+    """What pairs of subscripts and shape say about an index: where it stands directly in a subscript, and where in a quotient."""
+    direct: list[tuple[sp.Expr, sp.Expr]] = []
+    by_quotients: list[tuple[sp.Expr, sp.Expr]] = []
+    for subscripts, shape in inside:
+        for subscript, extent in zip(subscripts, shape, strict=True):
+            limits = _solve(subscript, _ZERO, extent - 1, index, found)
+            if limits is not None:
+                form = linear(subscript)
+                (direct if form is not None and form.coefficient(index) else by_quotients).append(limits)
+    return direct, by_quotients
+
+
 def _solve(
-    subscript: sp.Expr, extent: sp.Expr, index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]]
+    subscript: sp.Expr, least: sp.Expr, most: sp.Expr, index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]]
 ) -> tuple[sp.Expr, sp.Expr] | None:
-    """Limits of `index` that keep ``0 ≤ subscript < extent`` for all values of the indices in `found`."""
-    form = linear(subscript)
-    if form is None:
+    """Half-open limits of `index` that keep ``least ≤ subscript ≤ most`` for all values of the indices in `found`.
+
+    None where it occurs in no term or in several that do not make one (``i%k`` is ``i - k*(i//k)``), or beside indices of unknown range.
+    """
+    terms = sp.Add.make_args(sp.expand(subscript))
+    form = linear(sp.Add(*(term for term in terms if index in term.free_symbols)))
+    rest = sp.Add(*(term for term in terms if index not in term.free_symbols))
+    carriers = [(atom, factor) for atom, factor in form.terms if index in atom.free_symbols] if form is not None else []
+    if form is None or len(carriers) != 1 or not is_affine(rest):
         return None
-    factor = form.coefficient(index)
-    others = [a for a, _ in form.terms if isinstance(a, Index) and a != index]
-    if factor == 0 or any(o not in found for o in others) or any(isinstance(a, FloorDiv) and index in a.free_symbols for a,
-                                                                 _ in form.terms):
+    atom, factor = carriers[0]
+    rest = sp.expand(rest + to_expr(form) - factor * atom)
+    if any(other not in found for other in indices_of(rest)):
         return None
-    rest = sp.expand(subscript - factor * index)
-    least, most = span(rest, {i: (low, high - 1) for i, (low, high) in found.items()})
+    low, high = span(rest, {i: (lower, upper - 1) for i, (lower, upper) in found.items()})
     if factor > 0:
-        return -FloorDiv(least, factor), FloorDiv(extent - 1 - most, factor) + 1
-    return -FloorDiv(extent - 1 - most, -factor), FloorDiv(least, -factor) + 1
+        first, last = -FloorDiv(low - least, factor), FloorDiv(most - high, factor)
+    else:
+        first, last = -FloorDiv(most - high, -factor), FloorDiv(low - least, -factor)
+    if isinstance(atom, FloorDiv):
+        k = atom.divisor
+        return _solve(atom.numerator, k * first, k * last + k - 1, index, found)
+    return first, last + 1
 
 
 def _extreme(values: Sequence[sp.Expr], largest: bool, facts: Sequence[sp.Expr] = ()) -> sp.Expr | None:

@@ -10,7 +10,7 @@ import numpy as np
 from graphc.errors import NotationError
 from graphc.frontend.location import here
 
-__all__ = ["AbsentError", "Unindexed", "is_number", "shown"]
+__all__ = ["AbsentError", "Unindexed", "is_number", "number_in", "shown"]
 
 
 def is_number(value: Any) -> bool:
@@ -18,10 +18,18 @@ def is_number(value: Any) -> bool:
     return isinstance(value, bool | int | float | np.bool_ | np.integer | np.floating)
 
 
+def number_in(value: Any) -> Any:
+    """The number in a NumPy array without dimensions, which is what NumPy makes of its own numbers; anything else unchanged."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
 def shown(value: Any) -> str:
     """An operand as an error message writes it."""
     if isinstance(value, Unindexed):
         return value.label
+    value = number_in(value)
+    if isinstance(value, np.integer | np.floating):
+        return str(value)
     if isinstance(value, np.ndarray):
         return f"array{value.shape}"
     if isinstance(value, type):

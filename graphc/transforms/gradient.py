@@ -18,6 +18,8 @@ from graphc.ir.expr import Index, undistributing
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression
 from graphc.passes.prune import prune
+from graphc.requests import listed
+from graphc.structure import flatten
 
 __all__ = ["grad", "with_seed"]
 
@@ -28,12 +30,12 @@ def grad(output: Tensor, wrt: Any, seed: Tensor | None = None, strict: bool = Fa
 
     Args:
         output: a scalar, or any float tensor if `seed` is given.
-        wrt: a tensor or a list of tensors, inputs or defined ones.
+        wrt: a tensor, or lists, tuples and dicts of them, inputs or defined ones.
         seed: a tensor of the shape of `output`; the result is the derivative of ``Σ seed·output``.
         strict: whether a tensor that `output` does not depend on is an error instead of getting zeros.
 
     Returns:
-        A tensor ``X.grad`` of the shape of X, or a list of them.
+        A tensor ``X.grad`` of the shape of X for each, in the structure of `wrt`.
 
     Raises:
         DifferentiationError: `output` is no scalar and has no seed, or (strict) does not depend on a tensor.
@@ -46,9 +48,8 @@ def grad(output: Tensor, wrt: Any, seed: Tensor | None = None, strict: bool = Fa
     >>> print(gc.loops(gc.grad(L, x)))
     for i:  x.grad[i] += 3*x[i]**2
     """
-    tensors = list(wrt) if isinstance(wrt, list | tuple) else [wrt]
-    listed = f"[{', '.join(map(shown, wrt))}]" if isinstance(wrt, list | tuple) else shown(wrt)
-    text = f"grad({shown(output)}, {listed}{'' if seed is None else f', seed={shown(seed)}'})"
+    tensors, rebuild = flatten(wrt)
+    text = f"grad({shown(output)}, {listed(wrt)}{'' if seed is None else f', seed={shown(seed)}'})"
     for tensor in (output, *tensors, *([seed] if seed is not None else [])):
         if not isinstance(tensor, Tensor):
             raise NotationError(f"gc.grad takes tensors, not {shown(tensor)}.", at=((text, shown(tensor), here()),),
@@ -71,8 +72,7 @@ def grad(output: Tensor, wrt: Any, seed: Tensor | None = None, strict: bool = Fa
     if strict:
         _check_reached(graph, out, names, text)
     result, adjoints = derived(graph, out, tuple(names), program.name_of(seed) if seed is not None else None)
-    made = export(result, program.handles, [adjoints[n] for n in names])
-    return made if isinstance(wrt, list | tuple) else made[0]
+    return rebuild(export(result, program.handles, [adjoints[n] for n in names]))
 
 
 def _check_types(graph: Graph, names: Sequence[str], text: str) -> None:

@@ -87,11 +87,11 @@ def jacobian(outputs: Any, wrt: Any) -> Any:
 
     Args:
         outputs: a float tensor, or lists, tuples and dicts of them.
-        wrt: a tensor or a list of tensors, inputs or defined ones.
+        wrt: a tensor, or lists, tuples and dicts of them, inputs or defined ones.
 
     Returns:
-        Per output and tensor X a tensor ``Y.jacobian`` of shape Y.shape + X.shape; in the structure of `outputs`, and with a list of
-        tensors as `wrt` a list in the place of each. Forward mode where X has at most as many elements as Y, reverse mode elsewhere.
+        Per output and tensor X a tensor ``Y.jacobian`` of shape Y.shape + X.shape: the structure of `outputs` with the structure of
+        `wrt` in the place of each. Forward mode where X has at most as many elements as Y, reverse mode elsewhere.
 
     Raises:
         DtypeError: a tensor has no float dtype.
@@ -105,12 +105,11 @@ def jacobian(outputs: Any, wrt: Any) -> Any:
     """
     text = f"jacobian({listed(outputs)}, {listed(wrt)})"
     tensors, rebuild = flatten(outputs)
-    several = isinstance(wrt, list | tuple)
-    check_tensors([*tensors, *(wrt if several else [wrt])], "jacobian", text)
-    varied = current(tensors, list(wrt) if several else [wrt])
+    chosen, within = flatten(wrt)
+    check_tensors([*tensors, *chosen], "jacobian", text)
+    varied = current(tensors, chosen)
     check_floats([*tensors, *varied], text)
-    rows = [[_jacobian(tensor, x, f"{tensor.name}.jacobian") for x in varied] for tensor in tensors]
-    return rebuild(rows if several else [row[0] for row in rows])
+    return rebuild([within([_jacobian(tensor, x, f"{tensor.name}.jacobian") for x in varied]) for tensor in tensors])
 
 
 def hessian(output: Tensor, wrt: Any) -> Any:
@@ -118,10 +117,11 @@ def hessian(output: Tensor, wrt: Any) -> Any:
 
     Args:
         output: a scalar tensor.
-        wrt: a tensor X or a list of tensors, inputs or defined ones.
+        wrt: a tensor X, or lists, tuples and dicts of them, inputs or defined ones.
 
     Returns:
-        A tensor ``L.hessian`` of shape X.shape + X.shape; of a list, a list of lists, the first position for the first derivative.
+        A tensor ``L.hessian`` of shape X.shape + X.shape; of several, the structure of `wrt` for the first derivative with the structure
+        of `wrt` in the place of each for the second.
 
     Raises:
         DifferentiationError: `output` is no scalar.
@@ -135,13 +135,12 @@ def hessian(output: Tensor, wrt: Any) -> Any:
     for i:  L.hessian[i,i] += 6*x[i]
     """
     text = f"hessian({shown(output)}, {listed(wrt)})"
-    several = isinstance(wrt, list | tuple)
-    check_tensors([output, *(wrt if several else [wrt])], "hessian", text)
+    chosen, rebuild = flatten(wrt)
+    check_tensors([output, *chosen], "hessian", text)
     check_scalar(output, "hessian", text)
-    varied = current([output], list(wrt) if several else [wrt])
+    varied = current([output], chosen)
     check_floats([output, *varied], text)
-    rows = [[_jacobian(d, x, f"{output.name}.hessian") for x in varied] for d in grad(output, varied)]
-    return rows if several else rows[0][0]
+    return rebuild([rebuild([_jacobian(d, x, f"{output.name}.hessian") for x in varied]) for d in grad(output, varied)])
 
 
 def _jacobian(output: Tensor, wrt: Tensor, name: str) -> Tensor:

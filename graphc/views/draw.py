@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from graphc.calls.profile import Profile
 from graphc.errors import ArgumentError
 from graphc.frontend.collect import Program, collect
-from graphc.frontend.tensor import Tensor
 from graphc.ir.dtypes import is_float
 from graphc.ir.graph import Graph
 from graphc.passes.align import align_recurrences
 from graphc.picture.dot import dot
 from graphc.picture.render import available_renderer, pdf, png, svg
 from graphc.picture.scene import backward_names, scene, sole_scalar
+from graphc.requests import shown_tensors
 from graphc.views.explain import derivations
 
 __all__ = ["Drawing", "draw"]
@@ -86,7 +86,7 @@ def draw(
     share a frame as soon as there are several layers.
 
     Args:
-        tensors: tensors, or one list of them.
+        tensors: tensors, or lists, tuples and dicts of them.
         values: an array or number for each input of a small program; every tensor then shows its value above and, if the program ends
             in one float scalar, the gradient of that scalar below its name.
         style: "lecture" (loops and tensors are boxes of their own, unless the program is long), "full" (they always are) or "compact"
@@ -97,6 +97,7 @@ def draw(
 
     Raises:
         ArgumentError: the style or the cost is unknown, or `values` does not fit the inputs.
+        NotationError: there is no tensor.
         GraphcError: the definitions do not make a program.
 
     >>> import graphc as gc
@@ -112,8 +113,7 @@ def draw(
         raise ArgumentError(f"There is no cost {by!r}.", fix=f"use one of {', '.join(map(repr, _COSTS))}.")
     if profile is not None and values is not None:
         raise ArgumentError("A picture shows values= or profile=, not both.", fix="draw two pictures.")
-    chosen: list[Tensor] = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else list(tensors)
-    program = collect(chosen, "draw")
+    program = collect(shown_tensors(tensors, "draw"), "draw")
     align_recurrences(program.graph)  # refuses what has no order
     if values is not None:
         forward = _forward(program.graph)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import sympy as sp
 
 from graphc.compile import optimised
 from graphc.frontend.collect import Program, collect
-from graphc.frontend.tensor import Tensor
 from graphc.ir.expr import Access, undistributing
 from graphc.ir.graph import Graph, reads
 from graphc.ir.origin import Derivative, Exported, Given, Origin, Part, Rewrite, Solution, Tangent
@@ -18,6 +18,7 @@ from graphc.ir.show import statement
 from graphc.ir.statement import Statement
 from graphc.ir.tree import rewrite
 from graphc.picture.scene import wrapped
+from graphc.requests import shown_tensors
 from graphc.views.derivation import LABEL, WIDTH, Step, body_of, formula_of, in_words, left_side, ranges, result, steps_of, words
 from graphc.views.text import Formulas, Text
 
@@ -70,7 +71,7 @@ class Explanation(Text):
 
 
 @undistributing
-def explain(*tensors: Tensor) -> Explanation:
+def explain(*tensors: Any) -> Explanation:
     """How the lines that define the tensors came about.
 
     For each derived line: the statement and the read that it comes from, the factor of the chain rule, the equation of a left subscript
@@ -78,12 +79,13 @@ def explain(*tensors: Tensor) -> Explanation:
     rewrites are shown (softmax without overflow, for example), for the given tensors and what they are computed from.
 
     Args:
-        tensors: gradients, other derived tensors, or tensors that the user defined.
+        tensors: gradients, other derived tensors, or tensors that the user defined; also lists, tuples and dicts of them.
 
     Returns:
         A text with the attribute `entries` and the method ``latex()``.
 
     Raises:
+        NotationError: there is no tensor.
         GraphcError: the definitions do not make a program.
 
     >>> import graphc as gc
@@ -99,8 +101,7 @@ def explain(*tensors: Tensor) -> Explanation:
         factor       ∂y[i]/∂x[i] = 1 - y[i]**2
         range        0 <= i < N
     """
-    chosen = [t for given in tensors for t in (given if isinstance(given, list | tuple) else [given])]
-    program = collect(chosen, "explain")
+    program = collect(shown_tensors(tensors, "explain"), "explain")
     graph = program.graph
     asked = dict.fromkeys(graph.outputs)
     forward = _below(graph, [name for name in asked if not _derived(graph, name)])

@@ -18,6 +18,7 @@ from graphc.ir.graph import Graph, reads
 from graphc.ir.show import expression
 from graphc.ir.statement import Statement
 from graphc.ir.tree import accesses, sizes_of, substitute
+from graphc.requests import shown_tensors
 from graphc.tables import html_table, text_table
 
 __all__ = ["Count", "Row", "Summary", "summary"]
@@ -103,12 +104,13 @@ def summary(*outputs: Any, parameters: Sequence[Tensor | str] = (), **sizes: int
     one on a larger picture. Other arithmetic, and elements that need no sum of products, count nothing.
 
     Args:
-        outputs: tensors, or one list of them.
+        outputs: tensors, or lists, tuples and dicts of them.
         parameters: inputs that count as parameters beside those made by `graphc.parameter`, as tensors or names.
         sizes: numbers for symbolic sizes by name (``N=64``); the others stay symbols in the counts.
 
     Raises:
         ArgumentError: a size or a parameter does not occur.
+        NotationError: there is no tensor.
         GraphcError: the definitions do not make a program.
 
     >>> import graphc as gc
@@ -119,8 +121,7 @@ def summary(*outputs: Any, parameters: Sequence[Tensor | str] = (), **sizes: int
     >>> gc.summary(y).multiply_adds, gc.summary(y, N=64).multiply_adds, gc.summary(y).parameters
     (7840*N, 501760, 7840)
     """
-    chosen = list(outputs[0]) if len(outputs) == 1 and isinstance(outputs[0], list | tuple) else list(outputs)
-    program = collect(chosen, "summary")
+    program = collect(shown_tensors(outputs, "summary"), "summary")
     graph = program.graph
     bound = _bound(graph, sizes)
     counted = {t.name for t in graph.tensors if t.kind == "parameter"} | _named(graph, parameters)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from graphc.frontend.collect import collect
-from graphc.frontend.tensor import Tensor
 from graphc.ir.expr import undistributing
 from graphc.ir.latex import statement_latex
 from graphc.ir.show import statement
+from graphc.requests import shown_tensors
 
 __all__ = ["Formulas", "Text", "latex", "loops"]
 
@@ -26,8 +28,15 @@ class Formulas(Text):
 
 
 @undistributing
-def loops(*tensors: Tensor) -> Text:
+def loops(*tensors: Any) -> Text:
     """All statements that define the tensors, in an order in which they can be read from top to bottom.
+
+    Args:
+        tensors: tensors, or lists, tuples and dicts of them.
+
+    Raises:
+        NotationError: there is no tensor.
+        GraphcError: the definitions do not make a program.
 
     >>> import graphc as gc
     >>> b, i, j = gc.indices("b i j")
@@ -36,14 +45,21 @@ def loops(*tensors: Tensor) -> Text:
     >>> print(gc.loops(U))
     for b,i,j:  U[b,i] += X[b,j]*A[j,i]
     """
-    graph = collect(tensors, "loops").graph
+    graph = collect(shown_tensors(tensors, "loops"), "loops").graph
     definitions = graph.definitions()
     return Text("\n".join(statement(s) for name in graph.order() for s in definitions[name]))
 
 
 @undistributing
-def latex(*tensors: Tensor) -> Formulas:
+def latex(*tensors: Any) -> Formulas:
     r"""The statements that define the tensors as equations, in the order of `loops`: sums over indices, a bar for an adjoint.
+
+    Args:
+        tensors: tensors, or lists, tuples and dicts of them.
+
+    Raises:
+        NotationError: there is no tensor.
+        GraphcError: the definitions do not make a program.
 
     >>> import graphc as gc
     >>> b, i, j = gc.indices("b i j")
@@ -54,7 +70,7 @@ def latex(*tensors: Tensor) -> Formulas:
     U_{b,i} &= \sum_{j} X_{b,j} A_{j,i}
     \end{aligned}
     """
-    graph = collect(tensors, "latex").graph
+    graph = collect(shown_tensors(tensors, "latex"), "latex").graph
     definitions = graph.definitions()
     lines = [statement_latex(s, len(definitions[name]) > 1 and s.op == "+=") for name in graph.order() for s in definitions[name]]
     return Formulas("\n".join([r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}"]))

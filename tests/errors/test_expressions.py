@@ -265,3 +265,40 @@ def test_skip_by_integers_in_a_maximum(rejects):
     Y[p] = gc.max(gc.skip(v)[k[p, q]], over=q)
     with rejects(gc.NotationError):
         gc.compile(Y)
+
+
+def test_keyword_of_another_library(rejects):
+    with rejects(gc.NotationError):
+        gc.softplus(v[i], beta=2)
+
+
+def test_approximate_gelu(rejects):
+    with rejects(gc.NotationError):
+        gc.gelu(v[i], approximate="tanh")
+
+
+def test_argument_given_twice(rejects):
+    with rejects(gc.NotationError):
+        gc.leaky_relu(v[i], 0.2, negative_slope=0.1)
+
+
+def test_clip_with_one_bound(rejects):
+    with rejects(gc.NotationError):
+        gc.clip(v[i], min=0)
+
+
+def test_remainder_by_an_index_of_a_numpy_number(rejects):
+    with rejects(gc.NotationError):
+        np.int64(7) % i
+
+
+def test_exclusive_or_with_a_numpy_bool(rejects):
+    with rejects(gc.NotationError):
+        np.True_ ^ (v[i] > 0)
+
+
+def test_remainder_of_a_short_dimension(rejects):
+    y = gc.tensor("y")
+    y[i] = gc.tensor("S", N, 2)[i // 3, i % 3]
+    with rejects(gc.RangeError):
+        gc.loops(y)

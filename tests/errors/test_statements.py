@@ -513,3 +513,10 @@ def test_no_warning_where_the_view_leaves_the_initial_slice(recwarn):
     layer[d, p] = gc.sum(gc.pad(layer, 0, dims=[1])[d - 1, p + r - 1] * w[d, r], over=r)
     gc.loops(layer)
     assert not recwarn
+
+
+def test_quotients_that_cannot_be_compared(rejects):
+    y = gc.tensor("y")
+    y[i] = gc.tensor("P", N)[i // 2] * gc.tensor("Q", D)[i // 3]
+    with rejects(gc.ShapeError):
+        gc.loops(y)

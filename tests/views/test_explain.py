@@ -144,7 +144,6 @@ def test_what_needs_no_derivation():
     assert told(y) == "for i:  y[i] = 2*x[i]"
     assert told(x) == "x is an input of the program"
     assert told([y, x]) == "x is an input of the program\n\nfor i:  y[i] = 2*x[i]"
-    assert told() == ""
 
 
 def test_a_tensor_that_is_not_reached():
