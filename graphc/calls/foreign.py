@@ -91,7 +91,7 @@ def _of_torch(name: str, value: Any) -> Array:
     if value.requires_grad and torch.is_grad_enabled():
         raise ArgumentError(f"The argument {name} requires a gradient, but PyTorch does not see what a compiled program computes.",
                             fix=f"make a function of PyTorch with gc.to_torch(outputs, inputs=[…]), or pass {name}.detach().")
-    array: Array = value.detach().numpy()
+    array: Array = value.detach().resolve_neg().numpy()
     return array
 
 
@@ -105,6 +105,8 @@ def writable_view(name: str, value: Any) -> Array | None:
         return value
     if isinstance(value, np.generic | int | float | list | tuple) or on_device(value):
         return None
+    if library_of(value) == "torch" and value.is_neg():
+        return None  # its memory holds the negative numbers
     try:
         array = _shown(name, value) if library_of(value) else _shared(value)
     except _REFUSED:

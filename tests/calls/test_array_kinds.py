@@ -156,6 +156,16 @@ def test_torch_tensors_with_gaps_are_read_and_written(double, step):
         step({"w": torch.zeros(()).expand(3)}, x=VALUES)
 
 
+def test_torch_tensors_of_which_memory_holds_the_negative(double):
+    """The imaginary part of a conjugate is read as what it is, and cannot be written."""
+    torch = pytest.importorskip("torch")
+    pairs = torch.arange(6.0).reshape(3, 2)
+    lazy = torch.view_as_complex(pairs).conj().imag
+    assert lazy.is_neg() and double(x=lazy).tolist() == [-2, -6, -10]
+    with pytest.raises(gc.ArgumentError, match="writable"):
+        double(x=VALUES, out=lazy)
+
+
 def test_torch_knows_that_a_tensor_was_written(step, double):
     torch = pytest.importorskip("torch")
     state, other = torch.ones(3), torch.ones(3)

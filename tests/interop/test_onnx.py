@@ -404,6 +404,27 @@ def test_types_that_contradict() -> None:
         gc.from_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]))
 
 
+def test_constants_that_pytorch_computes() -> None:
+    """Widths of a padding are turned round, and -1 in an `expand` is found by comparing."""
+    widths = numpy_helper.from_array(np.array([[0, 0], [0, 2], [1, 0]]))
+    nodes = [node("Constant", "", "w", value=widths), node("Transpose", "w", "t", perm=[1, 0]), node("Reshape", "t flat", "p"),
+             node("Pad", "x p", "a"), node("Shape", "x", "s"), node("Gather", "s zero", "n"), node("Concat", "n open three", "k", axis=0),
+             node("Equal", "k open", "e"), node("Where", "e ones k", "v"), node("Expand", "x v", "y")]
+    weights = {"flat": whole(-1), "zero": whole(0), "open": whole(-1), "three": whole(3), "ones": whole(1, 1, 1)}
+    inputs = {"x": normal(2, 4, 3)}
+    net = check(model(nodes, inputs, ["a", "y"], weights, symbolic={"x": ["N", 4, 3]}), inputs)
+    assert [str(e) for e in net.outputs["y"].shape] == ["N", "4", "3"]
+
+
+def test_a_size_that_may_have_one_value() -> None:
+    """Whether N is 4 is known only in the call."""
+    nodes = [node("Shape", "x", "s"), node("Equal", "s four", "e"), node("Cast", "e", "c", to=FLOAT), node("Add", "x c", "y")]
+    proto = model(nodes, {"x": normal(4)}, ["y"], {"four": whole(4)}, symbolic={"x": ["N"]})
+    with pytest.raises(gc.ArgumentError, match="Equal e: whether N is 4"):
+        gc.from_onnx(proto)
+    check(proto, {"x": normal(4)}, sizes={"N": 4})
+
+
 def test_zeros_for_any_batch() -> None:
     """The state before an LSTM, as PyTorch's older exporter makes it."""
     value = numpy_helper.from_array(np.zeros(1, "float32"))

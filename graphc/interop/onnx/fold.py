@@ -75,6 +75,21 @@ def _divide(node: Node, a: Array, b: Array) -> Array:
     return a / b if a.dtype.kind == "f" or b.dtype.kind == "f" else a // b
 
 
+def _equal(node: Node, a: Array, b: Array) -> Array:
+    """A size equals itself and no negative number."""
+    if object not in (a.dtype, b.dtype):
+        return np.asarray(a == b)
+    left, right = np.broadcast_arrays(a.astype(object), b.astype(object))
+    return np.array([_same(x, y) for x, y in zip(left.flat, right.flat, strict=True)], bool).reshape(left.shape)
+
+
+def _same(a: Any, b: Any) -> bool:
+    numbers = [v for v in (a, b) if isinstance(v, int)]
+    if repr(a) != repr(b) and len(numbers) < 2 and not any(v < 0 for v in numbers):
+        raise Unsupported(f"whether {a} is {b} (sizes= makes numbers of sizes)")
+    return repr(a) == repr(b)
+
+
 def _slice(node: Node, x: Array, *_: Array) -> Array:
     starts, ends = node.given("starts", 1), node.given("ends", 2)
     axes, steps = node.given("axes", 3, list(range(len(starts)))), node.given("steps", 4, [1] * len(starts))
@@ -119,10 +134,11 @@ _FOLDS: dict[str, Callable[..., Any]] = {
     "Add": lambda node, a, b: a + b, "Sub": lambda node, a, b: a - b, "Mul": lambda node, a, b: a * b, "Div": _divide,
     "Neg": lambda node, x: -x, "Cast": _cast, "Concat": lambda node, *parts: np.concatenate(parts, node.attribute("axis")),
     "ConstantOfShape": _filled, "Floor": lambda node, x: np.floor(x), "Ceil": lambda node, x: np.ceil(x),
-    "Equal": lambda node, a, b: np.asarray(a == b),
+    "Equal": _equal,
     "Gather": lambda node, x, where: np.take(x, where.astype(np.int64), node.attribute("axis", 0)), "Identity": lambda node, x: x,
     "Range": _range,
     "Reshape": _reshape, "ReduceProd": _product, "Slice": _slice,
-    "Sqrt": lambda node, x: np.sqrt(x), "Squeeze": _squeeze, "Unsqueeze": _unsqueeze,
+    "Sqrt": lambda node, x: np.sqrt(x), "Squeeze": _squeeze, "Transpose": lambda node, x: np.transpose(x, node.attribute("perm")),
+    "Unsqueeze": _unsqueeze,
     "Where": lambda node, c, a, b: np.where(c, a, b),
 }  # fmt: skip
