@@ -115,7 +115,7 @@ def pooling() -> Case:
 
 
 def recurrence() -> Case:
-    """Products in the steps of a recurrence, of which every third step is kept; one step, none, and many. Its file is called like a builtin."""
+    """Products in the steps of a recurrence, of which every third step is kept: one, none, and many; in a file called like a builtin."""
     T, B, H = gc.dims("T B H")
     t, b, i, j = gc.indices("t b i j")
     x, W, h, L = gc.tensor("x", T, B, H), gc.tensor("W", H, H), *gc.tensors("h L")
