@@ -96,7 +96,7 @@ class _Inside:
                 skipped = mode == "skip" and isinstance(subscript, Access)
                 modes.append("" if skipped else mode)
                 if skipped:
-                    tests.update(dict.fromkeys(_within(subscript, extent)))
+                    tests.update(dict.fromkeys(self._within(subscript, extent)))
             if op not in _NEUTRAL:
                 at = ((statement_body(self.statement), expression(part), self.statement.location),)
                 raise NotationError(f"gc.skip cannot drop terms of {op} by the values of {subscript.tensor}.", at=at,
@@ -116,7 +116,7 @@ class _Inside:
             if not modes[d] or not isinstance(subscript, Access):
                 continue
             if modes[d] == "pad":
-                tests += _within(subscript, extent)
+                tests += self._within(subscript, extent)
             else:
                 subscripts[d] = self._place(modes[d], subscript, extent, path)
             modes[d] = ""
@@ -133,7 +133,8 @@ class _Inside:
             "wrap": (subscript + extent, subscript - extent),
             "reflect": (-subscript, 2 * extent - 2 - subscript),
         }[mode]
-        value = Where(Compare("<", subscript, _ZERO), below, Where(Compare(">=", subscript, extent), above, subscript))
+        value = Where(Compare(">=", subscript, extent), above, subscript)
+        value = value if self._unsigned(subscript) else Where(Compare("<", subscript, _ZERO), below, value)
         for condition, truth in reversed(path):
             value = Where(condition, value, _ZERO) if truth else Where(condition, _ZERO, value)
         used = set(indices_of(value))
@@ -148,6 +149,10 @@ class _Inside:
         self.made[key] = Access(name, *place)
         return self.made[key]
 
+    def _within(self, subscript: Access, extent: sp.Expr) -> list[sp.Expr]:
+        below = Compare("<", subscript, extent)
+        return [below] if self._unsigned(subscript) else [Compare("<=", _ZERO, subscript), below]
 
-def _within(subscript: sp.Expr, extent: sp.Expr) -> list[sp.Expr]:
-    return [Compare("<=", _ZERO, subscript), Compare("<", subscript, extent)]
+    def _unsigned(self, subscript: Access) -> bool:
+        """Whether it is never negative, so that C's compilers would warn of the test."""
+        return self.tensors[subscript.tensor].dtype == "uint8"

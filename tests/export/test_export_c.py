@@ -265,6 +265,16 @@ def test_shared_object(tmp_path: Path) -> None:
     np.testing.assert_allclose(loss, program({n: arrays[n] for n in arrays}), rtol=1e-5)
 
 
+def test_subscripts_without_a_sign_are_not_asked_for_it(tmp_path: Path) -> None:
+    x, k = gc.tensor("x", N), gc.tensor("k", M, dtype="uint8")
+    outputs = list(gc.tensors("pad clamp reflect skip"))
+    for view, y in zip((lambda t: gc.pad(t, -1), gc.clamp, gc.reflect), outputs, strict=False):
+        y[j] = view(x)[k[j]]
+    outputs[3][()] += gc.skip(x)[k[j]]
+    arrays = {"x": normal(5), "k": np.array([0, 4, 5, 3], "uint8")}
+    agree(exported(gc.compile(outputs), tmp_path, flags=QUICK), arrays, gc.compile(outputs, target="interpret")(**arrays))
+
+
 def test_a_file_called_like_a_word_of_python(tmp_path: Path) -> None:
     x, y = gc.tensor("x", N), gc.tensor("y")
     y[i] = 2 * x[i]
