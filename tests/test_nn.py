@@ -226,3 +226,36 @@ def test_softmax_of_large_numbers_is_the_same_on_all_targets(shape: tuple[int, i
     got, wanted = (gc.compile([y, nn.softmax(x, 0)], target=target)(x=array) for target in ("interpret", "cpu"))
     np.testing.assert_allclose(got, wanted, rtol=1e-6)
     assert np.isfinite(got).all()
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    x, w = gc.tensor("x", 2, 1, 8, 8), gc.tensor("w", 4, 1, 2, 2)
+    assert nn.conv2d(x, w, stride=np.int64(2), padding=np.int32(1)).shape == (2, 4, 5, 5)
+    assert nn.Conv2d(np.int64(3), np.int64(3))(x).shape == (2, 3, 6, 6)
+    assert nn.softmax(x, np.int64(1)).shape == nn.leaky_relu(x, np.float32(0.1)).shape == (2, 1, 8, 8)
+
+
+def test_all_is_left_out() -> None:
+    x = gc.tensor("x", 3, 2)
+    value = gc.compile([nn.dropout(x, 1.0, 0), nn.stochastic_depth(x, 1, 0)], target="interpret")(x=np.full((3, 2), np.inf, "float32"))
+    assert not np.any(value)
+
+
+def test_division_by_how_many_are_not_zero() -> None:
+    value = gc.compile(nn.normalize(gc.tensor("x", 1, 3), p=0), target="interpret")(x=np.float32([[3, 0, -5]]))
+    np.testing.assert_array_equal(value, [[1.5, 0, -2.5]])
+
+
+def test_pooling_in_one_direction() -> None:
+    x = gc.tensor("x", 1, 1, 4, 5)
+    array = np.arange(20, dtype="float32").reshape(1, 1, 4, 5)
+    value = gc.compile(nn.adaptive_avg_pool2d(x, (2, None)), target="interpret")(x=array)
+    np.testing.assert_allclose(value, array.reshape(1, 1, 2, 2, 5).mean(3))
+
+
+def test_a_net_is_printed_as_it_was_made() -> None:
+    net = nn.Sequential(nn.Conv2d(4, 3, padding=1), nn.ReLU(), nn.Sequential(nn.Flatten(), nn.Linear(10), name="head"))
+    assert repr(net) == ("Sequential(\n  (0): Conv2d(4, 3, padding=1)\n  (1): ReLU()\n  (head): Sequential(\n    (0): Flatten()\n"
+                         "    (1): Linear(10)\n  )\n)")
+    net(gc.tensor("x", 2, 1, 8, 8))
+    assert "(conv1): Conv2d" in repr(net) and "(head.linear1): Linear" in repr(net)

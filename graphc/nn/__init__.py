@@ -20,6 +20,7 @@ from graphc.nn.functions import (
     Softplus,
     Tanh,
 )
+from graphc.nn.layer import Layer, Sequential
 from graphc.nn.layers import (
     GRU,
     LSTM,
@@ -34,11 +35,9 @@ from graphc.nn.layers import (
     Dropout,
     Embedding,
     GroupNorm,
-    Layer,
     LayerNorm,
     Linear,
     Maxout,
-    Sequential,
     StochasticDepth,
 )
 from graphc.nn.linear import embedding, flatten, linear, maxout

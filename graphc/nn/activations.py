@@ -12,8 +12,8 @@ from graphc.nn.axes import axes, check_number, dimension, refuse
 __all__ = ["elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh"]
 
 
-def _elementwise(x: gc.Tensor, function: Callable[[Any], Any], name: str) -> gc.Tensor:
-    i, y = axes(name, x), gc.tensor(name)
+def _elementwise(layer: str, x: gc.Tensor, function: Callable[[Any], Any], name: str) -> gc.Tensor:
+    i, y = axes(layer, x), gc.tensor(name)
     y[i] = function(x[i])
     return y
 
@@ -27,27 +27,27 @@ def relu(x: gc.Tensor, inplace: bool = False, *, name: str = "relu") -> gc.Tenso
     >>> print(gc.loops(gc.nn.relu(gc.tensor("x", 3))))
     for i:  relu[i] = relu(x[i])
     """
-    return _elementwise(x, gc.relu, name)
+    return _elementwise("relu", x, gc.relu, name)
 
 
 def leaky_relu(x: gc.Tensor, negative_slope: float = 0.01, inplace: bool = False, *, name: str = "leaky_relu") -> gc.Tensor:
     """``x`` where it is positive, else ``negative_slope·x``."""
-    return _elementwise(x, lambda e: gc.leaky_relu(e, negative_slope), name)
+    return _elementwise("leaky_relu", x, lambda e: gc.leaky_relu(e, negative_slope), name)
 
 
 def elu(x: gc.Tensor, alpha: float = 1.0, inplace: bool = False, *, name: str = "elu") -> gc.Tensor:
     """``x`` where it is positive, else ``alpha·(exp(x) - 1)``."""
-    return _elementwise(x, lambda e: gc.elu(e, alpha), name)
+    return _elementwise("elu", x, lambda e: gc.elu(e, alpha), name)
 
 
 def sigmoid(x: gc.Tensor, *, name: str = "sigmoid") -> gc.Tensor:
     """``1/(1 + exp(-x))``."""
-    return _elementwise(x, gc.sigmoid, name)
+    return _elementwise("sigmoid", x, gc.sigmoid, name)
 
 
 def tanh(x: gc.Tensor, *, name: str = "tanh") -> gc.Tensor:
     """The hyperbolic tangent."""
-    return _elementwise(x, gc.tanh, name)
+    return _elementwise("tanh", x, gc.tanh, name)
 
 
 def gelu(x: gc.Tensor, approximate: str = "none", *, name: str = "gelu") -> gc.Tensor:
@@ -58,19 +58,19 @@ def gelu(x: gc.Tensor, approximate: str = "none", *, name: str = "gelu") -> gc.T
     if approximate not in ("none", "tanh"):
         raise refuse("gelu", f"approximate={approximate!r} is unknown", f"approximate={approximate!r}", 'use "none" or "tanh".')
     if approximate == "tanh":
-        return _elementwise(x, lambda e: e / 2 * (1 + gc.tanh(math.sqrt(2 / math.pi) * (e + 0.044715 * e**3))), name)
-    return _elementwise(x, gc.gelu, name)
+        return _elementwise("gelu", x, lambda e: e / 2 * (1 + gc.tanh(math.sqrt(2 / math.pi) * (e + 0.044715 * e**3))), name)
+    return _elementwise("gelu", x, gc.gelu, name)
 
 
 def silu(x: gc.Tensor, inplace: bool = False, *, name: str = "silu") -> gc.Tensor:
     """``x·sigmoid(x)``."""
-    return _elementwise(x, gc.silu, name)
+    return _elementwise("silu", x, gc.silu, name)
 
 
 def softplus(x: gc.Tensor, beta: float = 1.0, *, name: str = "softplus") -> gc.Tensor:
     """``log(1 + exp(beta·x))/beta``."""
     check_number("softplus", "beta", beta, 0, positive=True)
-    return _elementwise(x, lambda e: gc.softplus(beta * e) / beta, name)
+    return _elementwise("softplus", x, lambda e: gc.softplus(beta * e) / beta, name)
 
 
 def softmax(x: gc.Tensor, dim: int = -1, *, name: str = "softmax") -> gc.Tensor:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import axes, check_rank, check_shape
+from graphc.nn.axes import axes, check_rank, check_shape, refuse
 from graphc.nn.noise import dropout
 
 __all__ = ["scaled_dot_product_attention"]
@@ -14,7 +14,7 @@ __all__ = ["scaled_dot_product_attention"]
 
 def scaled_dot_product_attention(
     query: gc.Tensor, key: gc.Tensor, value: gc.Tensor, attn_mask: gc.Tensor | None = None, dropout_p: float = 0.0,
-    is_causal: bool = False, scale: Any = None, *, dropout_key: Any = 0, name: str = "attention",
+    is_causal: bool = False, scale: Any = None, *, dropout_key: Any = None, name: str = "attention",
 ) -> gc.Tensor:
     """``softmax(query·key/√E)·value`` (Vaswani et al., NeurIPS 2017).
 
@@ -25,7 +25,7 @@ def scaled_dot_product_attention(
         dropout_p: the probability to leave out a weight, by `dropout_key` as in `dropout`.
         is_causal: whether the query at t sees the keys at u ≤ t only.
         scale: instead of 1/√E.
-        dropout_key: see `dropout_p`.
+        dropout_key: see `dropout_p`; there is none unless it is given.
         name: of the result.
     """
     layer = "scaled_dot_product_attention"
@@ -48,6 +48,9 @@ def scaled_dot_product_attention(
     total[*b, t] = gc.logsumexp(score[*b, t, u] if seen is None else gc.where(seen, score[*b, t, u], -math.inf), over=u)
     weight = gc.exp(score[*b, t, u] - total[*b, t])
     share[*b, t, u] = weight if seen is None else gc.where(seen, weight, 0)
+    if dropout_p and dropout_key is None:
+        raise refuse(layer, f"dropout_p={dropout_p!r} has no key, by which each step leaves out something else", f"dropout_p={dropout_p!r}",
+                     'pass dropout_key=, a scalar integer tensor: gc.tensor("key", (), dtype="int64").')
     if dropout_p:
         share = dropout(share, dropout_p, dropout_key, name=f"{name}.dropout")
     y[*b, t, v] += share[*b, t, u] * value[*b, u, v]

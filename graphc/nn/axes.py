@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import graphc as gc
@@ -87,8 +87,9 @@ def check_number(layer: str, name: str, value: Any, least: float, most: float = 
         ArgumentError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= most or (positive and value == least):
-        limits = f"{'greater than' if positive else 'at least'} {least:g}" + ("" if most == float("inf") else f" and at most {most:g}")
-        raise refuse(layer, f"{name}={value!r} is no number that is {limits}", f"{name}={value!r}", f"give a number that is {limits}.")
+        limits = f" that is {'greater than' if positive else 'at least'} {least:g}" if least > float("-inf") else ""
+        limits += "" if most == float("inf") else f" and at most {most:g}"
+        raise refuse(layer, f"{name}={value!r} is no number{limits}", f"{name}={value!r}", f"give a number{limits}.")
 
 
 def check_groups(layer: str, groups: Any, **divided: Any) -> None:
@@ -97,7 +98,7 @@ def check_groups(layer: str, groups: Any, **divided: Any) -> None:
     Raises:
         ArgumentError: it is, or does, not.
     """
-    none = isinstance(groups, bool) or not isinstance(groups, int) or groups < 1
+    none = isinstance(groups, bool) or not isinstance(groups, Integral) or groups < 1
     if none or any(isinstance(e, int) and e % groups for e in divided.values()):
         counts = " and ".join(f"{extent} {name}" for name, extent in divided.items())
         raise refuse(layer, f"groups={groups!r} does not divide {counts}", f"groups={groups!r}",
@@ -110,7 +111,7 @@ def check_extent(layer: str, name: str, value: Any) -> None:
     Raises:
         ArgumentError: it is neither.
     """
-    if isinstance(value, bool | float | str) or (isinstance(value, int) and value < 1):
+    if isinstance(value, bool | float | str) or (isinstance(value, Integral) and value < 1):
         raise refuse(layer, f"{name}={value!r} is no positive integer", f"{name}={value!r}", "give a positive integer, or a size.")
 
 
@@ -121,10 +122,10 @@ def dimension(layer: str, x: gc.Tensor, dim: Any, name: str = "dim") -> int:
         ArgumentError: there is none of that number.
     """
     rank = check_rank(layer, x, 1)
-    if isinstance(dim, bool) or not isinstance(dim, int) or not -rank <= dim < rank:
+    if isinstance(dim, bool) or not isinstance(dim, Integral) or not -rank <= int(dim) < rank:
         raise refuse(layer, f"{name}={dim!r} is none of the {rank} dimensions of {x!r}", f"{name}={dim!r}",
                      f"give an integer from {-rank} to {rank - 1}.")
-    return dim % rank
+    return int(dim) % rank
 
 
 def per_dimension(layer: str, name: str, value: Any, rank: int, least: int = 1) -> tuple[int, ...]:
@@ -134,16 +135,16 @@ def per_dimension(layer: str, name: str, value: Any, rank: int, least: int = 1) 
         ArgumentError: it is neither, or less than `least`.
     """
     values = tuple(value) if isinstance(value, tuple | list) else (value,) * rank
-    if len(values) != rank or not all(isinstance(v, int) and not isinstance(v, bool) and v >= least for v in values):
+    if len(values) != rank or not all(isinstance(v, Integral) and not isinstance(v, bool) and int(v) >= least for v in values):
         raise refuse(layer, f"{name}={value!r} is neither an integer that is at least {least} nor {rank} of them", f"{name}={value!r}",
                      f"write {name}={max(least, 1)}" + (f", or {name}={(max(least, 1),) * rank}." if rank > 1 else "."))
-    return values
+    return tuple(map(int, values))
 
 
-def reduced(value: Any, over: Sequence[Any], reduction: str, name: str) -> gc.Tensor:
+def reduced(layer: str, value: Any, over: Sequence[Any], reduction: str, name: str) -> gc.Tensor:
     """The mean of an expression over its indices, its sum, or the tensor of its values."""
     if reduction not in ("mean", "sum", "none"):
-        raise refuse(name, f"reduction={reduction!r} is unknown", f"reduction={reduction!r}", 'use "mean", "sum" or "none".')
+        raise refuse(layer, f"reduction={reduction!r} is unknown", f"reduction={reduction!r}", 'use "mean", "sum" or "none".')
     loss = gc.tensor(name)
     if reduction == "none" or not over:
         loss[tuple(over)] = value

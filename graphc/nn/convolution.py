@@ -77,7 +77,8 @@ def _convolution(
     first, filters = _groups(layer, x, weight, groups)
     if bias is not None:
         check_shape(layer, "bias", bias, weight.shape[:1], weight)
-    image, y = _padded(layer, x, padding_mode) if any(before) or any(after) else x, gc.tensor(name)
+    padded, y = _padded(layer, x, padding_mode), gc.tensor(name)
+    image = padded if any(before) or any(after) else x
     product = gc.sum(image[n, first + c, *place] * weight[filters, c, *k], over=(c, *k))
     y[n, filters, *p] = product + bias[filters] if bias is not None else product
     return y

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import graphc as gc
 from graphc.nn.activations import elu, gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh
 from graphc.nn.axes import refuse
-from graphc.nn.layers import Layer
+from graphc.nn.layer import Layer
 from graphc.nn.linear import flatten
 from graphc.nn.pooling import adaptive_avg_pool2d, avg_pool2d, fractional_max_pool2d, max_pool2d
 

@@ -16,13 +16,13 @@ __all__ = [
 def mse_loss(x: gc.Tensor, target: gc.Tensor, *, reduction: str = "mean", name: str = "mse_loss") -> gc.Tensor:
     """``(x - target)²``."""
     i = _alike("mse_loss", x, target=target)
-    return reduced((x[i] - target[i]) ** 2, i, reduction, name)
+    return reduced("mse_loss", (x[i] - target[i]) ** 2, i, reduction, name)
 
 
 def l1_loss(x: gc.Tensor, target: gc.Tensor, *, reduction: str = "mean", name: str = "l1_loss") -> gc.Tensor:
     """``|x - target|``."""
     i = _alike("l1_loss", x, target=target)
-    return reduced(gc.abs(x[i] - target[i]), i, reduction, name)
+    return reduced("l1_loss", gc.abs(x[i] - target[i]), i, reduction, name)
 
 
 def huber_loss(
@@ -32,7 +32,7 @@ def huber_loss(
     i = _alike("huber_loss", x, target=target)
     check_number("huber_loss", "delta", delta, 0, positive=True)
     distance = gc.abs(x[i] - target[i])
-    return reduced(gc.where(distance < delta, distance**2 / 2, delta * (distance - delta / 2)), i, reduction, name)
+    return reduced("huber_loss", gc.where(distance < delta, distance**2 / 2, delta * (distance - delta / 2)), i, reduction, name)
 
 
 def cross_entropy(
@@ -64,9 +64,12 @@ def cross_entropy(
     total = gc.logsumexp(x[*batch, c, *places], over=c)
     if check_rank("cross_entropy", target, 0) == rank:
         check_shape("cross_entropy", "target", target, x.shape, x)
+        if ignore_index is not None:
+            raise refuse("cross_entropy", f"ignore_index={ignore_index!r} is a label, but {target!r} has probabilities",
+                         f"ignore_index={ignore_index!r}", "leave it out, or pass integer labels.")
         share = (1 - label_smoothing) * target[*batch, k, *places] + label_smoothing / classes
         each = share * (total - x[*batch, k, *places])
-        return reduced(gc.sum(each if weight is None else weight[k] * each, over=k), free, reduction, name)
+        return reduced("cross_entropy", gc.sum(each if weight is None else weight[k] * each, over=k), free, reduction, name)
     check_integers("cross_entropy", "target", target)
     check_shape("cross_entropy", "target", target, (*x.shape[: len(batch)], *x.shape[2:]), x)
     label, counts = target[free], None if ignore_index is None else target[free] != ignore_index
@@ -85,7 +88,7 @@ def cross_entropy(
     if counts is not None:
         value, factor = gc.where(counts, value, 0), gc.where(counts, factor, 0)
     if (weight is None and counts is None) or reduction != "mean":
-        return reduced(value, free, reduction, name)
+        return reduced("cross_entropy", value, free, reduction, name)
     loss = gc.tensor(name)
     loss[()] = gc.sum(value, over=free) / gc.sum(factor, over=free) if free else value / factor
     return loss
@@ -112,7 +115,7 @@ def binary_cross_entropy_with_logits(
         else:
             check_number("binary_cross_entropy_with_logits", "pos_weight", pos_weight, float("-inf"))
         value = factor * target[i] * gc.softplus(-x[i]) + (1 - target[i]) * gc.softplus(x[i])
-    return reduced(value if weight is None else weight[i] * value, i, reduction, name)
+    return reduced("binary_cross_entropy_with_logits", value if weight is None else weight[i] * value, i, reduction, name)
 
 
 def multi_margin_loss(
@@ -139,7 +142,7 @@ def multi_margin_loss(
     n, c = gc.indices("n c")
     gap = gc.relu(margin - x[n, target[n]] + x[n, c]) ** p
     each = gap if weight is None else weight[target[n]] * gap
-    return reduced(gc.mean(gc.where(c != target[n], each, 0), over=c), [n], reduction, name)
+    return reduced("multi_margin_loss", gc.mean(gc.where(c != target[n], each, 0), over=c), [n], reduction, name)
 
 
 def perceptron_loss(x: gc.Tensor, target: gc.Tensor, *, reduction: str = "mean", name: str = "perceptron_loss") -> gc.Tensor:
@@ -150,27 +153,27 @@ def perceptron_loss(x: gc.Tensor, target: gc.Tensor, *, reduction: str = "mean",
     """
     if check_rank("perceptron_loss", x, 1) == check_rank("perceptron_loss", target, 0):
         i = _alike("perceptron_loss", x, target=target)
-        return reduced(gc.relu(-target[i] * x[i]), i, reduction, name)
+        return reduced("perceptron_loss", gc.relu(-target[i] * x[i]), i, reduction, name)
     check_rank("perceptron_loss", x, 2, 2)
     _labels("perceptron_loss", x, target)
     n, c = gc.indices("n c")
-    return reduced(gc.max(x[n, c], over=c) - x[n, target[n]], [n], reduction, name)
+    return reduced("perceptron_loss", gc.max(x[n, c], over=c) - x[n, target[n]], [n], reduction, name)
 
 
 def l1(w: gc.Tensor, *, name: str = "l1") -> gc.Tensor:
     """``Σ |w|``."""
-    return reduced(gc.abs(w[axes("l1", w)]), axes("l1", w), "sum", name)
+    return reduced("l1", gc.abs(w[axes("l1", w)]), axes("l1", w), "sum", name)
 
 
 def l2(w: gc.Tensor, *, name: str = "l2") -> gc.Tensor:
     """``Σ w²``."""
-    return reduced(w[axes("l2", w)] ** 2, axes("l2", w), "sum", name)
+    return reduced("l2", w[axes("l2", w)] ** 2, axes("l2", w), "sum", name)
 
 
 def elastic_net(w: gc.Tensor, alpha: float, beta: float, *, name: str = "elastic_net") -> gc.Tensor:
     """``Σ beta·w² + alpha·|w|`` (Zou and Hastie, 2005)."""
     i = axes("elastic_net", w)
-    return reduced(beta * w[i] ** 2 + alpha * gc.abs(w[i]), i, "sum", name)
+    return reduced("elastic_net", beta * w[i] ** 2 + alpha * gc.abs(w[i]), i, "sum", name)
 
 
 def _alike(layer: str, x: gc.Tensor, **others: gc.Tensor) -> tuple[Any, ...]:

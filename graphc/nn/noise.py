@@ -11,8 +11,8 @@ __all__ = ["dropout", "stochastic_depth"]
 
 
 def _check(layer: str, p: Any, key: Any) -> None:
-    if not isinstance(p, int | float) or isinstance(p, bool) or not 0 <= p < 1:
-        raise refuse(layer, f"p={p!r} is no probability that is less than 1", f"p={p!r}", "give a number from 0 on, less than 1.")
+    if not isinstance(p, int | float) or isinstance(p, bool) or not 0 <= p <= 1:
+        raise refuse(layer, f"p={p!r} is no probability", f"p={p!r}", "give a number from 0 to 1.")
     for part in key if isinstance(key, tuple) else (key,):
         if isinstance(part, gc.Tensor):
             check_integers(layer, "key", part)
@@ -23,7 +23,7 @@ def dropout(x: gc.Tensor, p: float = 0.5, key: Any = 0, *, name: str = "dropout"
 
     Args:
         x: of any shape.
-        p: the probability, less than 1.
+        p: the probability; 1 leaves out everything.
         key: an integer, or a scalar integer tensor that is another number in each step; a tuple of it and integers tells apart what
             draws from one key.
         name: of the result.
@@ -35,7 +35,7 @@ def dropout(x: gc.Tensor, p: float = 0.5, key: Any = 0, *, name: str = "dropout"
     """
     _check("dropout", p, key)
     i, y = axes("dropout", x), gc.tensor(name)
-    y[i] = gc.where(gc.uniform(*keys(key), *i) >= p, x[i] * (1 / (1 - p)), 0)
+    y[i] = gc.where(gc.uniform(*keys(key), *i) >= p, x[i] * (1 / (1 - p) if p < 1 else 1), 0)
     return y
 
 
@@ -43,5 +43,5 @@ def stochastic_depth(x: gc.Tensor, p: float, key: Any, *, name: str = "stochasti
     """Every example is 0 with probability p, else divided by ``1 - p``: for the branch of a residual block (Huang et al., ECCV 2016)."""
     _check("stochastic_depth", p, key)
     (n, *i), y = axes("stochastic_depth", x, "nijklmop", 1), gc.tensor(name)
-    y[n, *i] = gc.where(gc.uniform(*keys(key), n) >= p, x[n, *i] * (1 / (1 - p)), 0)
+    y[n, *i] = gc.where(gc.uniform(*keys(key), n) >= p, x[n, *i] * (1 / (1 - p) if p < 1 else 1), 0)
     return y

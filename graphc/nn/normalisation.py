@@ -36,6 +36,8 @@ def batch_norm(
     """
     (n, c, *p), y = axes("batch_norm", x, "nchwdefg", 2), gc.tensor(name)
     _check_channels("batch_norm", x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    check_number("batch_norm", "momentum", momentum, 0, 1)
+    check_number("batch_norm", "eps", eps, 0)
     factor, shift = 1 if weight is None else weight[c], 0 if bias is None else bias[c]
     if not training:
         if running_mean is None or running_var is None:
@@ -105,15 +107,19 @@ def group_norm(
 
 
 def normalize(x: gc.Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, *, name: str = "normalize") -> gc.Tensor:
-    """``x`` divided by ``(Σ |x|^p)^(1/p)`` along a dimension, or by `eps` where that is less; the derivative of that root at 0 is 0."""
+    """``x`` divided by ``(Σ |x|^p)^(1/p)`` along a dimension, or by `eps` where that is less.
+
+    The derivative of that root at 0 is 0; with p = 0 it is the number of elements that are not 0.
+    """
     i, dim = axes("normalize", x, least=1), dimension("normalize", x, dim)
-    check_number("normalize", "p", p, 0, positive=True)
+    check_number("normalize", "p", p, 0)
+    check_number("normalize", "eps", eps, 0)
     other, norm, y = (*i[:dim], gc.index("s"), *i[dim + 1 :]), gc.tensor(f"{name}.norm"), gc.tensor(name)
     rest, element = (*i[:dim], *i[dim + 1 :]), gc.abs(x[other])
     if p == float("inf"):
         norm[rest] = gc.max(element, over=other[dim])
-    elif p == 1:
-        norm[rest] = gc.sum(element, over=other[dim])
+    elif p in (0, 1):
+        norm[rest] = gc.sum(element if p else gc.where(element > 0, 1.0, 0.0), over=other[dim])
     else:
         total, power = gc.tensor(f"{name}.total"), x[other] ** 2 if p == 2 else gc.power(element, p)
         total[rest] = gc.sum(gc.where(element > 0, power, 0) if p < 1 else power, over=other[dim])

@@ -84,10 +84,16 @@ def avg_pool2d(
 
 
 def adaptive_avg_pool2d(x: gc.Tensor, output_size: Any, *, name: str = "adaptive_avg_pool2d") -> gc.Tensor:
-    """Means of windows such that there are ``output_size`` of them: window p covers ``⌊p·H/P⌋ … ⌈(p + 1)·H/P⌉ - 1``."""
+    """Means of windows such that there are ``output_size`` of them: window p covers ``⌊p·H/P⌋ … ⌈(p + 1)·H/P⌉ - 1``.
+
+    None stands for as many as there are rows or columns, which have to be integers.
+    """
     layer = "adaptive_avg_pool2d"
     check_rank(layer, x, 4, 4)
-    output, size = per_dimension(layer, "output_size", output_size, 2), x.shape[2:]
+    size = x.shape[2:]
+    wanted = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * 2
+    known = tuple(e if o is None and isinstance(e, int) else o for o, e in zip(wanted, size, strict=False))
+    output = per_dimension(layer, "output_size", known if len(wanted) == 2 else output_size, 2)
     (n, c), p = gc.indices("n c"), [gc.index("pq"[d], output[d]) for d in (0, 1)]
     if output == (1, 1) or all(isinstance(e, int) and e % o == 0 for e, o in zip(size, output, strict=True)):
         steps = [e if o == 1 else e // o for e, o in zip(size, output, strict=True)]

@@ -35,13 +35,14 @@ def gradients(loss: Any, verb: str) -> dict[gc.Tensor, gc.Tensor]:
     return dict(loss)
 
 
-def check_number(verb: str, name: str, value: Any, least: float = 0.0, below: float = float("inf")) -> None:
-    """Refuse what is no number in [least, below).
+def check_number(verb: str, name: str, value: Any, least: float = 0.0, below: float = float("inf"), *, positive: bool = False) -> None:
+    """Refuse what is no number in [least, below), or is `least` if it has to be `positive`.
 
     Raises:
         ArgumentError: it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) < below:
-        limits = f"at least {least:g}" + ("" if below == float("inf") else f" and less than {below:g}")
-        raise refusal(gc.ArgumentError, f"{name}={value!r} of gc.optim.{verb} is no number that is {limits}.",
-                      f"{verb}(…, {name}={value!r})", f"{name}={value!r}", f"give a number that is {limits}.")
+    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) < below or (positive and value == least):
+        limits = f" that is {'greater than' if positive else 'at least'} {least:g}" if least > float("-inf") else ""
+        limits += "" if below == float("inf") else f" and less than {below:g}"
+        raise refusal(gc.ArgumentError, f"{name}={value!r} of gc.optim.{verb} is no number{limits}.",
+                      f"{verb}(…, {name}={value!r})", f"{name}={value!r}", f"give a number{limits}.")

@@ -87,8 +87,8 @@ def one_cycle_lr(
     check_number("one_cycle_lr", "max_lr", max_lr)
     _check_steps("one_cycle_lr", "total_steps", total_steps)
     check_number("one_cycle_lr", "pct_start", pct_start, below=1)
-    check_number("one_cycle_lr", "div_factor", div_factor, 1)
-    check_number("one_cycle_lr", "final_div_factor", final_div_factor, 1)
+    check_number("one_cycle_lr", "div_factor", div_factor, positive=True)
+    check_number("one_cycle_lr", "final_div_factor", final_div_factor, positive=True)
     first, last = max_lr / div_factor, max_lr / div_factor / final_div_factor
     up = pct_start * total_steps - 1
     down = total_steps - 1 - up

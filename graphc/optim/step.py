@@ -8,6 +8,7 @@ from typing import Any
 
 import graphc as gc
 from graphc.optim.gradients import check_number, gradients, subscripts
+from graphc.requests import refusal
 
 __all__ = ["Step", "Updates"]
 
@@ -24,15 +25,26 @@ class Updates(dict[gc.Tensor, gc.Tensor]):
         self.rates = dict(rates or {})
 
     def __or__(self, other: Any) -> Updates:  # type: ignore[override]
+        self._check(other)
         return Updates({**self, **other}, {**self.rates, **getattr(other, "rates", {})})
 
     def __ror__(self, other: Any) -> Updates:  # type: ignore[override]
+        self._check(other)
         return Updates({**other, **self}, self.rates)
 
     def __ior__(self, other: Any) -> Updates:  # type: ignore[override]
+        self._check(other)
         self.rates |= getattr(other, "rates", {})
         self.update(other)
         return self
+
+    def _check(self, other: Any) -> None:
+        """Refuse two new values of one tensor."""
+        twice = [tensor for tensor, new in dict(other).items() if self.get(tensor, new) is not new]
+        if twice:
+            name = twice[0].name
+            raise refusal(gc.ArgumentError, f"{name} has two new values, so one of them would be lost.", f"… | {{{name}: …}}", name,
+                          "let each parameter be trained by one optimiser, gc.optim.sgd({W: dW}), and give each another name=.")
 
 
 class Step:

@@ -64,7 +64,7 @@ class Batches:
         if untrained:
             raise gc.ArgumentError(f"{where}= is looked at with {', '.join(untrained)}, which training does not know.",
                                    fix="add what layers keep to the updates: gc.optim.adam(loss) | net.updates.")
-        kept = [name for name in missing if "." in name]
+        kept = [name for name in missing if "." in name and not inputs[name].shape]
         if kept:
             raise gc.ArgumentError(f"{where}= lacks {', '.join(kept)}, which a layer keeps and changes.",
                                    fix="add what layers keep to the updates: gc.optim.adam(loss) | net.updates.")

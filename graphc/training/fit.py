@@ -15,7 +15,7 @@ import graphc as gc
 from graphc.training.checkpoint import Run, read, write
 from graphc.training.history import History
 from graphc.training.loop import Loop, check
-from graphc.training.options import checked, outputs_of
+from graphc.training.options import checked, outputs_of, told_rate
 
 __all__ = ["Epoch", "Fit", "fit"]
 
@@ -132,7 +132,8 @@ def fit(
     loop = Loop.of(outputs, rates, updates, data or {}, arguments or {}, batch_size, shuffle, drop_last, seed, target)
     look = check(evaluated, loop, validation, arguments or {}, batch_size, target)
     settings = {"seed": seed, "batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last, "examples": loop.batches.rows,
-                "numbers": numbers, "monitor": watched if patience is not None else None, "maximize": maximize}
+                "numbers": numbers, "rates": {name: told_rate(rate) for name, rate in rates.items()},
+                "monitor": watched if patience is not None else None, "maximize": maximize}
     run = Run(loop.state(state or {}), History(), settings)
     if checkpoint is not None and resume and os.path.exists(checkpoint):
         run = read(checkpoint, run.state, settings)

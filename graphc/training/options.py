@@ -10,7 +10,7 @@ from typing import Any
 
 import graphc as gc
 
-__all__ = ["checked", "outputs_of"]
+__all__ = ["checked", "outputs_of", "told_rate"]
 
 
 def checked(
@@ -99,3 +99,8 @@ def outputs_of(
             raise gc.ArgumentError(f"{name} has to be a scalar tensor, but {found}.",
                                    fix="reduce it to one number: L[()] = gc.mean(…, over=n).")
     return outputs, rates, outputs | dict(validation_metrics) if validating else {}
+
+
+def told_rate(rate: Any) -> float | str:
+    """A learning rate as a checkpoint has it: a number, the formula of a schedule, or the name of an argument."""
+    return str(gc.loops(rate)) if isinstance(rate, gc.Tensor) and rate.statements else str(getattr(rate, "name", "")) or float(rate)

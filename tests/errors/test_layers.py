@@ -82,9 +82,9 @@ def test_layer_for_another_size(rejects):
         layer(gc.tensor("b", 2, 5))
 
 
-def test_dropout_of_everything(rejects):
+def test_dropout_of_more_than_everything(rejects):
     with rejects(gc.ArgumentError):
-        nn.dropout(x, 1.0, key=3)
+        nn.dropout(x, 1.5, key=3)
 
 
 def test_batch_norm_without_statistics(rejects):
@@ -214,9 +214,9 @@ def test_loss_of_a_label_out_of_range(rejects):
         gc.compile(loss, target="interpret")(y=np.zeros((2, 7), "float32"), label=np.array([6, 7]))
 
 
-def test_normalisation_by_the_zeroth_norm(rejects):
+def test_normalisation_by_a_negative_norm(rejects):
     with rejects(gc.ArgumentError):
-        nn.normalize(gc.tensor("v", gc.dim("N"), 7), p=0)
+        nn.normalize(gc.tensor("v", gc.dim("N"), 7), p=-1)
 
 
 def test_normalisation_with_weights_for_other_channels(rejects):
@@ -274,3 +274,33 @@ def test_dropout_whose_steps_nobody_counts(rejects):
     program = gc.compile(nn.Dropout(name="drop")(x), target="interpret")
     with rejects(gc.ArgumentError, call=True):
         program(x=np.ones((2, 4, 5, 5), "float32"))
+
+
+def test_convolution_padded_by_a_typo(rejects):
+    with rejects(gc.ArgumentError):
+        nn.conv2d(x, w, padding_mode="zero")
+
+
+def test_batch_norm_of_images_for_rows(rejects):
+    with rejects(gc.ArgumentError):
+        nn.BatchNorm1d()(x)
+
+
+def test_batch_norm_without_a_momentum(rejects):
+    with rejects(gc.ArgumentError):
+        nn.BatchNorm2d(momentum=None)(x)
+
+
+def test_cross_entropy_of_probabilities_without_a_label(rejects):
+    with rejects(gc.ArgumentError):
+        nn.cross_entropy(gc.tensor("y", 3, 4), gc.tensor("p", 3, 4), ignore_index=2)
+
+
+def test_attention_with_dropout_and_no_key(rejects):
+    with rejects(gc.ArgumentError):
+        nn.scaled_dot_product_attention(*gc.tensors("q k v", 2, 3, 4), dropout_p=0.1)
+
+
+def test_reduction_of_a_named_loss(rejects):
+    with rejects(gc.ArgumentError):
+        nn.mse_loss(*gc.tensors("y t", 3), reduction="avg", name="error")

@@ -58,3 +58,27 @@ def test_schedule_of_descending_milestones(rejects):
 def test_schedule_with_one_milestone_too_many(rejects):
     with rejects(gc.ArgumentError):
         gc.optim.sequential_lr([gc.optim.exponential_lr(0.1, 0.9)], [10])
+
+
+def test_two_optimisers_of_one_parameter(rejects):
+    w, loss = gc.parameter("w", ()), gc.tensor("loss")
+    loss[()] = w[()] ** 2
+    with rejects(gc.ArgumentError):
+        gc.optim.sgd(loss) | gc.optim.adam(loss)
+
+
+def test_one_cycle_divided_by_nothing(rejects):
+    with rejects(gc.ArgumentError):
+        gc.optim.one_cycle_lr(0.1, 10, div_factor=0)
+
+
+def test_schedule_with_a_milestone_that_is_no_number(rejects):
+    with rejects(gc.ArgumentError):
+        gc.optim.multi_step_lr(0.1, [1.5, "a"])
+
+
+def test_dampening_by_a_text(rejects):
+    w, loss = gc.parameter("w", ()), gc.tensor("loss")
+    loss[()] = w[()] ** 2
+    with rejects(gc.ArgumentError):
+        gc.optim.sgd(loss, momentum=0.9, dampening="a")

@@ -260,3 +260,9 @@ def test_fit_that_forgets_what_dropout_counts(rejects):
     y[()] = gc.mean(dropped[n, c] ** 2, over=(n, c))
     with rejects(gc.ArgumentError, call=True):
         gc.fit(y, gc.optim.sgd(y), {"x": data["x"]}, target="interpret")
+
+
+def test_a_checkpoint_of_another_learning_rate(rejects, here):
+    train(checkpoint="run.npz")
+    with rejects(gc.ArgumentError, call=True):
+        train(updates=gc.optim.sgd(loss, lr=0.2), checkpoint="run.npz", resume=True, epochs=2)
