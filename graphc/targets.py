@@ -227,13 +227,16 @@ def cuda_module(
 def _in_place(graph: Graph, updates: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """New values that may overwrite the input they replace: maps that read it only at the element they write, after all others.
 
+    An input that nothing reads has no array in the kernels.
+
     Only other updates in place, which come last, read the new value.
     """
     definitions = graph.definitions()
+    read = {name for s in graph.statements for name in reads(s)}
     chosen: dict[str, str] = {}
     for old, new in updates:
         statements = definitions[new]
-        if len(statements) == 1 and _elementwise(statements[0], old, graph.tensor(new).shape) and new not in chosen:
+        if old in read and len(statements) == 1 and _elementwise(statements[0], old, graph.tensor(new).shape) and new not in chosen:
             chosen[new] = old
     while True:
         bad = {new for new in chosen for s in graph.statements if s.target not in chosen and new in reads(s)}

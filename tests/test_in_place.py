@@ -105,3 +105,13 @@ def test_a_factor_behind_an_empty_sum():
     program = gc.compile(Y)
     assert (program(X=np.ones((2, 0), "f"), A=np.ones((0, 3), "f"), c=np.zeros(3, "f")) == 0).all()
     assert (program(X=np.ones((2, 4), "f"), A=np.ones((4, 3), "f"), c=np.full(3, 2, "f")) == 2).all()
+
+
+def test_what_is_updated_need_not_be_read():
+    a, new, x, total = gc.tensor("a", gc.dim("N")), gc.tensor("new"), gc.tensor("x", gc.dim("N")), gc.tensor("total")
+    i = gc.index("i")
+    new[i] = x[i] * 2
+    total[()] += x[i]
+    state = {"a": np.zeros(3, np.float32)}
+    assert gc.compile(total, updates={a: new})(state, x=np.ones(3, np.float32)) == 3
+    assert state["a"].tolist() == [2, 2, 2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
@@ -22,6 +22,9 @@ __all__ = ["SHORT", "Typed", "Writer"]
 _OR, _AND, _NOT, _COMPARE, _SUM, _QUOTIENT, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4, 10, 19, 20, 25, 40
 """How strongly operators bind; // and % stand in parentheses wherever another factor or a sign is next to them."""
 
+_SAFE = 2
+"""Products of so many indices fit into 64 bits: no array has 2**31 rows and 2**31 columns."""
+
 FLOAT_CALLS = {"abs": "absolute", "round": "round_"}
 """Names that differ from the notation's."""
 _INTEGER_CALLS = {"abs": "abs", "maximum": "max", "minimum": "min"}
@@ -30,11 +33,15 @@ _WHOLE = {"float32": "f32(8388608.0)", "float64": "f64(4503599627370496.0)"}
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """Text, how strongly it binds, and its type ("weak_int", "weak_float" for constants and indices)."""
+    """Text, how strongly it binds, and its type ("weak_int", "weak_float" for constants and indices).
+
+    `power` is the expression if it is an integer that may need more than 64 bits although each of its indices does not.
+    """
 
     text: str
     strength: int
     dtype: str
+    power: sp.Expr | None = None
 
     def at(self, least: int) -> str:
         return self.text if self.strength >= least else f"({self.text})"
@@ -56,6 +63,7 @@ class Writer:
         locals: types of the scalar variables.
         syntax: of the language.
         used: names of elementary functions that were written.
+        floating: type of floats in which indices are computed as numbers; "" for integers.
     """
 
     dtype_of: Callable[[str], str]
@@ -68,6 +76,7 @@ class Writer:
     syntax: Syntax = PYTHON
     locals: dict[sp.Basic, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    floating: str = ""
 
     # ------------------------------------------------------------------------------------------------- integers
     def integer(self, node: sp.Basic) -> str:
@@ -127,6 +136,8 @@ class Writer:
         """The same value in another type."""
         if part.dtype == dtype or (part.dtype == "weak_int" and is_integer(dtype)):
             return part
+        if part.power is not None and is_float(dtype):
+            return self.cast(replace(self, floating=dtype).typed(part.power, dtype), dtype)
         if dtype == "bool":
             return Typed(f"{part.at(_SUM)} != 0", _COMPARE, "bool")
         if part.dtype == "bool" and is_integer(dtype):
@@ -149,6 +160,8 @@ class Writer:
                 return Typed(node.name, _ATOM, self.locals[node])
             case Index() | Size() | FloorDiv() | Modulo():
                 text, strength = self._integer(node)
+                if self.floating:
+                    return Typed(self.syntax.converted(self.floating, text, strength == _ATOM), _ATOM, self.floating)
                 return Typed(text, strength, "weak_int")
             case sp.Integer():
                 return Typed(self.syntax.integer(int(node)), _ATOM if node >= 0 else _UNARY - 10, "weak_int")
@@ -162,12 +175,9 @@ class Writer:
                 return self._logical(node, wanted)
             case Call():
                 return self._call(node, wanted)
-            case sp.Pow():
-                return self._power(node, wanted)
-            case sp.Mul():
-                return self._product(node, wanted)
-            case sp.Add():
-                return self._sum(node, wanted)
+            case sp.Pow() | sp.Mul() | sp.Add():
+                written = {sp.Pow: self._power, sp.Mul: self._product, sp.Add: self._sum}[node.func](node, wanted)
+                return replace(written, power=node) if written.dtype in ("weak_int", "int64") and _degree(node) > _SAFE else written
         if node in (INFINITY, NAN):
             kind = _float(wanted)
             name = "INFINITY" if node == INFINITY else "NAN"
@@ -295,6 +305,20 @@ class Writer:
             shown = self.cast(term, joint).at(_SUM + 1 if text or not negative else _PRODUCT)
             text = f"{text} {'-' if negative else '+'} {shown}" if text else (f"-{shown}" if negative else shown)
         return Typed(text, _SUM, joint)
+
+
+def _degree(node: sp.Basic) -> int:
+    """How many indices and sizes are multiplied with each other."""
+    match node:
+        case Index() | Size() | FloorDiv() | Modulo():
+            return 1
+        case sp.Add():
+            return max(map(_degree, node.args))
+        case sp.Mul():
+            return sum(map(_degree, node.args))
+        case sp.Pow():
+            return _degree(node.base) * int(node.exp) if isinstance(node.exp, sp.Integer) else 0
+    return 0
 
 
 def _wrap(part: tuple[str, int], least: int) -> str:

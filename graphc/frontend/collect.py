@@ -328,7 +328,7 @@ def export(
                 tensor.key, tuple(map(renamed, s.subscripts)), s.op, renamed(s.value),
                 tuple((r.index, r.lower, r.upper) for r in s.ranges), tuple(reads.items()), s.location, s.domain,
                 s.origin and origin.Exported(s.origin, renamed.names),
-                tuple(r.index for r in s.ranges), Exported(replace(s, order=order), renamed.names),
+                tuple(r.index for r in s.ranges), exported=Exported(replace(s, order=order), renamed.names),
             ))
         tensor.frozen_by = verb
     for rule in graph.rules:

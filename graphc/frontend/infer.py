@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import sympy as sp
 
 from graphc.errors import Location, NotationError, ShapeError
 from graphc.frontend.expression import display
-from graphc.frontend.recorded import Recorded, unbound
+from graphc.frontend.recorded import Recorded
 from graphc.frontend.tensor import Tensor
 from graphc.ir.affine import is_affine, linear, nonnegative, span, to_expr
 from graphc.ir.dtypes import dtype_of, promote, settle, summed
@@ -145,7 +145,7 @@ class Inference:
         if statement.indices:
             return list(statement.indices)
         found: dict[Index, None] = {}
-        free = set(unbound(statement.value))
+        free = statement.unbound
         declared = [i for i, _, _ in statement.declared]
         for subscript in statement.subscripts:
             for index in _by_coefficient(subscript):
@@ -169,7 +169,7 @@ class Inference:
 
     def _plain_extent(self, index: Index, tensor: Tensor, statement: Recorded, final: bool) -> sp.Expr | None:
         votes: list[_Vote] = []
-        for part in (statement.value, *statement.subscripts):
+        for part in (statement.value, *statement.subscripts, *statement.lost):
             for access in accesses(part):
                 owner = self.by_key[access.tensor]
                 if owner is tensor or access.tensor not in self.shapes:
@@ -210,7 +210,7 @@ class Inference:
 
         Quotients of the index count where nothing else in the program bounds it, and beside other bounds if it is known which is less.
         """
-        accessed = [a for part in (statement.value, *statement.subscripts) for a in accesses(part) if isinstance(a, Access)]
+        accessed = [a for part in (statement.value, *statement.subscripts, *statement.lost) for a in accesses(part) if isinstance(a, Access)]
         inside = [(a.subscripts, self.shapes[a.tensor]) for a in accessed if a.tensor in self.shapes and a.tensor != tensor.key]
         direct, by_quotients = _limits(index, found, inside)
         if not direct and not by_quotients and tensor.key in self.shapes:
@@ -270,8 +270,14 @@ class Inference:
                 self.ahead.add(key)
             return self.dtypes.get(key, self.by_key[key].declared_dtype or "weak_int")
 
-        kinds = [(s.op, dtype_of(s.value, of)) for s in tensor.statements]
+        kinds = [(s.op, _written(s, of)) for s in tensor.statements]
         return settle(promote(*(summed(kind) if op == "+=" else kind for op, kind in kinds)))
+
+
+def _written(statement: Recorded, of: Callable[[str], str]) -> str:
+    """The type of a right side as it was written: that of ``X[i]**0`` is the type of X, not that of 1."""
+    kind = dtype_of(statement.value, of)
+    return promote(kind, *(dtype_of(a, of) for a in statement.lost)) if kind in ("weak_int", "int64") else kind
 
 
 def same(a: sp.Expr, b: sp.Expr) -> bool:

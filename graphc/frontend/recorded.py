@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from graphc.ir.tree import contains, indices_of, postorder
 if TYPE_CHECKING:
     from graphc.frontend.tensor import Tensor
 
-__all__ = ["GraphcWarning", "Recorded", "bound_names", "check_statement", "unbound", "warn"]
+__all__ = ["GraphcWarning", "Recorded", "bound_names", "check_statement", "lost_reads", "unbound", "warn"]
 
 _warned: dict[Any, Any] = {}
 
@@ -45,7 +45,10 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A statement as written: ranges are not known yet; or `exported`, the statement of a derived graph in terms of keys."""
+    """A statement as written: ranges are not known yet; or `exported`, the statement of a derived graph in terms of keys.
+
+    `lost` are reads that the value does not contain, because ``X[i]**0`` is 1; their indices are indices of the statement all the same.
+    """
 
     target: str
     subscripts: tuple[sp.Expr, ...]
@@ -57,7 +60,19 @@ class Recorded:
     domain: tuple[sp.Expr, ...] = ()
     origin: Origin | None = field(default=None, compare=False)
     indices: tuple[Index, ...] = ()
+    lost: tuple[Access | BoundaryAccess, ...] = ()
     exported: Exported | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def unbound(self) -> set[Index]:
+        """The indices of the right side, as it was written, that no reduction in it binds."""
+        found = set(unbound(self.value))
+        if self.exported is None:
+            left = {i for s in self.subscripts for i in indices_of(s)}
+            bound = {i for part in postorder(self.value) if isinstance(part, Reduce) for i in part.indices}
+            written = {i for access in self.lost for i in indices_of(access)} | {i for i, _, _ in self.declared} - left
+            found |= written - bound
+        return found
 
     def shown(self, node: sp.Basic) -> str:
         """A part of the statement, with factors and terms in the order in which `text` has them."""
@@ -133,11 +148,11 @@ def check_statement(statement: Recorded, bound: frozenset[Index], warn: bool = T
     """
     _check_length(statement)
     left = {i for s in statement.subscripts for i in indices_of(s)}
-    outside = set(unbound(statement.value))
+    outside = statement.unbound
     _check_bound(statement, sorted(bound & (left | outside), key=str), left)
     if statement.op == "+=":
         if warn:
-            _warn_lacking(statement, outside - left)
+            _warn_lacking(statement, set(unbound(statement.value)) - left - {i for access in statement.lost for i in indices_of(access)})
         return
     through = [s for s in statement.subscripts if contains(s, Access)]
     if through:
@@ -197,3 +212,9 @@ def warn(message: str, at: Location | None) -> None:
         warnings.warn_explicit(message, GraphcWarning, at.file, at.line, registry=_warned)
     else:
         warnings.warn(message, GraphcWarning, stacklevel=3)
+
+
+def lost_reads(value: sp.Expr, reads: Iterable[Access | BoundaryAccess]) -> tuple[Access | BoundaryAccess, ...]:
+    """The reads that an expression was built of and does not contain."""
+    left = set(postorder(value))
+    return tuple(access for access in reads if access not in left)

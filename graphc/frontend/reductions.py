@@ -10,9 +10,9 @@ import sympy as sp
 from graphc.errors import NotationError
 from graphc.frontend.expression import Expr, IndexVariable, merged, shown, wrap
 from graphc.frontend.location import here
-from graphc.frontend.recorded import unbound
+from graphc.frontend.recorded import lost_reads, unbound
 from graphc.ir.expr import Compare, Index, Logical, Reduce, Where
-from graphc.ir.tree import substitute
+from graphc.ir.tree import indices_of, substitute
 
 __all__ = ["RESERVED", "all_", "any_", "argmax", "argmin", "logsumexp", "max_", "mean", "min_", "prod", "reduce", "sum_"]
 
@@ -42,7 +42,7 @@ def reduce(op: str, body: Any, over: Any, ties: str = "first") -> Expr:
         raise NotationError(f"gc.{op} reduces over {'an index twice' if symbols else 'no index'}.", at=((text, f"over={listed}", here()),),
                             fix="name each index once.")
     reads, ranges, inner = merged((value, *bound))
-    present = set(unbound(value.node))
+    present = {*unbound(value.node), *(i for access in lost_reads(value.node, value.reads) for i in indices_of(access))}
     for symbol in symbols:
         if symbol not in present and symbol not in ranges:
             raise NotationError(f"The index {symbol} of over= does not occur in the body of gc.{op} and has no range.",

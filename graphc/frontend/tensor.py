@@ -13,7 +13,7 @@ import sympy as sp
 from graphc.errors import DtypeError, Location, NotationError, RangeError, ShapeError
 from graphc.frontend.expression import Expr, display, merged, shown, wrap
 from graphc.frontend.location import here
-from graphc.frontend.recorded import GraphcWarning, Recorded, bound_names, check_statement, unbound
+from graphc.frontend.recorded import GraphcWarning, Recorded, bound_names, check_statement, lost_reads, unbound
 from graphc.frontend.unindexed import Unindexed
 from graphc.ir.affine import is_affine
 from graphc.ir.dtypes import DTYPES, is_integer
@@ -256,13 +256,15 @@ class Tensor(Unindexed):
         written = value.node
         if written in (sp.true, sp.false):
             written = sp.Integer(int(bool(written)))
-        raw = Recorded(self.key, nodes, op, written, tuple((i, *limits) for i, limits in ranges.items()), tuple(reads.items()), location)
+        declared = tuple((i, *limits) for i, limits in ranges.items())
+        lost = tuple(a for a in lost_reads(written, value.reads) if reads[a] is not self)
+        raw = Recorded(self.key, nodes, op, written, declared, tuple(reads.items()), location, lost=lost)
         self._check_definable(raw)
         check_statement(raw, bound)
         tidy = bound_names(written, {*unbound(written), *(i for n in nodes for i in indices_of(n))})
         return Recorded(
             self.key, nodes, op, substitute(written, tidy), tuple((tidy.get(i, i), low, high) for i, low, high in raw.declared),
-            tuple((substitute(a, tidy), t) for a, t in raw.reads), location,
+            tuple((substitute(a, tidy), t) for a, t in raw.reads), location, lost=tuple(substitute(a, tidy) for a in raw.lost),
         )
 
     def _check_definable(self, statement: Recorded) -> None:

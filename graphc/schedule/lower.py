@@ -14,12 +14,12 @@ from graphc.ir.affine import linear
 from graphc.ir.dtypes import dtype_of, is_float
 from graphc.ir.expr import Access, Call, FloorDiv, Index, Modulo
 from graphc.ir.graph import Graph, reads
-from graphc.ir.nest import Assign, Contract, Fill, For, Group, Kernel, Local, LoopPlan, Moment, Nest, Node, Step, Store
+from graphc.ir.nest import Assign, Contract, Fill, For, Group, If, Kernel, Local, LoopPlan, Moment, Nest, Node, Step, Store
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, contains, indices_of
-from graphc.schedule.bodies import Bodies, divided
+from graphc.ir.tree import accesses, contains, indices_of, substitute
+from graphc.schedule.bodies import Bodies, divided, plus
 from graphc.schedule.branchless import branchless
 from graphc.schedule.classify import Contraction, Order, contraction_roles, independent, is_flat, loop_order, shared_index
 from graphc.schedule.cost import cost
@@ -43,6 +43,9 @@ __all__ = ["PARTIAL", "SCRATCH", "schedule"]
 
 FEW = 512
 """Iterations up to which a reduction is one loop of one thread."""
+
+PORTION = 4096
+"""Floats that are summed up before the sum is added to a total."""
 
 SCRATCH = 2**20
 """Elements for sums of parts of the depth of a contraction."""
@@ -297,6 +300,8 @@ class _Scheduler:
         self.bodies.facts = ()
         if self.target.vector_innermost:
             body = split_interior(body, {str(outer): (r.lower, r.upper)})
+            if not (r.extent.is_Integer and r.extent <= PORTION * blocks):
+                body = tuple(_in_portions(node, total, dtype) for node in body)
         nest = (For(block, (_ZERO,), (blocks,), body, True),)
         partial = replace(statement, target=name, subscripts=(block,))
         kernel = Kernel("total", show(statement), tuple(dict.fromkeys((name, *reads(statement)))), nest, blocks)
@@ -318,6 +323,21 @@ class _Scheduler:
         needed = (name, *dict.fromkeys(a.tensor for s in statement.subscripts for a in accesses(s)))
         kernel = Kernel("finish", plan.loop, (statement.target, *needed), final, None)
         self.steps.append(Nest(kernel, plan, needed, statement.target, blocks))
+
+
+def _in_portions(node: Node, total: Local, dtype: str) -> Node:
+    """A long loop that adds floats to `total` as one that adds sums of portions, so that rounding errors stay small."""
+    if isinstance(node, If):
+        return replace(node, body=tuple(_in_portions(n, total, dtype) for n in node.body))
+    if not isinstance(node, For) or not is_float(dtype) or len(node.body) != 1:
+        return node
+    (term,) = node.body
+    if not isinstance(term, Assign) or term.name != total or isinstance(term.value, Local):
+        return node
+    begin, part = Index(".portion"), Local("part")
+    own = replace(term, name=part, value=substitute(term.value, {total: part}))
+    inner = replace(node, lower=(begin,), upper=(*node.upper, begin + PORTION), body=(own,))
+    return replace(node, index=begin, step=PORTION, body=(Assign(part, _ZERO, dtype), inner, Assign(total, plus(total, part), dtype)))
 
 
 def _few(extents: Iterable[sp.Expr]) -> bool:

@@ -3,9 +3,11 @@
 import itertools
 from random import Random
 
+import numpy as np
 import pytest
 import sympy as sp
 
+import graphc as gc
 from graphc.emit.expression import Writer
 from graphc.interpret import size_value
 from graphc.ir.expr import FloorDiv, Index, Modulo, Size
@@ -30,3 +32,13 @@ def test_integers(seed):
     text = Writer(lambda t: "float32", lambda t: t, lambda t: t, lambda t, a, d: t).integer(sp.sympify(node))
     for point in itertools.islice(itertools.product(range(-2, 3), range(-2, 3), range(3)), 40):
         assert eval(text, {}, dict(zip("ijN", point, strict=True))) == size_value(node, {I: point[0], J: point[1], N: point[2]}), text
+
+
+def test_powers_of_indices_do_not_overflow():
+    """Where a float is needed they are floats: 70000**4 does not fit into 64 bits."""
+    N, i = gc.dim("N"), gc.index("i")
+    x, y = gc.tensor("x", N), gc.tensor("y")
+    y[i] = x[i] * i**4 + 0.5 * (i**3 + N) * i + N**4
+    got = gc.compile(y)(x=np.ones(70_000, np.float32))
+    n = np.arange(70_000, dtype=np.float64)
+    np.testing.assert_allclose(got, n**4 + 0.5 * (n**3 + 70_000) * n + 70_000.0**4, rtol=1e-6)
