@@ -210,7 +210,8 @@ class Inference:
 
         Quotients of the index count where nothing else in the program bounds it, and beside other bounds if it is known which is less.
         """
-        accessed = [a for part in (statement.value, *statement.subscripts, *statement.lost) for a in accesses(part) if isinstance(a, Access)]
+        written = (statement.value, *statement.subscripts, *statement.lost)
+        accessed = [a for part in written for a in accesses(part) if isinstance(a, Access)]
         inside = [(a.subscripts, self.shapes[a.tensor]) for a in accessed if a.tensor in self.shapes and a.tensor != tensor.key]
         direct, by_quotients = _limits(index, found, inside)
         if not direct and not by_quotients and tensor.key in self.shapes:
