@@ -215,3 +215,16 @@ def test_module_that_is_saved_with_a_function(rejects):
     f = gc.to_torch(Z, inputs=[X], name="weighted")
     with rejects(gc.NotationError):
         pickle.dumps(f)
+
+
+@pytest.mark.parametrize("kind", ["fractions", "large"])
+def test_module_with_an_initial_value_of_another_dtype(rejects, kind):
+    W, Z = gc.parameter("W", K, dtype="uint8", init="zeros"), gc.tensor("Z")
+    Z[n] += X[n, k] * W[k]
+    with rejects(gc.DtypeError, call=True):
+        gc.to_torch(Z, inputs=[X]).module(initial={"W": [1.7, 2.9] if kind == "fractions" else [1, 300]})
+
+
+def test_module_with_an_initial_value_of_text(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        weighted("W").module(initial={"W": ["a", "b"]})

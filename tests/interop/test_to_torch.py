@@ -15,6 +15,8 @@ import graphc as gc
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install graphc[torch]")
 
+from functorch.compile import make_boxed_func  # noqa: E402
+from torch._dynamo.backends.common import aot_autograd  # noqa: E402
 from torch.nn.utils import prune  # noqa: E402
 
 from graphc.interop.torch import kernel  # noqa: E402
@@ -215,6 +217,31 @@ def test_transforms_of_torch_func() -> None:
         lambda f: torch.func.grad(lambda p: torch.func.grad(lambda q: f(p, q).sin().sum())(q).square().sum())(p),
     ):
         assert torch.allclose(transformed(f), transformed(theirs))
+
+
+def test_compiled_transforms_are_one_program() -> None:
+    """PyTorch would call an operator without a rule once for each of many values, and differentiates none under a transform."""
+    X, Y, where = gc.tensor("X", N, K, dtype="float64"), *gc.tensors("Y where")
+    Y[n] += gc.exp(X[n, k])
+    where[n] = gc.argmax(X[n, k], over=k)
+    f, (x,) = gc.to_torch([Y, where], inputs=[X]), arguments((3, 2, 4), grad=False)
+    calls: list[str] = []
+
+    def compiled(transformed: Any) -> Any:
+        def forward(graph: Any, _: Any) -> Any:
+            calls.extend(str(node.target) for node in graph.graph.nodes if "graphc" in str(node.target))
+            return make_boxed_func(graph.forward)
+
+        return torch.compile(transformed, fullgraph=True, backend=aot_autograd(fw_compiler=forward))
+
+    many = compiled(torch.func.vmap(f, in_dims=1))(x)
+    assert torch.allclose(many[0], x.exp().sum(2).t())
+    assert torch.equal(many[1], x.argmax(2).t())
+    assert len(calls) == 1
+    slope = torch.func.grad(lambda x: f(x)[0].sum())
+    assert torch.allclose(compiled(torch.func.vmap(slope))(x), x.exp())
+    assert torch.allclose(compiled(torch.func.grad(lambda x: slope(x).square().sum()))(x[0]), 2 * x[0].exp() ** 2)
+    assert torch.allclose(compiled(torch.func.jacrev(lambda x: f(x)[0]))(x[0]), torch.func.jacrev(lambda x: x.exp().sum(1))(x[0]))
 
 
 def test_many_adjoints_at_once() -> None:
@@ -527,6 +554,8 @@ def test_programs_of_many_parameters() -> None:
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
     compiled(torch.ones(2)).sum().backward()
     assert [w.grad.item() for w in module.parameters()] == [2] * 70
+    many = torch.compile(torch.func.vmap(lambda x: module(x)), fullgraph=True, backend="aot_eager")
+    assert many(torch.ones(3, 2)).tolist() == [[70, 70]] * 3
 
 
 def test_parameters_that_are_given() -> None:
@@ -534,6 +563,7 @@ def test_parameters_that_are_given() -> None:
     Y[n] += X[n, m] * W[m]
     f = gc.to_torch(Y, inputs=[X])
     assert f.module(initial={"W": np.float32([1, 2])})(torch.ones(1, 2)).tolist() == [3]
+    assert f.module(initial={"W": np.array([1, 2])})(torch.ones(1, 2)).tolist() == [3]
     assert torch.equal(f.module(seed=1, M=3).W, f.module(seed=1, M=3).W)
     assert f(torch.ones(1, 2), W=torch.ones(2)).tolist() == [2]
 

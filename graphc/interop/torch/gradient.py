@@ -10,7 +10,7 @@ import torch
 
 import graphc as gc
 from graphc.interop.torch.kernel import Kernel, torch_dtype
-from graphc.transforms.pullback import Pullback, arguments, inputs_of, pullback
+from graphc.transforms.pullback import Pullback, inputs_of, pullback
 
 if TYPE_CHECKING:
     from graphc.interop.torch.operator import Operator
@@ -85,7 +85,6 @@ class Gradient:
         self.keeps = bool(self.kept_inputs or self.kept_results)
         self.asks_shapes = len(self.kept_inputs) < len(operator.inputs)
         self._backward: dict[tuple[int, int], Backward] = {}
-        self._batched: dict[str, tuple[Operator, list[int]]] = {}
 
     def _derived(self, outputs: Sequence[gc.Tensor], needed: int, seeded: int, known: Sequence[gc.Tensor] | None = None) -> Pullback:
         return pullback(outputs, [self.operator.inputs[k] for k in places(needed)], places(seeded), known)
@@ -100,19 +99,6 @@ class Gradient:
             if key not in self._backward:
                 self._backward[key] = self._made(needed, defined) or self.backward(self.needed, defined | self._seeded)
             return self._backward[key]
-
-    def batched(self, which: int) -> tuple[Operator, list[int]]:
-        """The operator for many values of some inputs, given as binary digits, and the positions of its inputs among all."""
-        name = f"vmap_{self.needed}_{which}"
-        with self.operator.lock:
-            if name not in self._batched:
-                size = gc.index("batch")
-                outputs = gc.vmap(list(self.results), {self.operator.inputs[k]: size for k in places(which)})
-                program = gc.compile(outputs)
-                order = [self.operator.kernel.names.index(n) for n in program.inputs]
-                child = self.operator.child(name, outputs, arguments(outputs, program.inputs), {"cpu": program})
-                self._batched[name] = child, order
-            return self._batched[name]
 
     def _made(self, needed: int, defined: int) -> Backward | None:
         """None if the gradient reads what is not kept."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 import graphc as gc
+from graphc.interop.torch.kernel import torch_dtype
 
 if TYPE_CHECKING:
     from graphc.interop.torch.function import TorchFunction
@@ -86,9 +87,19 @@ def _initial(function: TorchFunction, seed: int, sizes: Mapping[str, int]) -> di
 
 def _value(function: TorchFunction, name: str, value: Any) -> torch.Tensor:
     declared = next(t for t in function.parameters if t.name == name)
-    tensor = value.detach().clone() if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value, declared.dtype))
+    dtype = torch_dtype(declared)
+    try:
+        tensor = value.detach().clone() if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
+    except (TypeError, ValueError) as error:
+        raise gc.ArgumentError(f"The initial value of {name} is a {type(value).__name__} that cannot become a tensor: {error}",
+                               fix="pass a tensor, an array, or lists of numbers.") from None
     shape = tuple(declared.shape)
     if len(shape) != tensor.dim() or any(isinstance(e, int) and e != n for e, n in zip(shape, tensor.shape)):
         raise gc.ShapeError(f"The initial value of {name} has shape {tuple(tensor.shape)}, but the parameter is {declared!r}.",
                             fix=f"pass a tensor with the extents of {name}.")
-    return tensor.to(getattr(torch, declared.dtype))
+    made = tensor.to(dtype) if torch.can_cast(tensor.dtype, dtype) else None
+    if made is None or not (dtype.is_floating_point or torch.equal(made.to(tensor.dtype), tensor)):
+        given = str(tensor.dtype).removeprefix("torch.")
+        raise gc.DtypeError(f"The initial value of {name} has dtype {given} and values that the parameter's dtype {declared.dtype} "
+                            "does not have.", fix=f"pass values of dtype {declared.dtype}.")
+    return made

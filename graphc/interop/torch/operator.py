@@ -17,11 +17,13 @@ from itertools import count
 from typing import Any
 
 import torch
+from torch._functorch.utils import enable_single_level_autograd_function
 
 import graphc as gc
 from graphc.interop.torch.gradient import Backward, Gradient, bits, places
 from graphc.interop.torch.kernel import Kernel, check, check_kinds, torch_dtype
 from graphc.interop.torch.quick import PLAIN, TRANSFORMS, batched, dual, watched
+from graphc.transforms.pullback import arguments
 
 __all__ = ["Operator"]
 
@@ -53,6 +55,7 @@ class Operator:
         self.lock = threading.RLock()
         self._gradients: dict[int, Gradient] = {}
         self._children: dict[str, Operator] = {}
+        self._batched: dict[str, tuple[Operator, list[int]]] = {}
         self._overload: Any = None
         self._listed = max(len(inputs), len(outputs)) > MOST
 
@@ -72,6 +75,30 @@ class Operator:
     ) -> Operator:
         """An operator that is derived from this one."""
         return self._children.setdefault(name, Operator(f"{self.name}_{name}", outputs, inputs, programs, self.title))
+
+    def batched(
+        self, name: str, outputs: Sequence[gc.Tensor], dims: Sequence[int | None], tensors: Sequence[torch.Tensor]
+    ) -> tuple[Operator, list[torch.Tensor]]:
+        """An operator for many values of some inputs, and its arguments.
+
+        Args:
+            name: of the operator, among those that are derived from this one.
+            outputs: what it computes many times, with the new dimension in front.
+            dims: the dimension of each input along which there are many values; None if there is one.
+            tensors: the inputs.
+        """
+        which = [k for k, d in enumerate(dims) if d is not None]
+        key = f"{name}_{bits([d is not None for d in dims])}"
+        with self.lock:
+            if key not in self._batched:
+                size = gc.index("batch")
+                many = gc.vmap(list(outputs), {self.inputs[k]: size for k in which})
+                program = gc.compile(many)
+                child = self.child(key, many, arguments(many, program.inputs), {"cpu": program})
+                self._batched[key] = child, [self.kernel.names.index(n) for n in program.inputs]
+            operator, order = self._batched[key]
+        moved = [t if d is None else t.movedim(d, 0) for t, d in zip(tensors, dims, strict=True)]
+        return operator, [moved[k] for k in order]
 
     # ------------------------------------------------------------------------------------------------------------ calls
     def __call__(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
@@ -127,6 +154,8 @@ class Operator:
         _library.impl(self.name, self._unlisted(self._autograd), "Autograd")
         for device, key in _AUTOCAST.items():
             _library.impl(self.name, self._unlisted(partial(self._autocast, key)), f"Autocast{device.upper()}")
+        for suffix, rule in (("", self._vmap), ("_forward", self._vmap_forward), ("_backward", self._vmap_backward)):
+            torch.library.register_vmap(f"graphc::{self.name}{suffix}", rule, lib=_library)
         return getattr(torch.ops.graphc, self.name).default
 
     def _unlisted(self, kernel: Callable[..., Sequence[torch.Tensor]]) -> Callable[..., Any]:
@@ -152,6 +181,25 @@ class Operator:
     def _fake(self, *tensors: torch.Tensor) -> Sequence[torch.Tensor]:
         return self.kernel.fake(tensors)
 
+    def _vmap(self, info: Any, in_dims: Sequence[Any], *inputs: Any) -> Any:
+        """Many calls at once, where a transform is compiled: outside of that, it finds `_Differentiable`."""
+        if self._listed:
+            return self._many("vmap", self.outputs, in_dims[0], inputs[0])
+        return tuple(map(_returned, self._many("vmap", self.outputs, in_dims, inputs)))
+
+    def _vmap_forward(self, info: Any, in_dims: Sequence[Any], inputs: list[torch.Tensor], needed: str) -> Any:
+        return self._many(f"vmap_{needed}", self.gradient(int(needed)).results, in_dims[0], inputs)
+
+    def _vmap_backward(self, info: Any, in_dims: Sequence[Any], inputs: list[torch.Tensor], kept: str, needed: str, defined: str) -> Any:
+        step = self.gradient(int(kept)).backward(int(needed), int(defined)).operator
+        return step._many("vmap", step.outputs, in_dims[0], inputs)
+
+    def _many(self, name: str, outputs: Sequence[gc.Tensor], dims: Any, tensors: Sequence[torch.Tensor]) -> Any:
+        """Results of many calls and, for each, the new dimension."""
+        operator, moved = self.batched(name, outputs, dims, tensors)
+        results = [*operator.dispatched(moved)]
+        return results, [0] * len(results)
+
     def _forward(self, inputs: list[torch.Tensor], needed: str) -> list[torch.Tensor]:
         return [*self.gradient(int(needed)).kernel(inputs)]
 
@@ -166,7 +214,8 @@ class Operator:
 
     def _autograd(self, *tensors: torch.Tensor) -> Sequence[torch.Tensor]:
         if torch.is_grad_enabled() and (needed := _needed(tensors)):
-            return _apply(self.gradient(needed, tensors), True, *tensors)[: len(self.outputs)]
+            with enable_single_level_autograd_function():  # the dispatcher has divided nested transforms already
+                return _apply(self.gradient(needed, tensors), True, *tensors)[: len(self.outputs)]
         with torch._C._AutoDispatchBelowAutograd():
             return self.dispatched(tensors)
 
@@ -211,10 +260,8 @@ class _Differentiable(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], gradient: Gradient, dispatched: bool, *inputs: torch.Tensor) -> Any:
         """Many calls at once are the program with one loop more."""
-        dims = in_dims[2:]
-        operator, order = gradient.batched(bits([d is not None for d in dims]))
-        moved = [t if d is None else t.movedim(d, 0) for t, d in zip(inputs, dims, strict=True)]
-        results = tuple(operator([moved[k] for k in order]))
+        operator, tensors = gradient.operator.batched(f"vmap_{gradient.needed}", gradient.results, in_dims[2:], inputs)
+        results = tuple(operator(tensors))
         return results, (0,) * len(results)
 
     @staticmethod
@@ -273,7 +320,7 @@ def _needed(tensors: Sequence[torch.Tensor]) -> int:
     return needed
 
 
-def _returned(results: Sequence[torch.Tensor]) -> Any:
+def _returned(results: Sequence[Any]) -> Any:
     """As operators return them."""
     return results[0] if len(results) == 1 else tuple(results)
 
