@@ -110,10 +110,25 @@ def known_on(path: Sequence[tuple[sp.Basic, bool]], facts: Conjunction) -> Conju
 
 
 def counted_where(term: sp.Expr) -> tuple[sp.Expr, ...]:
-    """The conditions without which a term of a sum is 0, because it is written as ``where(condition, …, 0)``, or as a multiple of that."""
-    if isinstance(term, Where) and 0 in (term.value, term.other):
-        condition = term.condition if term.other == 0 else Logical("not", term.condition)
-        return (condition, *counted_where(term.value if term.other == 0 else term.other))
+    """The conditions without which a term of a sum is 0, because it is written as ``where(condition, …, 0)``, or made of such."""
+    if isinstance(term, Where):
+        condition, opposite = term.condition, Logical("not", term.condition)
+        if term.value == 0 or term.other == 0:
+            return (condition, *counted_where(term.value)) if term.other == 0 else (opposite, *counted_where(term.other))
+        return _either([(condition, counted_where(term.value)), (opposite, counted_where(term.other))])
     if isinstance(term, sp.Mul):
-        return tuple(condition for factor in term.args for condition in counted_where(factor))
+        return tuple(dict.fromkeys(condition for factor in term.args for condition in counted_where(factor)))
+    if isinstance(term, sp.Add):
+        return _either([(sp.true, counted_where(part)) for part in term.args])
     return ()
+
+
+def _either(cases: Sequence[tuple[sp.Expr, tuple[sp.Expr, ...]]]) -> tuple[sp.Expr, ...]:
+    """What holds if one of several conditions does, together with those that belong to it."""
+    (_, first), *others = cases
+    common = tuple(condition for condition in first if all(condition in conditions for _, conditions in others))
+    rests = [(case, [c for c in conditions if c not in common]) for case, conditions in cases]
+    if not any(rest for _, rest in rests) or any(case == sp.true and not rest for case, rest in rests):
+        return common
+    joined = [[c for c in (case, *rest) if c != sp.true] for case, rest in rests]
+    return (*common, Logical("or", *(c[0] if len(c) == 1 else Logical("and", *c) for c in joined)))

@@ -107,7 +107,7 @@ def _outside(statement: Statement, target: Tensor, keyed: list[int], key: Local)
             fails: Node = Outside(subscript.tensor, target.name, d, subscript, show(statement))
             if tests:
                 fails = If(tests[0] if len(tests) == 1 else Logical("and", *tests), (fails,))
-            for r in (statement.range_of(i) for i in statement.subscripts if isinstance(i, Index) and i in used):
+            for r in (statement.range_of(i) for e, i in enumerate(statement.subscripts) if e not in keyed and i in used):
                 fails = For(r.index, (r.lower,), (r.upper,), (fails,))
             yield If(bad, (fails, Assign(key, _NONE, "int64")))
 

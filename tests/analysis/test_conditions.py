@@ -6,9 +6,9 @@ from random import Random
 import pytest
 import sympy as sp
 
-from graphc.analysis.conditions import implied, known_on, pieces
+from graphc.analysis.conditions import counted_where, implied, known_on, pieces
 from graphc.interpret import size_value
-from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Logical, Modulo
+from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Logical, Modulo, Where
 
 I, J = Index("i"), Index("j")
 POINTS = [{I: a, J: b} for a, b in itertools.product(range(-3, 5), repeat=2)]
@@ -77,3 +77,18 @@ def test_conditions_help_each_other():
     path = [(Compare("==", I - 2, -1), False), (Compare("==", I - 2, -2), False)]
     assert I - 2 in known_on(path, (I,))
     assert known_on([(Compare("==", I, J), False)], (I,)) == (I,)
+
+
+def test_counted_where():
+    i = Index("i")
+    x, a, b = Access("x", i), Compare(">", Access("a", i), sp.Integer(0)), Compare(">", Access("b", i), sp.Integer(0))
+    zero = sp.Integer(0)
+    assert counted_where(x) == ()
+    assert counted_where(Where(a, x, zero)) == (a,)
+    assert counted_where(2 * Where(a, zero, x)) == (Logical("not", a),)
+    assert counted_where(Where(a, Where(b, x, zero), zero)) == (a, b)
+    assert counted_where(Where(a, Where(b, x, zero), Where(b, 2 * x, zero))) == (b,)
+    assert counted_where(Where(a, x, zero) + Where(a, Where(b, 2 * x, zero), zero)) == (a,)
+    assert counted_where(Where(a, x, zero) + Where(b, x, zero)) == (Logical("or", a, b),)
+    assert counted_where(Where(a, x, zero) + x) == ()
+    assert counted_where(Where(a, x, Where(b, x, zero))) == (Logical("or", a, Logical("and", Logical("not", a), b)),)

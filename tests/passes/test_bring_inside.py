@@ -5,6 +5,7 @@ import pytest
 
 import graphc as gc
 from graphc.passes.bring_inside import bring_inside
+from tests import gpu
 from tests.notation import applied, graph_of, text
 
 N, M = gc.dims("N M")
@@ -95,3 +96,22 @@ def test_under_a_condition():
     for target in ("interpret", "cpu"):
         got = gc.compile(y, target=target)(X=x, k=np.array([-1, 50]), n=np.array([0, 1, 77]), v=np.float32([1, 0, 0]))
         np.testing.assert_array_equal(got, [13, -1, -1])
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_on_a_gpu(rows):
+    """Where an index of the left side chooses the row as well, and where the condition depends on one that does not."""
+    d, table, total = gc.index("d", 3), gc.tensor("table", N, 3), gc.tensor("total")
+    if rows:
+        total[()] += gc.where(v[j] > d, table[k[j], d], 0)
+    else:
+        total[()] += gc.pad(table, 0, dims=[0])[k[d], d]
+    places = np.array([-2, 3, 0])
+    arrays = {"table": np.ones((3, 3), np.float32), "k": np.array([-2, 2, 0]) if rows else places, "v": np.float32([0, 1.5, 1])}
+    want = [[1, 0, 0], [0, 0, 0], [1, 1, 0]] if rows else [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
+    gradient = gc.grad(total, table)
+    np.testing.assert_array_equal(gc.compile(gradient)(arrays), want)
+    np.testing.assert_array_equal(gpu.compiled(gradient)(arrays), want)
+    if rows:
+        with pytest.raises(gpu.Reported):
+            gpu.compiled(gradient)(arrays | {"v": np.float32([2.5, 1.5, 1])})
