@@ -11,7 +11,7 @@ from graphc.errors import NotationError
 from graphc.frontend.expression import Expr, is_number, merged, shown
 from graphc.frontend.location import here
 from graphc.frontend.tensor import Tensor
-from graphc.frontend.unindexed import Unindexed
+from graphc.frontend.unindexed import Unindexed, number_in
 from graphc.ir.expr import BoundaryAccess, constant
 
 __all__ = ["View", "clamp", "pad", "reflect", "skip", "wrap_around"]
@@ -98,6 +98,7 @@ class View(Unindexed):
 
 def pad(tensor: Any, value: float = 0, dims: Sequence[int] | None = None) -> View:
     """A view that reads the constant `value` outside of the tensor (in the dimensions `dims`; all by default)."""
+    value = number_in(value)
     if not is_number(value):
         raise NotationError(f"gc.pad fills with a number, not {shown(value)}.",
                             at=((f"pad({shown(tensor)}, {shown(value)})", shown(value), here()),),
