@@ -71,13 +71,15 @@ def inferred(proto: Any, sizes: Mapping[str, int], model: Any) -> dict[str, Kind
     for dimension in (d for value in graph.input for d in value.type.tensor_type.shape.dim):
         if dimension.dim_param in sizes:
             dimension.dim_value = int(sizes[dimension.dim_param])
-    typed = onnx.helper.make_model(graph, opset_imports=proto.opset_import, ir_version=proto.ir_version)
+    version = max(proto.ir_version, 4)  # before, initializers were inputs
+    typed = onnx.helper.make_model(graph, opset_imports=proto.opset_import, ir_version=version)
     try:
         found = onnx.shape_inference.infer_shapes(typed, check_type=True, strict_mode=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         lines = [re.sub(r"\[\w+Error\] ?|Inference error\(s\): ", "", line) for line in str(error).splitlines()]
         named = [re.sub(r"^\(op_type:(\w+)(?:, node name: (.*?))?\): ", _label, line) for line in lines if line]
-        raise _invalid(model, "".join(f"\n  - {line}" for line in named if not line.endswith("but instead is null"))) from error
+        causes = [line for line in named if not line.endswith("but instead is null")]  # others lack the results of these
+        raise _invalid(model, "".join(f"\n  - {line}" for line in causes or named)) from error
     return {value.name: _kind(value.type.tensor_type) for value in [*found.output, *found.value_info]}
 
 
