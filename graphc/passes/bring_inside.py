@@ -138,13 +138,15 @@ class _Inside:
         for condition, truth in reversed(path):
             value = Where(condition, value, _ZERO) if truth else Where(condition, _ZERO, value)
         used = set(indices_of(value))
-        ranges = tuple(r for r in self.statement.ranges if r.index in used)
-        domain = tuple(d for d in self.statement.domain if set(indices_of(d)) <= used)
+        bound = {i for part in postorder(value) if isinstance(part, Reduce) for i in part.indices}
+        ranges = tuple(r for r in self.statement.ranges if r.index in used - bound)
+        domain = tuple(d for d in self.statement.domain if set(indices_of(d)) <= used - bound)
+        inner = tuple(r for r in self.statement.ranges if r.index in bound)
         name = fresh_name(f"{subscript.tensor}.{mode}", self.tensors)
         self.tensors[name] = Tensor(name, tuple(r.upper for r in ranges), "int64", "defined", self.tensors[subscript.tensor].group)
         place = tuple(r.index for r in ranges)
         part = Part(f"where {expression(subscript)} comes to lie", self.statement)
-        made = Statement(name, place, "=", value, ranges, domain, (), self.statement.location, part)
+        made = Statement(name, place, "=", value, (*ranges, *inner), domain, (), self.statement.location, part)
         self.statements.append(guard(made, self.tensors, self.known))
         self.made[key] = Access(name, *place)
         return self.made[key]

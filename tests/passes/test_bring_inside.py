@@ -115,3 +115,12 @@ def test_on_a_gpu(rows):
     if rows:
         with pytest.raises(gpu.Reported):
             gpu.compiled(gradient)(arrays | {"v": np.float32([2.5, 1.5, 1])})
+
+
+def test_under_a_condition_that_is_reduced():
+    y, q = gc.tensor("y"), gc.index("q", 3)
+    y[j] = gc.where(gc.all(v[q] > 0, over=q), gc.reflect(X)[k[j]], 1)
+    for weights, want in (([1, 1, 1], [11, 12]), ([1, 0, 1], [1, 1])):
+        for target in ("interpret", "cpu"):
+            got = gc.compile(y, target=target)(X=x, k=np.array([-1, 2, 0][:3]), v=np.float32(weights))
+            np.testing.assert_array_equal(got[:2], want)
