@@ -28,7 +28,7 @@ from graphc.passes.prune import prune
 from graphc.transforms.gradient import grad
 from graphc.transforms.products import jvp
 
-__all__ = ["Pullback", "arguments", "fingerprint", "gradients", "inputs_of", "pullback", "pushforward", "values_read"]
+__all__ = ["Pullback", "alike", "arguments", "fingerprint", "gradients", "inputs_of", "pullback", "pushforward", "values_read"]
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,7 @@ def pullback(outputs: Sequence[Tensor], wrt: Sequence[Tensor], seeded: Sequence[
         seeded: positions of the outputs whose adjoints are given; those of all others are zero.
         known: the tensors whose values may be read; by default whatever is worth keeping.
     """
-    taken = [t.name for t in (*outputs, *given(outputs), *wrt)]
-    seeds = tuple(Tensor(fresh_name(f"{outputs[k].name}.seed", taken), outputs[k].shape, outputs[k].dtype) for k in seeded)
+    seeds = alike([outputs[k] for k in seeded], "seed", [*outputs, *given(outputs), *wrt])
     return _divided(gradients([outputs[k] for k in seeded], wrt, seeds), outputs, seeds, known)
 
 
@@ -78,8 +77,7 @@ def pushforward(outputs: Sequence[Tensor], changed: Sequence[Tensor]) -> Pullbac
     Returns:
         The changes of the outputs in the place of gradients, the changes of the inputs in the place of seeds.
     """
-    taken = [t.name for t in (*outputs, *given(outputs), *changed)]
-    changes = tuple(Tensor(fresh_name(f"{t.name}.change", taken), t.shape, t.dtype) for t in changed)
+    changes = alike(changed, "change", [*outputs, *given(outputs), *changed])
     return _divided(jvp(list(outputs), dict(zip(changed, changes, strict=True))), outputs, changes)
 
 
@@ -144,6 +142,16 @@ def arguments(outputs: Sequence[Tensor], names: Sequence[str]) -> tuple[Tensor, 
 def inputs_of(tensors: Sequence[Tensor]) -> frozenset[Tensor]:
     """The inputs that tensors are computed from."""
     return frozenset(t for t in collect(tensors, "grad").handles.values() if not t.statements) if tensors else frozenset()
+
+
+def alike(tensors: Sequence[Tensor], suffix: str, others: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """New inputs with the shapes and types of tensors, with names of their own that none of the others has."""
+    taken = {t.name for t in others}
+    made = []
+    for tensor in tensors:
+        made.append(Tensor(fresh_name(f"{tensor.name}.{suffix}", taken), tensor.shape, tensor.dtype))
+        taken.add(made[-1].name)
+    return tuple(made)
 
 
 def values_read(tensors: Sequence[Tensor]) -> frozenset[str]:

@@ -148,6 +148,12 @@ def test_results_of_integers_alone() -> None:
     assert torch.equal(torch.func.grad(lambda x: (x * f(x)[1][:, None]).sum())(x), x.argmax(1)[:, None].expand(4, 5).double())
 
 
+def test_results_of_the_same_name() -> None:
+    X, Y, Z = gc.tensor("X", N, dtype="float64"), gc.tensor("Y"), gc.tensor("Y")
+    Y[n], Z[n] = gc.sin(X[n]), X[n] ** 2
+    assert torch.autograd.gradcheck(gc.to_torch([Y, Z], inputs=[X]), arguments((3,)))
+
+
 def test_results_come_back_as_they_were_asked_for() -> None:
     X, Y, Z = gc.tensor("X", N), *gc.tensors("Y Z")
     Y[n], Z[n] = 2 * X[n], 3 * X[n]

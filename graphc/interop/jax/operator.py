@@ -19,7 +19,7 @@ from jax.interpreters import batching, mlir
 
 import graphc as gc
 from graphc.interop.jax.handler import CALL, register
-from graphc.transforms.pullback import arguments, gradients, pushforward, values_read
+from graphc.transforms.pullback import alike, arguments, gradients, pushforward, values_read
 
 __all__ = ["Operator", "primitive"]
 
@@ -86,17 +86,6 @@ class Operator:
             self._derived[key] = make()
         return self._derived[key]
 
-    def _fresh(self, tensors: Sequence[gc.Tensor], suffix: str) -> list[gc.Tensor]:
-        """New inputs like others, whose names no input of the program has."""
-        taken, made = {t.name for t in self.inputs}, []
-        for tensor in tensors:
-            name = f"{tensor.name}.{suffix}"
-            while name in taken:
-                name += f".{suffix}"
-            taken.add(name)
-            made.append(gc.Tensor(name, tensor.shape, tensor.dtype))
-        return made
-
     # --------------------------------------------------------------------------------------------------------- transforms
     def tangent(self, changed: tuple[int, ...]) -> Tangent:
         """How the float results change when some inputs do."""
@@ -116,8 +105,9 @@ class Operator:
         """The gradients with respect to inputs in which the results are linear, from adjoints of some results behind the inputs."""
 
         def make() -> Derived:
-            seeds = self._fresh([self.outputs[k] for k in seeded], "seed")
-            results = gradients([self.outputs[k] for k in seeded], [self.inputs[k] for k in linear], seeds)
+            outputs = [self.outputs[k] for k in seeded]
+            seeds = alike(outputs, "seed", self.inputs)
+            results = gradients(outputs, [self.inputs[k] for k in linear], seeds)
             read = values_read(results)
             for tensor in (self.inputs[k] for k in linear):
                 if tensor.name in read:

@@ -36,8 +36,8 @@ class TorchFunction:
         asked: tuple[Any, Sequence[gc.Tensor] | None],
     ) -> None:
         self.program, self._structure, self._asked = program, structure, asked
-        self.inputs, self._positional = program.inputs, program.signature.positional
-        self._usual = self._positional if self._positional == len(self.inputs) else -1
+        self.inputs = program.inputs
+        self._usual = len(self.inputs) if program.signature.positional == len(self.inputs) else -1
         tensors = arguments(outputs, program.inputs)
         self.parameters = tuple(t for t in tensors if t.kind == "parameter")
         single = list(dict.fromkeys(outputs))
@@ -79,24 +79,9 @@ class TorchFunction:
 
     def _bound(self, tensors: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, ...]:
         """All arguments in order."""
-        if len(tensors) > self._positional:
-            takes = f"only {self._positional}: {', '.join(self.inputs[: self._positional])}" if self._positional else "none"
-            raise gc.ArgumentError(f"{len(tensors)} arguments are given to {self.title} by position, which takes {takes}.",
-                                   fix=f"pass arguments by name ({', '.join(f'{n}=…' for n in self.inputs)}), or name them in inputs=[…].")
-        given = dict(zip(self.inputs, tensors))
-        unknown = [name for name in named if name not in self.inputs]
-        if unknown:
-            raise gc.ArgumentError(f"{self.title} has no argument {unknown[0]}; it takes {', '.join(self.inputs)}.", fix="check the name.")
-        twice = [name for name in named if name in given]
-        if twice:
-            raise gc.ArgumentError(f"The argument {twice[0]} is given by position and by name.", fix="give it once.")
-        given.update(named)
-        missing = [name for name in self.inputs if name not in given]
-        if missing:
-            (one, *more) = missing
-            what = f"argument {one} of {self.title} is" if not more else f"arguments {', '.join(missing)} of {self.title} are"
-            raise gc.ArgumentError(f"The {what} missing.",
-                                   fix=f"call it with {', '.join(f'{n}=…' for n in missing)}.")
+        signature = self.program.signature
+        given = signature.by_name(tensors, named)
+        signature.check_complete(given)
         return tuple([given[name] for name in self.inputs])
 
     def module(self, seed: int = 0, initial: Mapping[str, Any] | None = None, **sizes: int) -> TorchModule:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import graphc as gc
+from graphc.calls.arrays import mismatch
 from graphc.interop.torch.quick import quick
 
 __all__ = ["Kernel", "check", "check_kinds", "torch_dtype"]
@@ -157,11 +158,7 @@ def check_kinds(inputs: Sequence[gc.Tensor], tensors: Sequence[Any]) -> None:
             raise gc.ArgumentError(f"The argument {name} is a {type(tensor).__name__}, not a tensor of PyTorch.", fix=f"pass {how}.")
 
 
-def _mismatch(declared: gc.Tensor, tensor: torch.Tensor) -> gc.DtypeError:
-    name, given = declared.name, str(tensor.dtype).removeprefix("torch.")
-    also = " It requires a gradient, which integers do not have." if tensor.requires_grad and "float" not in declared.dtype else ""
-    ways = [f"pass {name}.to(torch.{declared.dtype})"]
-    if given in ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"):
-        ways.append(f'declare gc.tensor("{name}", …, dtype="{given}")')
-    return gc.DtypeError(f"The argument {name} has dtype {given}, but the tensor {name} has dtype {declared.dtype}.{also}",
-                         fix=", or ".join(ways) + ".")
+def _mismatch(declared: Any, tensor: torch.Tensor) -> gc.DtypeError:
+    error = mismatch(declared, str(tensor.dtype).removeprefix("torch."), tensor)
+    integers = tensor.requires_grad and "float" not in declared.dtype
+    return gc.DtypeError(f"{error.what} It requires a gradient, which integers do not have.", fix=error.fix) if integers else error
