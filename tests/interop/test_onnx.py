@@ -442,12 +442,12 @@ def test_files_and_bytes(tmp_path) -> None:
 
 def test_files_of_the_first_versions() -> None:
     """Initializers are inputs as well."""
-    proto = model([node("MatMul", "x w", "y")], {"x": X}, ["y"], {"w": normal(4, 2)}, opset=7)
+    proto = model([node("Transpose", "w", "t"), node("MatMul", "x t", "y")], {"x": X}, ["y"], {"w": normal(2, 4)}, opset=7)
     proto.ir_version = 3
-    proto.graph.input.append(helper.make_tensor_value_info("w", FLOAT, [4, 2]))
+    proto.graph.input.append(helper.make_tensor_value_info("w", FLOAT, [2, 4]))
     net = gc.from_onnx(proto)
     assert list(net.inputs) == ["x"] and list(net.values) == ["w"]
-    np.testing.assert_allclose(gc.compile(net.outputs["y"], target="interpret")(net.values, x=X), X @ normal(4, 2), rtol=1e-5)
+    np.testing.assert_allclose(gc.compile(net.outputs["y"], target="interpret")(net.values, x=X), X @ normal(2, 4).T, rtol=1e-5)
 
 
 def test_names() -> None:

@@ -51,8 +51,9 @@ def from_onnx(model: Any, sizes: Mapping[str, int] | None = None) -> OnnxModel:
         constants are inputs.
 
     Raises:
-        ArgumentError: the package onnx is not installed, there is no such file, it is no model, or it needs operators, attributes or types
-            that cannot be imported, all of which are listed.
+        ArgumentError: the package onnx is not installed, there is no such file, it is no model, its nodes contradict each other, `sizes`
+            names no size of its inputs, or it needs operators, attributes or types that cannot be imported, all of which are listed.
+        ShapeError: a size is no number of elements.
 
     >>> import graphc as gc, numpy as np, onnx
     >>> node = onnx.helper.make_node("Gemm", ["x", "fc.weight", "fc.bias"], ["y"], transB=1)

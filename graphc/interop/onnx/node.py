@@ -32,7 +32,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Kind:
-    """What is known of a value from the types and shapes of the file alone; None and 0 for what is not."""
+    """What is known of a value from the types and shapes of the file alone; None for what is not."""
 
     dtype: str | None
     shape: tuple[int | None, ...] | None
