@@ -290,7 +290,7 @@ def _complaint(check: GatherCheck, value: int, array: NDArray[Any] | None, exten
         f"{check.tensor}{where} is {shown}{_EARLIER * (array is None)}, but it is a subscript of "
         f"dimension {check.dimension} of {check.target}, which has {extent} elements (0 … {extent - 1}).\n\n    {check.loop}{place}",
         fix=f"pass an array {check.tensor} whose values lie in that range." if array is not None
-        else f"pass integers from which {check.tensor} comes to lie in that range.",
+        else f"pass integers for which {check.tensor} lies in that range.",
     )
 
 
