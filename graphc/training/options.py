@@ -103,4 +103,6 @@ def outputs_of(
 
 def told_rate(rate: Any) -> float | str:
     """A learning rate as a checkpoint has it: a number, the formula of a schedule, or the name of an argument."""
-    return str(gc.loops(rate)) if isinstance(rate, gc.Tensor) and rate.statements else str(getattr(rate, "name", "")) or float(rate)
+    if isinstance(rate, gc.Tensor):
+        return str(gc.loops(rate)) if rate.statements else rate.name
+    return float(rate)
