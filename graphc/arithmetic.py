@@ -211,14 +211,12 @@ def _combine(op: str, terms: list[Any], positions: list[int], statement: Stateme
         return sum(terms) / len(terms) if terms else math.nan
     if op == "logsumexp":
         return _logsumexp(terms)
-    if op == "supremum" and not terms:
-        return -math.inf
     if not terms:
         raise Empty(
             f"{op.removesuffix('_split')} over an empty range has no value.\n\n    {statement_body(statement)}\n  at {statement.location}",
             fix="pass arrays that are not empty.",
         )
-    sign = -1 if "min" in op else 1
+    sign = -1 if "min" in op or op == "infimum" else 1
     best = 0
     for k in range(1, len(terms)):
         current, candidate = real(terms[best]), real(terms[k])

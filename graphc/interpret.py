@@ -29,7 +29,7 @@ from graphc.ir.dtypes import is_float
 from graphc.ir.expr import INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph
-from graphc.ir.reductions import REDUCTIONS
+from graphc.ir.reductions import EXTREMES, REDUCTIONS, extreme
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tree import indices_of
@@ -249,6 +249,8 @@ class Machine:
                 positions.append(position)
         if op in REDUCTIONS:
             return self._folded(op, terms, statement)
+        if op in EXTREMES and not terms:
+            return _Coder(self, statement).code(extreme(op, self.tensors[statement.target].dtype))({})
         return self.arithmetic.combine(op, terms, positions, statement)
 
     def _folded(self, op: str, terms: list[Any], statement: Statement) -> Any:

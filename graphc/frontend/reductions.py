@@ -16,7 +16,7 @@ from graphc.ir.tree import indices_of, substitute
 
 __all__ = ["RESERVED", "all_", "any_", "argmax", "argmin", "logsumexp", "max_", "mean", "min_", "prod", "reduce", "sum_"]
 
-RESERVED = ("sum", "mean", "prod", "max", "min", "argmax", "argmin", "logsumexp", "any", "all", "supremum")
+RESERVED = ("sum", "mean", "prod", "max", "min", "argmax", "argmin", "logsumexp", "any", "all", "supremum", "infimum")
 """Names of reductions that graphc has."""
 
 _fresh = itertools.count(1)

@@ -13,8 +13,8 @@ from graphc.ir.statement import Statement
 
 __all__ = ["KINDS", "Distribution", "Exchange", "Halo", "Line", "Segment", "Stage"]
 
-KINDS = {"+=": "sum", "prod": "prod", "max": "max", "min": "min", "max_split": "max", "min_split": "min", "supremum": "max", "any": "any",
-         "all": "all"}
+KINDS = {"+=": "sum", "prod": "prod", "max": "max", "min": "min", "max_split": "max", "min_split": "min", "supremum": "max",
+         "infimum": "min", "any": "any", "all": "all"}
 """The exchange that makes one value of those that the ranks have, by the operation of the statement."""
 
 

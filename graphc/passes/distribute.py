@@ -19,6 +19,9 @@ from graphc.ir.tree import accesses, indices_of, rewrite, sizes_of, substitute
 
 __all__ = ["distribute"]
 
+_TOTAL = {"max": "supremum", "max_split": "supremum", "min": "infimum", "min_split": "infimum"}
+"""What a rank makes of its rows: extrema that have a value where it has none."""
+
 VERBS = {"sum": "sums", "prod": "multiplies", "max": "takes the maximum", "min": "takes the minimum", "any": "decides", "all": "decides"}
 
 _PIECE, _GUESS = 1 << 18, 256
@@ -100,7 +103,7 @@ class _Work:
         part = fresh_name(f"{name}.part", self.tensors) if rest else name
         self.kinds[part] = kinds.pop()
         self._parts[name] = part
-        self.statements += [replace(self._local(s, of[id(s)]), target=part) for s in partial]
+        self.statements += [replace(self._local(s, of[id(s)]), target=part, op=_TOTAL.get(s.op, s.op)) for s in partial]
         if rest:
             self.tensors[part] = replace(self.tensors[name], name=part)
             merged = self._merged(name, part, partial)

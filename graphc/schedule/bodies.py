@@ -152,7 +152,7 @@ class Bodies:
         user = statement.op in REDUCTIONS
         stored = self.tensors[statement.target].dtype
         own = stored if user else settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype), stored)
-        start, update, result = selection(statement, own)
+        start, update, result = selection(statement, own, stored)
         after: tuple[Node, ...] = ()
         if statement.op.removeprefix("arg").removesuffix("_split") in ("max", "min") and statement.domain and not never_empty(statement):
             empty = Local("empty")
@@ -177,7 +177,7 @@ class Bodies:
     def selected_in_place(self, statement: Statement, order: Order) -> tuple[Node, ...]:
         """The same in reduced loops around a loop along the left side: the accumulators are the results where they are stored."""
         stored = self.tensors[statement.target].dtype
-        (start,), (update,), best = selection(statement, stored)
+        (start,), (update,), best = selection(statement, stored, stored)
         assert isinstance(start, Assign)
         assert isinstance(update, Assign)
         r = statement.range_of(order.indices[-1])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sympy as sp
 
 from graphc.ir.affine import linear, nonnegative
-from graphc.ir.dtypes import is_float
+from graphc.ir.dtypes import is_float, is_integer
 from graphc.ir.expr import INFINITY, Call, Compare, Index, Logical
 from graphc.ir.nest import Assign, If, Local, Node
-from graphc.ir.reductions import REDUCTIONS, combined
+from graphc.ir.reductions import EXTREMES, REDUCTIONS, combined, extreme
 from graphc.ir.statement import Statement
 from graphc.ir.tree import indices_of
 
@@ -17,8 +17,8 @@ __all__ = ["never_empty", "selection"]
 _ZERO, _ONE = sp.Integer(0), sp.Integer(1)
 
 
-def selection(statement: Statement, dtype: str) -> tuple[tuple[Node, ...], tuple[Node, ...], sp.Expr]:
-    """Start, update and result of a reduction."""
+def selection(statement: Statement, dtype: str, stored: str) -> tuple[tuple[Node, ...], tuple[Node, ...], sp.Expr]:
+    """Start, update and result of a reduction that is computed in one type and stored in another."""
     op, value = statement.op.replace("_split", ""), statement.value
     best, here = Local("best"), Local("here")
     if op in ("any", "all"):
@@ -32,9 +32,9 @@ def selection(statement: Statement, dtype: str) -> tuple[tuple[Node, ...], tuple
     if op == "prod":
         return (Assign(best, _ONE, dtype),), (Assign(best, best * value, dtype),), best
     sign = "<" if "min" in op else ">"
-    start = Assign(best, _farthest(op, dtype), dtype)
-    if op in ("max", "min", "supremum"):
-        return (start,), (Assign(best, Call("minimum" if op == "min" else "maximum", best, value), dtype),), best
+    start = Assign(best, extreme(op, stored if is_integer(dtype) else dtype) if op in EXTREMES else _farthest(op, dtype), dtype)
+    if op in ("max", "min", *EXTREMES):
+        return (start,), (Assign(best, Call("minimum" if op in ("min", "infimum") else "maximum", best, value), dtype),), best
     place, first = Local("place"), Local("unset")
     position: sp.Expr = _ZERO
     for index in statement.reduced:
