@@ -20,7 +20,7 @@ __all__ = ["ACCUMULATED", "Contraction", "Order", "contraction_roles", "independ
 _SMALL, _SHORT = 8, 32
 """Iterations below which a loop is hardly worth vectors, and below which it is the innermost one only if others stride."""
 
-ACCUMULATED = frozenset({"max", "min", "prod"})
+ACCUMULATED = frozenset({"max", "min", "supremum", "infimum", "prod"})
 """Reductions other than sums whose results may grow where they are stored, a value for each element of a row at a time."""
 
 
@@ -71,7 +71,7 @@ def contraction_roles(statement: Statement, tensors: dict[str, Tensor], any_inne
     return _inner_roles(statement, tensors) if any_inner else None
 
 
-_COMBINED = {"+=": "plus", "max": "maximum", "min": "minimum"}
+_COMBINED = {"+=": "plus", "max": "maximum", "supremum": "maximum", "min": "minimum", "infimum": "minimum"}
 
 
 def _inner_roles(statement: Statement, tensors: dict[str, Tensor]) -> Contraction | None:
