@@ -46,16 +46,16 @@ def c_texts(program: CpuProgram, graph: Graph, signature: Signature, stem: str) 
         signature: its arguments and results.
         stem: of the names of the files.
     """
-    saved = _Saved(program, graph, signature, stem)
+    saved = _CSource(program, graph, signature, stem)
     return saved.source(), saved.header()
 
 
-class _Saved:
+class _CSource:
     """The text of both files, section by section."""
 
     def __init__(self, program: CpuProgram, graph: Graph, signature: Signature, stem: str) -> None:
         self.stem, self.graph, self.signature = stem, graph, signature
-        self.name = function_name(stem)
+        self.name = function_name(re.sub(r"\W", "_", stem))
         self.prefix = code_prefix(self.name)
         inputs = [t.name for t in signature.inputs]
         given = list(dict.fromkeys((*inputs, *signature.outputs, *(new for _, new in signature.updates))))
@@ -151,7 +151,8 @@ class _Saved:
         """Why the function has another name than the file."""
         if self.name == self.stem:
             return []
-        return comment(f"It is called {self.name} because {self.stem} belongs to C, to its library or to graphc.", hanging="")
+        why = "belongs to C, to its library or to graphc" if self.stem.isidentifier() else "is no name in C"
+        return comment(f"It is called {self.name} because {self.stem} {why}.", hanging="")
 
     def _field(self, field: str, name: str, role: str) -> str:
         tensor = self.tensors[name]

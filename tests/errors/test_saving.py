@@ -42,3 +42,8 @@ def test_c_compiler_that_fails(rejects, tmp_path, monkeypatch):
     with rejects(gc.CompileError, call=True):
         gc.compile(y).save(tmp_path / "y.so")
     assert not (tmp_path / "y.so").exists() and not (tmp_path / "y.h").exists()
+
+
+def test_save_where_no_folder_is(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        gc.compile(y).save("there is none/net.c")

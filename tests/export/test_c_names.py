@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -122,3 +123,15 @@ def test_long_names(length: int) -> None:
     x, y = gc.tensor("x" * length, gc.dim("N")), gc.tensor("y" * length)
     y[i] = 2 * x[i]
     np.testing.assert_array_equal(gc.compile(y, inputs=[x])(np.ones(2, "float32")), [2, 2])
+
+
+@needs_compiler
+@pytest.mark.parametrize("file", ["a-b.c", "a.b.c", "größe 2.c"])
+def test_files_that_are_no_identifiers(tmp_path, file):
+    """The source includes its header by the name of the file."""
+    i, x, y = gc.index("i"), gc.tensor("x", gc.dim("N")), gc.tensor("y")
+    y[i] = 2 * x[i]
+    gc.compile(y).save(tmp_path / file)
+    command = ["cc", "-std=c99", "-Wall", "-Werror", "-c", file, "-o", os.devnull]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
