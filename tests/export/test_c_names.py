@@ -125,7 +125,6 @@ def test_long_names(length: int) -> None:
     np.testing.assert_array_equal(gc.compile(y, inputs=[x])(np.ones(2, "float32")), [2, 2])
 
 
-@needs_compiler
 @pytest.mark.parametrize("file", ["a-b.c", "a.b.c", "größe 2.c"])
 def test_files_that_are_no_identifiers(tmp_path, file):
     """The source includes its header by the name of the file."""
