@@ -95,3 +95,19 @@ def test_many_conditions_do_not_hide_a_few():
     few, all_ = (_violation(2 * m + 1 - 3 * row - 2 * j, f) for f in ((row, n - 1 - row, j, n - 1 - j), facts))
     assert few is not None and all_ is not None and not _certain(few)
     assert all(nonnegative(condition, all_) for condition in few)
+
+
+def test_what_only_other_checks_prove_is_not_refused():
+    """Found by random programs: the gradient of the gradient was refused, although each call is checked before anything is read."""
+    x0, t1, t0, t3, loss = gc.tensor("X0", M, 3), gc.tensor("t1", M, M, dtype="int64"), gc.tensor("T0"), gc.tensor("T3", 1), gc.tensor("L")
+    i, j, k = gc.index("i"), gc.index("j", M), gc.index("k")
+    t0[i, j] += gc.tanh(
+        gc.pad(x0, 0, dims=[0])[j - i + M, 1] * gc.clamp(x0, dims=[0])[i + j - 2, j % 2] * x0[1, (j + i) // 2] * x0[1 - i, k - i + M - 1]
+        - x0[t1[i, k], (k + i) // 2]
+    )
+    i, j = gc.index("i", -2, -2), gc.index("j")
+    t3[(i + 2) + 1] = gc.prod(t0[j, j], over=j)
+    i = gc.index("i")
+    loss[()] += t3[i]
+    data = np.array([[-0.7, -0.4, -0.1], [-1.9, 1.3, 1.8]])
+    assert gc.check_grad(loss, x0, order=2, X0=data, t1=np.array([[0, 0], [1, 0]])) < 1e-5

@@ -14,7 +14,6 @@ from tests.programs import generate
 FOUND: dict[int, tuple[str, str]] = {
     203533958: ("99be3b5e", "a condition whose branches became equal left its index to be summed over"),
     736712402: ("1e8e925f", "a read that is not proved with the parts of a split index"),
-    764736480: ("597713ae", "a read that only the checks of other reads prove"),
 }
 """By seed: the beginning of the digest of the program, and what went wrong."""
 
