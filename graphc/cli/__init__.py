@@ -1,1 +1,5 @@
 """The command line."""
+
+from graphc.cli.main import app
+
+__all__ = ["app"]
