@@ -261,7 +261,7 @@ class Program:
             TargetError: nothing can run on a GPU here.
         """
         tensors = [t for t in self._signature.inputs if t.kind == "parameter" or t.name in self._arguments.updated]
-        self._known_sizes(sizes)
+        self.known_sizes(sizes)
         try:
             generator = np.random.default_rng(seed)
         except (TypeError, ValueError):
@@ -278,8 +278,12 @@ class Program:
         if self._has_device:
             cast(Any, self._runner).wait()
 
-    def _known_sizes(self, sizes: Mapping[str, int]) -> set[str]:
-        """The names of all sizes; those that are given have to be among them."""
+    def known_sizes(self, sizes: Mapping[str, int]) -> set[str]:
+        """The names of all sizes.
+
+        Raises:
+            ArgumentError: one that is given is not among them.
+        """
         known = {str(size) for tensor in self._graph.tensors for extent in tensor.shape for size in sizes_of(extent)}
         for name in sizes:
             if name not in known:
@@ -303,7 +307,7 @@ class Program:
         >>> gc.compile(y).report(N=1000).peak
         8000
         """
-        missing = sorted(self._known_sizes(sizes) - sizes.keys())
+        missing = sorted(self.known_sizes(sizes) - sizes.keys())
         if missing and (sizes or not self._bound):
             raise ArgumentError(f"The size {', '.join(missing)} is not known.",
                                 fix=f"call report({', '.join(f'{n}=…' for n in missing)}), or the program before.")

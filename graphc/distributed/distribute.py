@@ -157,9 +157,10 @@ class Distributed:
             sizes: values of the symbolic sizes that the exchanged tensors have.
 
         Raises:
-            ArgumentError: a size is missing.
+            ArgumentError: a size is missing, or it is none of the program's.
         """
         total = _volume(self._distribution)
+        self.program.known_sizes(sizes)
         values: dict[sp.Basic, int] = {Size(name): value for name, value in sizes.items()}
         try:
             return size_value(total, values)
@@ -170,7 +171,8 @@ class Distributed:
         """Run the program on all ranks; all of them have to call it.
 
         Args:
-            arrays, named: as for the program. What is updated, and all else without the sharded index, has to be equal on all ranks.
+            arrays, named: as for the program, without ``out=``. What is updated, and all else without the sharded index, has to be equal
+                on all ranks.
 
         Raises:
             RankError: a rank raised an error, or the arguments of two ranks do not fit together; nothing is updated on any of them.

@@ -130,6 +130,9 @@ def ranks_of(comm: Any) -> Ranks:
     if comm is None:
         return Alone()
     if callable(getattr(comm, "Iallreduce", None)) and callable(getattr(comm, "Dup", None)):
+        if not comm:
+            raise gc.ArgumentError("The communicator is MPI.COMM_NULL, which has no ranks.",
+                                   fix="call gc.distribute only on the ranks of a group, or pass MPI.COMM_WORLD.")
         if not hasattr(comm, "Is_inter") or comm.Is_inter():
             raise gc.ArgumentError("The communicator joins two groups of ranks.", fix="pass that of one group, as MPI.COMM_WORLD.")
         return Mpi(comm)

@@ -225,3 +225,22 @@ def test_distribute_rows_of_all_ranks(rejects: Rejects) -> None:
     step = compiled(S)
     with rejects(gc.ShapeError, call=True):
         on_two(lambda ranks: gc.distribute(step, ranks, shard=b)(Z=np.ones(2 + ranks.rank, "float32")))
+
+
+def test_distribute_volume_of_an_unknown_size(rejects: Rejects) -> None:
+    with rejects(gc.ArgumentError, call=True):
+        gc.distribute(summed(), None, shard=b).volume(D=4, M=3)
+
+
+class Null:
+    """As MPI.COMM_NULL: false, with the methods of a communicator."""
+
+    Iallreduce = Dup = Is_inter = dict
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def test_distribute_no_ranks(rejects: Rejects) -> None:
+    with rejects(gc.ArgumentError, call=True):
+        gc.distribute(summed(), Null(), shard=b)
