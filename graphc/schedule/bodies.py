@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from graphc.analysis.conditions import counted_where
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.dtypes import dtype_of, is_float, settle
 from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Logical
@@ -104,10 +105,25 @@ class Bodies:
         body = (
             Assign(total, _ZERO, dtype),
             *self.summing(statement, rest, total, dtype, left),
-            Store(statement.target, statement.subscripts, total, adding or statement.scatters),
+            *self._counted(statement, left, rest, Store(statement.target, statement.subscripts, total, adding or statement.scatters)),
         )
         guarded = replace(statement, domain=(*statement.domain, *self.beyond(statement, left), *self._any(statement)))
         return self.wrap(guarded, left, body)
+
+    def _counted(self, statement: Statement, left: Sequence[Index], rest: Sequence[Index], store: Store) -> tuple[Node, ...]:
+        """The write of a sum to where integers point, if one of its terms counts; else these need not point inside."""
+        conditions = counted_where(statement.value) if statement.scatters else ()
+        tests = [c for c in conditions if set(indices_of(c)) <= set(left)]
+        inner = [c for c in conditions if c not in tests]
+        before: tuple[Node, ...] = ()
+        if inner:
+            counts = Local("counts")
+            found = Logical("or", counts, inner[0] if len(inner) == 1 else Logical("and", *inner))
+            before = (Assign(counts, sp.false, "bool"), *self.loops(statement, rest, (Assign(counts, found, "bool"),), left, hoist=False))
+            tests.append(counts)
+        if not tests:
+            return (store,)
+        return *before, If(tests[0] if len(tests) == 1 else Logical("and", *tests), (store,))
 
     @staticmethod
     def _any(statement: Statement) -> tuple[sp.Expr, ...]:

@@ -124,3 +124,17 @@ def test_under_a_condition_that_is_reduced():
         for target in ("interpret", "cpu"):
             got = gc.compile(y, target=target)(X=x, k=np.array([-1, 2, 0][:3]), v=np.float32(weights))
             np.testing.assert_array_equal(got[:2], want)
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+@pytest.mark.parametrize("inner", [False, True])
+def test_sums_that_are_scattered(target, inner):
+    """The sum over q goes where k points, if one of its terms counts."""
+    q, w, table, total = gc.index("q"), gc.tensor("w", M, 3), gc.tensor("table", N), gc.tensor("total")
+    total[()] += gc.where(w[j, q] > 0, table[k[j]], 0) * w[j, q] if inner else gc.pad(table, 0)[k[j]] * w[j, q]
+    f = gc.compile(gc.grad(total, table), target=target)
+    weights = np.float32([[1, 2, 3], [0, 0, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(f(table=x, k=np.array([3, -9, 0]), w=weights), [1, 0, 0, 6])
+    if inner:
+        with pytest.raises(gc.ArgumentError):
+            f(table=x, k=np.array([3, 0, -9]), w=weights)
