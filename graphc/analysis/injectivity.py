@@ -31,6 +31,8 @@ def injective(subscripts: Sequence[sp.Expr], ranges: Sequence[Range], domain: Se
     (True, False)
     """
     indices = [r.index for r in ranges]
+    # Two iterations may differ in all other indices, of which a condition says nothing then.
+    domain = [d for d in domain if set(indices_of(d)) <= set(indices)]
     plain = {s for s in subscripts if isinstance(s, Index)}
     return set(indices) <= plain or _mixed_radix(tuple(subscripts), tuple(ranges), tuple(domain))
 

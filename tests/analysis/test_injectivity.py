@@ -90,3 +90,11 @@ def test_remainders_of_one_index_are_disjoint():
             first, second = (Statement("T", (place,), "=", sp.Integer(1), tuple(box(N)), domain=(d,)) for d in (rest, -rest - 1))
             assert disjoint(first, second)
             assert not disjoint(first, first)
+
+
+def test_conditions_on_other_indices_say_nothing():
+    """Found by random programs: ``X[j+k] += …`` over i, j, k where k is i+1: two iterations may have different i, so j and k as well."""
+    i, j, k = Index("i"), Index("j"), Index("k")
+    ranges = [Range(j, sp.Integer(0), sp.Integer(5)), Range(k, sp.Integer(0), sp.Integer(2))]
+    assert not injective([j + k], ranges, [k - i - 1, i + 1 - k])
+    assert injective([j + k], ranges, [k - 1, 1 - k])
