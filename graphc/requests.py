@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, TypeVar
 
-from graphc.errors import DifferentiationError, DtypeError, GraphcError, NotationError
+from graphc.errors import ArgumentError, DifferentiationError, DtypeError, GraphcError, NotationError
 from graphc.frontend.collect import collect, shape_and_dtype
 from graphc.frontend.expression import Expr
 from graphc.frontend.location import here
@@ -16,7 +18,10 @@ from graphc.ir.graph import Check
 from graphc.ir.show import expression
 from graphc.structure import flatten
 
-__all__ = ["check_changes", "check_floats", "check_scalar", "check_tensors", "listed", "pairs", "refusal", "refuse_calls", "shown_tensors"]
+__all__ = [
+    "check_changes", "check_floats", "check_number", "check_scalar", "check_tensors", "listed", "pairs", "refusal", "refuse_calls",
+    "shown_tensors",
+]
 
 Refusal = TypeVar("Refusal", bound=GraphcError)
 
@@ -34,6 +39,31 @@ def refusal(kind: type[Refusal], what: str, text: str, culprit: Any, fix: str) -
     """An error of that kind about a call, whose `text` is shown with carets under the culprit (a part, or several), at the user's line."""
     parts = isinstance(culprit, tuple) and culprit and all(isinstance(part, str) for part in culprit)
     return kind(what, at=((text, culprit if parts or isinstance(culprit, str) else shown(culprit), here()),), fix=fix)
+
+
+def check_number(
+    verb: str, name: str, value: Any, least: float = 0.0, most: float = math.inf, *, below: float = math.inf, positive: bool = False,
+    infinite: bool = False,
+) -> None:
+    """Refuse what is no number in [least, most] and less than `below`, is `least` if it has to be `positive`, or is not finite.
+
+    Args:
+        verb: what is called, as ``nn.softplus``.
+        name, value: of the argument.
+        infinite: an infinite one is as good.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not least <= value <= most or (positive and value == least) or not (value < below or (infinite and value == below)):
+        limits = [f"{'greater than' if positive else 'at least'} {least:g}"] if least > -math.inf else []
+        limits += [f"at most {most:g}"] if most < math.inf else []
+        limits += [f"less than {below:g}"] if below < math.inf else []
+        wanted = f" that is {' and '.join(limits)}" if limits else ""
+        given = f"{name}={value!r}"
+        raise refusal(ArgumentError, f"{given} of gc.{verb} is no number{wanted}.", f"{verb.rpartition('.')[2]}(…, {given})", given,
+                      f"give a number{wanted}.")
 
 
 def refuse_calls(tensor: Tensor, violation: Sequence[Expr], what: str, fix: str) -> None:

@@ -2,8 +2,9 @@
 
 Every program is compared with PyTorch (value and gradient; every eighth one to second order), every fourth one with the complex
 step and after each pass, some with one pass left out, with every pass twice, one in sixteen as the plain Python that is generated
-for the target "cpu", one in sixty on that target, and as many on a simulated GPU. The report says
-how often each check ran. ``--checks`` makes every program go through the named checks instead.
+for the target "cpu", one in sixty on that target (of one or two definitions), and as many on a simulated GPU. The report says
+how often each check ran, and with which ``--statements`` and ``--checks`` such a failing seed is drawn again. ``--checks`` makes
+every program go through the named checks instead.
 """
 
 from __future__ import annotations
@@ -139,9 +140,13 @@ def _treated(task: Task) -> Outcome:
     return outcome
 
 
+def _compiled_statements(seed: int) -> int:
+    return 1 + seed % 2
+
+
 def _compiled(first: int, count: int, outcome: Outcome, patience: float) -> None:
     """Some programs on the target "cpu"; one by one if they fail together."""
-    chosen = [generate(seed, 1 + seed % 2) for seed in range(first, first + count, max(count // TOGETHER, 1))]
+    chosen = [generate(seed, _compiled_statements(seed)) for seed in range(first, first + count, max(count // TOGETHER, 1))]
     try:
         with _limited():
             failed = checks.check_together(chosen) is not None
@@ -153,7 +158,8 @@ def _compiled(first: int, count: int, outcome: Outcome, patience: float) -> None
             found, _ = verdict(program, ["cpu"])
             if found not in FINE:
                 outcome.counts[found] += 1
-                outcome.failures.append((program.seed, found, _small(program, found, patience)))
+                again = f"--statements {_compiled_statements(program.seed)} --checks cpu"
+                outcome.failures.append((program.seed, f"{found}; {again}", _small(program, found, patience)))
         if not outcome.failures:
             outcome.failures.append((first, "cpu", "\n\n".join(map(str, [*chosen, "fail together, not alone"]))))
 

@@ -30,7 +30,7 @@ class Row:
 
     Attributes:
         name, loop: of the kernel, and its statement in notation.
-        time: seconds in one call, the median of several.
+        time: seconds in one call, the mean of the faster half of several calls.
         operations: scalar operations, two per multiply-add, functions by what they cost about.
         bytes: of all tensors that it reads or writes, each once.
         limit: which limit is the nearer one: "arithmetic" or "memory".
@@ -72,7 +72,7 @@ class Profile:
 
     Attributes:
         rows: the kernels.
-        call: seconds of one call of the program without the clock's barriers, the shortest of several.
+        call: seconds of one call of the program, the mean of the same calls, so that it is not less than the sum of its kernels.
         operations, bandwidth: limits of the machine, measured on the threads that run the program: operations and bytes per second.
     """
 
@@ -131,7 +131,8 @@ def profiled(runner: Any, arrays: Mapping[str, NDArray[Any]], sizes: Mapping[sp.
         runner.run(copied, sizes, {n: a for n, a in results.items() if not any(a is b for b in copied.values())})
         calls.append(time.perf_counter() - start)
         measured.append(runner.nanoseconds / 1e9)
-    seconds = np.median(measured, axis=0) if measured else np.zeros(0)
+    fast = np.argsort(calls)[: (len(calls) + 1) // 2]
+    seconds = np.mean([measured[n] for n in fast], axis=0)
     limits = runner.limits(sizes)
     shapes = runner.shapes(sizes)
     rows = []
@@ -144,4 +145,4 @@ def profiled(runner: Any, arrays: Mapping[str, NDArray[Any]], sizes: Mapping[sp.
         nearer = max(arithmetic, memory)
         rows.append(Row(kernel.name, kernel.loop, float(spent), operations, volume, "arithmetic" if arithmetic >= memory else "memory",
                         nearer / float(spent) if spent else 0.0, kernel.how, kernel.targets))
-    return Profile(tuple(rows), min(calls), limits.operations["float32"], limits.bandwidth)
+    return Profile(tuple(rows), float(np.mean([calls[n] for n in fast])), limits.operations["float32"], limits.bandwidth)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import axes, check_number, dimension, refuse
+from graphc.nn.axes import axes, dimension, refuse
+from graphc.requests import check_number
 
 __all__ = ["elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh"]
 
@@ -69,7 +70,7 @@ def silu(x: gc.Tensor, inplace: bool = False, *, name: str = "silu") -> gc.Tenso
 
 def softplus(x: gc.Tensor, beta: float = 1.0, *, name: str = "softplus") -> gc.Tensor:
     """``log(1 + exp(beta·x))/beta``."""
-    check_number("softplus", "beta", beta, 0, positive=True)
+    check_number("nn.softplus", "beta", beta, 0, positive=True)
     return _elementwise("softplus", x, lambda e: gc.softplus(beta * e) / beta, name)
 
 

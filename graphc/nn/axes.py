@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import graphc as gc
 from graphc.requests import refusal
 
 __all__ = [
-    "axes", "check_extent", "check_groups", "check_integers", "check_number", "check_rank", "check_shape", "dimension", "keys",
+    "axes", "check_extent", "check_groups", "check_integers", "check_rank", "check_shape", "dimension", "keys",
     "per_dimension", "reduced", "refuse",
 ]
 
@@ -78,18 +78,6 @@ def check_integers(layer: str, name: str, tensor: gc.Tensor) -> None:
         given = _given(name, tensor)
         raise refuse(layer, f"{given} has the dtype {tensor.dtype} instead of integers", given,
                      f'declare it with integers: gc.tensor("{tensor.name}", …, dtype="int64").')
-
-
-def check_number(layer: str, name: str, value: Any, least: float, most: float = float("inf"), *, positive: bool = False) -> None:
-    """Refuse what is no number in [least, most], or is `least` if it has to be `positive`.
-
-    Raises:
-        ArgumentError: it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= most or (positive and value == least):
-        limits = f" that is {'greater than' if positive else 'at least'} {least:g}" if least > float("-inf") else ""
-        limits += "" if most == float("inf") else f" and at most {most:g}"
-        raise refuse(layer, f"{name}={value!r} is no number{limits}", f"{name}={value!r}", f"give a number{limits}.")
 
 
 def check_groups(layer: str, groups: Any, **divided: Any) -> None:

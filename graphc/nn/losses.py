@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import axes, check_integers, check_number, check_rank, check_shape, reduced, refuse
+from graphc.nn.axes import axes, check_integers, check_rank, check_shape, reduced, refuse
+from graphc.requests import check_number
 
 __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "elastic_net", "huber_loss", "l1", "l1_loss", "l2", "mse_loss",
@@ -30,7 +31,7 @@ def huber_loss(
 ) -> gc.Tensor:
     """``(x - target)²/2``, beyond `delta` continued along its tangent (Huber, 1964)."""
     i = _alike("huber_loss", x, target=target)
-    check_number("huber_loss", "delta", delta, 0, positive=True)
+    check_number("nn.huber_loss", "delta", delta, positive=True, infinite=True)
     distance = gc.abs(x[i] - target[i])
     return reduced("huber_loss", gc.where(distance < delta, distance**2 / 2, delta * (distance - delta / 2)), i, reduction, name)
 
@@ -58,7 +59,7 @@ def cross_entropy(
     rank, c, k = check_rank("cross_entropy", x, 1), gc.index("c"), gc.index("k")
     batch, places = ((gc.index("n"),) if rank > 1 else ()), tuple(gc.index(name) for name in "hwdefg"[: max(rank - 2, 0)])
     free, classes = (*batch, *places), x.shape[min(rank - 1, 1)]
-    check_number("cross_entropy", "label_smoothing", label_smoothing, 0, 1)
+    check_number("nn.cross_entropy", "label_smoothing", label_smoothing, 0, 1)
     if weight is not None:
         check_shape("cross_entropy", "weight", weight, (classes,), x)
     total = gc.logsumexp(x[*batch, c, *places], over=c)
@@ -113,7 +114,7 @@ def binary_cross_entropy_with_logits(
             check_shape("binary_cross_entropy_with_logits", "pos_weight", pos_weight, x.shape[len(i) - rank :], x)
             factor = pos_weight[i[len(i) - rank :]]
         else:
-            check_number("binary_cross_entropy_with_logits", "pos_weight", pos_weight, float("-inf"))
+            check_number("nn.binary_cross_entropy_with_logits", "pos_weight", pos_weight, float("-inf"))
         value = factor * target[i] * gc.softplus(-x[i]) + (1 - target[i]) * gc.softplus(x[i])
     return reduced("binary_cross_entropy_with_logits", value if weight is None else weight[i] * value, i, reduction, name)
 

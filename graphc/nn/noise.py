@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import axes, check_integers, keys, refuse
+from graphc.nn.axes import axes, check_integers, keys
+from graphc.requests import check_number
 
 __all__ = ["dropout", "stochastic_depth"]
 
 
 def _check(layer: str, p: Any, key: Any) -> None:
-    if not isinstance(p, int | float) or isinstance(p, bool) or not 0 <= p <= 1:
-        raise refuse(layer, f"p={p!r} is no probability", f"p={p!r}", "give a number from 0 to 1.")
+    check_number(f"nn.{layer}", "p", p, most=1)
     for part in key if isinstance(key, tuple) else (key,):
         if isinstance(part, gc.Tensor):
             check_integers(layer, "key", part)

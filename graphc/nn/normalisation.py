@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import axes, check_number, check_shape, dimension, refuse
-from graphc.requests import refuse_calls
+from graphc.nn.axes import axes, check_shape, dimension, refuse
+from graphc.requests import check_number, refuse_calls
 
 __all__ = ["batch_norm", "group_norm", "layer_norm", "normalize"]
 
@@ -36,8 +36,8 @@ def batch_norm(
     """
     (n, c, *p), y = axes("batch_norm", x, "nchwdefg", 2), gc.tensor(name)
     _check_channels("batch_norm", x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
-    check_number("batch_norm", "momentum", momentum, 0, 1)
-    check_number("batch_norm", "eps", eps, 0)
+    check_number("nn.batch_norm", "momentum", momentum, 0, 1)
+    check_number("nn.batch_norm", "eps", eps, 0)
     factor, shift = 1 if weight is None else weight[c], 0 if bias is None else bias[c]
     if not training:
         if running_mean is None or running_var is None:
@@ -112,8 +112,8 @@ def normalize(x: gc.Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, *,
     The derivative of that root at 0 is 0; with p = 0 it is the number of elements that are not 0.
     """
     i, dim = axes("normalize", x, least=1), dimension("normalize", x, dim)
-    check_number("normalize", "p", p, 0)
-    check_number("normalize", "eps", eps, 0)
+    check_number("nn.normalize", "p", p, infinite=True)
+    check_number("nn.normalize", "eps", eps, 0)
     other, norm, y = (*i[:dim], gc.index("s"), *i[dim + 1 :]), gc.tensor(f"{name}.norm"), gc.tensor(name)
     rest, element = (*i[:dim], *i[dim + 1 :]), gc.abs(x[other])
     if p == float("inf"):

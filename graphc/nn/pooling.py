@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import check_number, check_rank, keys, per_dimension, refuse
+from graphc.nn.axes import check_rank, keys, per_dimension, refuse
+from graphc.requests import check_number
 
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "fractional_max_pool2d", "max_pool2d"]
 
@@ -74,7 +75,7 @@ def avg_pool2d(
     w, (n, c), y = _Windows("avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode), gc.indices("n c"), gc.tensor(name)
     padded, skipped = (gc.pad(x, 0), gc.skip(x)) if w.padded else (x, x)
     if divisor_override is not None:
-        check_number("avg_pool2d", "divisor_override", divisor_override, 0, positive=True)
+        check_number("nn.avg_pool2d", "divisor_override", divisor_override, 0, positive=True)
         y[n, c, *w.p] = gc.sum(padded[n, c, *w.place], over=w.r) / divisor_override
     elif count_include_pad and w.last_is_smaller:
         y[n, c, *w.p] = gc.sum(padded[n, c, *w.place], over=w.r) / (w.sizes[0] * w.sizes[1])

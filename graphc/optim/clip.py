@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.optim.gradients import check_number, gradients, subscripts
+from graphc.optim.gradients import gradients, subscripts
+from graphc.requests import check_number
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
 
@@ -30,7 +31,7 @@ def clip_grad_value(loss: Any, clip_value: float) -> dict[gc.Tensor, gc.Tensor]:
     for i:  w.grad[i] += 4*w[i]**3
     for i:  w.grad.clipped[i] = clip(w.grad[i], -0.5, 0.5)
     """
-    check_number("clip_grad_value", "clip_value", clip_value)
+    check_number("optim.clip_grad_value", "clip_value", clip_value)
     clipped = {}
     for parameter, gradient in gradients(loss, "clip_grad_value").items():
         i = subscripts(parameter)
@@ -63,7 +64,7 @@ def clip_grad_norm(loss: Any, max_norm: float) -> dict[gc.Tensor, gc.Tensor]:
     grad_norm.factor[()] = minimum(1, 1/(sqrt(grad_norm.square[()]) + 1e-06))
     for i:  w.grad.clipped[i] = w.grad[i]*grad_norm.factor[()]
     """
-    check_number("clip_grad_norm", "max_norm", max_norm)
+    check_number("optim.clip_grad_norm", "max_norm", max_norm)
     found = gradients(loss, "clip_grad_norm")
     square, factor, clipped = gc.tensor("grad_norm.square"), gc.tensor("grad_norm.factor"), {}
     for gradient in found.values():

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import graphc as gc
 from graphc.requests import refusal
 
-__all__ = ["check_number", "gradients", "subscripts"]
+__all__ = ["gradients", "subscripts"]
 
 
 def subscripts(tensor: gc.Tensor) -> tuple[Any, ...]:
@@ -33,16 +32,3 @@ def gradients(loss: Any, verb: str) -> dict[gc.Tensor, gc.Tensor]:
         raise refusal(gc.ArgumentError, f"gc.optim.{verb} takes a scalar tensor, or a dict from parameters to their gradients.",
                       f"{verb}({loss!r}, …)", repr(loss), "pass the loss L, or {W: dW} with dW = gc.grad(L, W).")
     return dict(loss)
-
-
-def check_number(verb: str, name: str, value: Any, least: float = 0.0, below: float = float("inf"), *, positive: bool = False) -> None:
-    """Refuse what is no number in [least, below), or is `least` if it has to be `positive`.
-
-    Raises:
-        ArgumentError: it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) < below or (positive and value == least):
-        limits = f" that is {'greater than' if positive else 'at least'} {least:g}" if least > float("-inf") else ""
-        limits += "" if below == float("inf") else f" and less than {below:g}"
-        raise refusal(gc.ArgumentError, f"{name}={value!r} of gc.optim.{verb} is no number{limits}.",
-                      f"{verb}(…, {name}={value!r})", f"{name}={value!r}", f"give a number{limits}.")

@@ -18,9 +18,8 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.optim.gradients import check_number
 from graphc.optim.step import Step, Updates
-from graphc.requests import refusal
+from graphc.requests import check_number, refusal
 
 __all__ = ["adagrad", "adam", "adamw", "rmsprop", "sgd"]
 
@@ -39,7 +38,7 @@ def sgd(
     for i:  w.momentum_buffer.new[i] = 0.9*w.momentum_buffer[i] + w.grad[i]
     for i:  w.new[i] = w[i] - 0.1*w.momentum_buffer.new[i]
     """
-    check_number(name, "dampening", dampening, float("-inf"))
+    check_number(f"optim.{name}", "dampening", dampening, float("-inf"))
     step = Step(name, loss, lr, maximize, momentum=momentum, weight_decay=weight_decay)
     if nesterov and (not momentum or dampening):
         raise refusal(gc.ArgumentError, f"nesterov=True of gc.optim.sgd needs momentum and no dampening, but momentum={momentum!r} and "
@@ -128,7 +127,7 @@ def _adam(
         raise refusal(gc.ArgumentError, f"betas={betas!r} of gc.optim.{name} are not two numbers.", f"{name}(…, betas={betas!r})",
                       f"betas={betas!r}", "write betas=(0.9, 0.999).")
     for k, beta in enumerate(betas):
-        check_number(name, f"betas[{k}]", beta, below=1)
+        check_number(f"optim.{name}", f"betas[{k}]", beta, below=1)
     step = Step(name, loss, lr, maximize, eps=eps, weight_decay=weight_decay or decoupled)
     first, second = (step.correction(f"correction{k}", beta) for k, beta in enumerate(betas, 1))
     for w, w_new, i, g in step.parameters(weight_decay):

@@ -11,8 +11,7 @@ from numbers import Integral
 from typing import Any
 
 import graphc as gc
-from graphc.optim.gradients import check_number
-from graphc.requests import refusal
+from graphc.requests import check_number, refusal
 
 __all__ = [
     "cosine_annealing_lr", "exponential_lr", "linear_lr", "multi_step_lr", "one_cycle_lr", "polynomial_lr", "sequential_lr", "step_lr",
@@ -31,49 +30,49 @@ def step_lr(lr: float, step_size: int, gamma: float = 0.1) -> Schedule:
     sgd.lr[()] = 0.1*0.1**floor(sgd.step[()]/30)
     ...
     """
-    check_number("step_lr", "lr", lr)
+    check_number("optim.step_lr", "lr", lr)
     _check_steps("step_lr", "step_size", step_size)
-    check_number("step_lr", "gamma", gamma)
+    check_number("optim.step_lr", "gamma", gamma)
     return lambda step: lr * gc.power(gamma, gc.floor(step / step_size))
 
 
 def multi_step_lr(lr: float, milestones: Sequence[int], gamma: float = 0.1) -> Schedule:
     """`lr`, times `gamma` for each of the `milestones` that the number of steps has reached."""
-    check_number("multi_step_lr", "lr", lr)
+    check_number("optim.multi_step_lr", "lr", lr)
     _check_milestones("multi_step_lr", milestones)
-    check_number("multi_step_lr", "gamma", gamma)
+    check_number("optim.multi_step_lr", "gamma", gamma)
     return lambda step: lr * gc.power(gamma, sum(gc.where(step >= milestone, 1, 0) for milestone in milestones))
 
 
 def exponential_lr(lr: float, gamma: float) -> Schedule:
     """`lr`, times `gamma` after every step."""
-    check_number("exponential_lr", "lr", lr)
-    check_number("exponential_lr", "gamma", gamma)
+    check_number("optim.exponential_lr", "lr", lr)
+    check_number("optim.exponential_lr", "gamma", gamma)
     return lambda step: lr * gc.power(gamma, step)
 
 
 def cosine_annealing_lr(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule:
     """From `lr` to `eta_min` along half a period of the cosine, in `T_max` steps."""
-    check_number("cosine_annealing_lr", "lr", lr)
+    check_number("optim.cosine_annealing_lr", "lr", lr)
     _check_steps("cosine_annealing_lr", "T_max", T_max)
     return lambda step: eta_min + (lr - eta_min) * (1 + gc.cos(math.pi / T_max * step)) / 2
 
 
 def linear_lr(lr: float, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> Schedule:
     """From ``lr*start_factor`` to ``lr*end_factor`` along a line, in `total_iters` steps: a warm-up."""
-    check_number("linear_lr", "lr", lr)
+    check_number("optim.linear_lr", "lr", lr)
     _check_steps("linear_lr", "total_iters", total_iters)
-    check_number("linear_lr", "start_factor", start_factor)
-    check_number("linear_lr", "end_factor", end_factor)
+    check_number("optim.linear_lr", "start_factor", start_factor)
+    check_number("optim.linear_lr", "end_factor", end_factor)
     slope = (end_factor - start_factor) / total_iters
     return lambda step: lr * (start_factor + slope * gc.minimum(step, total_iters))
 
 
 def polynomial_lr(lr: float, total_iters: int = 5, power: float = 1.0) -> Schedule:
     """From `lr` to 0 as ``(1 - step/total_iters)**power``."""
-    check_number("polynomial_lr", "lr", lr)
+    check_number("optim.polynomial_lr", "lr", lr)
     _check_steps("polynomial_lr", "total_iters", total_iters)
-    check_number("polynomial_lr", "power", power)
+    check_number("optim.polynomial_lr", "power", power)
     return lambda step: lr * gc.power(1 - gc.minimum(step, total_iters) / total_iters, power)
 
 
@@ -84,11 +83,11 @@ def one_cycle_lr(
 
     The way up takes ``pct_start·total_steps - 1`` steps; where that is negative, the first step is on the way down already, as in PyTorch.
     """
-    check_number("one_cycle_lr", "max_lr", max_lr)
+    check_number("optim.one_cycle_lr", "max_lr", max_lr)
     _check_steps("one_cycle_lr", "total_steps", total_steps)
-    check_number("one_cycle_lr", "pct_start", pct_start, below=1)
-    check_number("one_cycle_lr", "div_factor", div_factor, positive=True)
-    check_number("one_cycle_lr", "final_div_factor", final_div_factor, positive=True)
+    check_number("optim.one_cycle_lr", "pct_start", pct_start, below=1)
+    check_number("optim.one_cycle_lr", "div_factor", div_factor, positive=True)
+    check_number("optim.one_cycle_lr", "final_div_factor", final_div_factor, positive=True)
     first, last = max_lr / div_factor, max_lr / div_factor / final_div_factor
     up = pct_start * total_steps - 1
     down = total_steps - 1 - up

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import graphc as gc
-from graphc.optim.gradients import check_number, gradients, subscripts
-from graphc.requests import refusal
+from graphc.optim.gradients import gradients, subscripts
+from graphc.requests import check_number, refusal
 
 __all__ = ["Step", "Updates"]
 
@@ -52,9 +52,9 @@ class Step:
 
     def __init__(self, name: str, loss: Any, lr: Any, maximize: bool, **numbers: float) -> None:
         for argument, value in numbers.items():
-            check_number(name, argument, value)
+            check_number(f"optim.{name}", argument, value)
         if not callable(lr) and not isinstance(lr, gc.Tensor):
-            check_number(name, "lr", lr)
+            check_number(f"optim.{name}", "lr", lr)
         self._name, self._lr, self._sign = name, lr, -1 if maximize else 1
         self._gradients = gradients(loss, name)
         self._dtype = "float64" if any(w.dtype == "float64" for w in self._gradients) else None

@@ -191,6 +191,6 @@ def test_help_is_worth_reading(graphc):
 
 
 def test_the_module_is_an_entry_point(net):
-    done = subprocess.run([sys.executable, "-c", "from graphc.cli.main import main; main()", "loops", "net.py:U"],
+    done = subprocess.run([sys.executable, "-m", "graphc.cli", "loops", "net.py:U"],
                           cwd=net, capture_output=True, text=True, check=True)
     assert done.stdout == "for b,i,j:  U[b,i] += X[b,j]*A[j,i]\n"
