@@ -60,12 +60,12 @@ def outputs_of(program: str) -> Any:
 
         made = written(CASES[name], CASES[name].arrays())
         return [*made.outputs, *(made.updates or {}).values()]
-    from tests import checks
+    from tests import oracles
     from tests.programs import generate
 
     try:
-        case = checks.prepare(generate(int(name), statements=1 + int(name) % 2))
-    except (checks.Refused, checks.Unsuitable):
+        case = oracles.prepare(generate(int(name), statements=1 + int(name) % 2))
+    except (oracles.Refused, oracles.Unsuitable):
         return None
     return [case.names["L"], *case.made]
 

@@ -15,7 +15,7 @@ from graphc.ir.expr import Size
 from graphc.ir.graph import Graph
 from graphc.ir.show import statement
 from graphc.passes.differentiate import differentiate
-from tests.checks import double
+from tests.oracles import double
 
 __all__ = ["applied", "backward", "graph_of", "meaning", "text"]
 

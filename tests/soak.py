@@ -29,7 +29,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
 from graphc.ir.expr import undistributed
-from tests import checks
+from tests import oracles
 from tests.programs import RandomProgram, generate, shrunk
 
 __all__ = ["main", "rotation", "verdict"]
@@ -47,18 +47,18 @@ FINE = ("ok", "refused", "unsuitable")
 
 def rotation(seed: int) -> tuple[str, ...]:
     """The checks of a seed: the oracle always, the expensive ones in turn."""
-    first = ("torch",) if "torch" in checks.CHECKS else ("values", "gradient")
-    without = f"without {checks.OPTIONAL[seed // 4 % len(checks.OPTIONAL)]}"
+    first = ("torch",) if "torch" in oracles.CHECKS else ("values", "gradient")
+    without = f"without {oracles.OPTIONAL[seed // 4 % len(oracles.OPTIONAL)]}"
     turns = {"values": 4, "gradient": 4, without: 4, "jvp": 8, "hvp": 16, "second order": 32, "twice": 16, "vmap": 16, "jacobian": 32,
              "hessian": 32, "unjitted": 16, "cuda": 64, "c": 64, "custom_grad": 128}
     return tuple(dict.fromkeys((*first, *(kind for k, (kind, every) in enumerate(turns.items()) if (seed + k) % every == 0))))
 
 
-def _run(case: checks.Case, kind: str) -> None:
-    if kind in checks.CHECKS:
-        checks.CHECKS[kind](case)
+def _run(case: oracles.Case, kind: str) -> None:
+    if kind in oracles.CHECKS:
+        oracles.CHECKS[kind](case)
     else:
-        checks.check_passes(case, [kind.removeprefix("without ")] if kind.startswith("without ") else [], twice=kind == "twice")
+        oracles.check_passes(case, [kind.removeprefix("without ")] if kind.startswith("without ") else [], twice=kind == "twice")
 
 
 class _Slow(Exception):
@@ -69,18 +69,18 @@ def verdict(program: RandomProgram, kinds: Sequence[str]) -> tuple[str, str]:
     """ "ok", "refused", "unsuitable" or the check and the name of what went wrong, with the details."""
     kind = kinds[0]
 
-    def run(case: checks.Case) -> None:
+    def run(case: oracles.Case) -> None:
         nonlocal kind
         for kind in kinds:
             _run(case.again(), kind)
 
     try:
         with _limited():
-            case = checks.prepare(program)
+            case = oracles.prepare(program)
             undistributed(lambda: run(case))  # SymPy's setting is changed once instead of by every stage: its change empties SymPy's caches
-    except checks.Refused as error:
+    except oracles.Refused as error:
         return "refused", str(error)
-    except checks.Unsuitable as error:
+    except oracles.Unsuitable as error:
         return "unsuitable", str(error)
     except RecursionError:
         return f"{kind}: RecursionError", ""
@@ -149,7 +149,7 @@ def _compiled(first: int, count: int, outcome: Outcome, patience: float) -> None
     chosen = [generate(seed, _compiled_statements(seed)) for seed in range(first, first + count, max(count // TOGETHER, 1))]
     try:
         with _limited():
-            failed = checks.check_together(chosen) is not None
+            failed = oracles.check_together(chosen) is not None
     except Exception:
         failed = True
     outcome.ran["cpu"] += len(chosen)
@@ -178,8 +178,8 @@ def _started(cache: str) -> None:
     os.environ["GRAPHC_NUM_THREADS"] = "1"
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)  # expressions are no garbage: SymPy and graphc remember them
-    if checks.torch is not None:
-        checks.torch.set_num_threads(1)
+    if oracles.torch is not None:
+        oracles.torch.set_num_threads(1)
 
 
 def _late(*_: object) -> None:
@@ -229,7 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--programs", type=int, help="stop after that many")
     parser.add_argument("--seed", type=int, help="the first one; drawn by default")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--checks", nargs="+", default=[], choices=list(checks.CHECKS), help="the same oracles for every program")
+    parser.add_argument("--checks", nargs="+", default=[], choices=list(oracles.CHECKS), help="the same oracles for every program")
     parser.add_argument("--statements", type=int, help="definitions per program")
     parser.add_argument("--patience", type=float, default=120, help="seconds for making one failure small")
     parser.add_argument("--refusals", action="store_true", help="print why programs are refused")

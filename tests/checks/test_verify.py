@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import graphc as gc
-from tests.checks import Refused, Unsuitable, check
+from tests.oracles import Refused, Unsuitable, check
 from tests.programs import generate
 
 N, D, M = gc.dims("N D M")

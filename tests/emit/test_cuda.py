@@ -24,7 +24,7 @@ from graphc.emit.expression import FLOAT_CALLS
 from graphc.ir.random import RANDOM
 from graphc.runtime import machine
 from graphc.runtime.cuda import compile_to_ptx
-from tests import checks, gpu
+from tests import gpu, oracles
 from tests.cuda_layers import LAYERS
 from tests.cuda_programs import ANGLES, BINARY, ERRORS, FUNCTIONS, PROGRAMS, column_sums, error, random, row_sums
 from tests.gpu import module_of
@@ -106,8 +106,8 @@ def test_random_programs_on_the_simulated_gpu(seeds: range) -> None:
 def checked(seed: int) -> str:
     program = generate(seed)
     try:
-        checks.check(program, ["cuda"])
-    except (checks.Refused, checks.Unsuitable):
+        oracles.check(program, ["cuda"])
+    except (oracles.Refused, oracles.Unsuitable):
         return "skipped"
     except Exception as error:
         hint = f"python -m tests.soak --checks cuda --programs 1 --seed {seed} shrinks it."

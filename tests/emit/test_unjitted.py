@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import graphc as gc
-from tests.checks import Refused, Unsuitable, called, close, prepare
+from tests.oracles import Refused, Unsuitable, called, close, prepare
 from tests.programs import generate
 from tests.unjitted import run
 

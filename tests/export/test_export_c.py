@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import graphc as gc
-from tests import checks
+from tests import oracles
 from tests.c_programs import FAST, PLAIN, SANITISED, WARNINGS, Exported, exported, needs_compiler, run_alone
 from tests.cuda_layers import LAYERS
 from tests.cuda_programs import ERRORS, PROGRAMS
@@ -69,7 +69,7 @@ def test_forms(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("seed", [0, 300])
 def test_random_programs(seed: int) -> None:
-    wrong = checks.check_together([generate(seed + k) for k in range(6)], checks.as_c)
+    wrong = oracles.check_together([generate(seed + k) for k in range(6)], oracles.as_c)
     assert wrong is None, f"{wrong[1]}\n\n{wrong[0]}"
 
 

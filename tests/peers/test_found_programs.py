@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install graphc[torch]")
 
-from tests import checks
+from tests import oracles
 from tests.programs import generate
 
 FOUND: dict[int, tuple[str, str]] = {
@@ -24,4 +24,4 @@ def test_found_program(seed: int) -> None:
     program = generate(seed)
     digest = hashlib.sha256(str(program).encode()).hexdigest()
     assert digest.startswith(FOUND[seed][0]), "the generator makes another program of this seed: look for one that fails without the mend"
-    checks.CHECKS["torch"](checks.prepare(program))
+    oracles.CHECKS["torch"](oracles.prepare(program))

@@ -13,7 +13,7 @@ import graphc as gc
 from graphc.compile import optimised
 from graphc.frontend.collect import collect
 from graphc.interpret import interpret
-from tests.checks import double
+from tests.oracles import double
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install graphc[torch]")
 F = torch.nn.functional

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, find, given, reject, settings
 
 from graphc.ir.functions import FUNCTIONS
-from tests import checks
+from tests import oracles
 from tests.programs import RandomProgram
 from tests.programs.strategy import drawn
 
@@ -25,21 +25,21 @@ steady = settings(max_examples=DRAWN, derandomize=True, database=None, deadline=
 @given(drawn())
 def test_values_and_gradients(program: RandomProgram) -> None:
     try:
-        checks.check(program, ("values", "gradient"))
-    except (checks.Refused, checks.Unsuitable):
+        oracles.check(program, ("values", "gradient"))
+    except (oracles.Refused, oracles.Unsuitable):
         reject()
 
 
 def _wrong(program: RandomProgram) -> bool:
     """Whether the gradient is, along a random direction."""
     try:
-        case = checks.prepare(program)
+        case = oracles.prepare(program)
         graph, adjoints = case.first
-        result = checks.evaluate(graph, program)
-        checks.compare_along(case, {n: result[adjoints[n]] for n in case.wrt})
-    except checks.Mismatch:
+        result = oracles.evaluate(graph, program)
+        oracles.compare_along(case, {n: result[adjoints[n]] for n in case.wrt})
+    except oracles.Mismatch:
         return True
-    except (checks.Refused, checks.Unsuitable):
+    except (oracles.Refused, oracles.Unsuitable):
         pass
     return False
 

@@ -1,4 +1,4 @@
-"""Random programs against the interpreter and the complex step (`tests.checks` says what is compared).
+"""Random programs against the interpreter and the complex step (`tests.oracles` says what is compared).
 
 ``GRAPHC_PROGRAMS`` and ``GRAPHC_CPU_PROGRAMS`` set how many programs are drawn, ``GRAPHC_SEED`` the first one.
 ``python -m tests.soak`` runs many more, with every check on every program.
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import graphc as gc
-from tests import checks
+from tests import oracles
 from tests.programs import generate
 
 PROGRAMS = int(os.environ.get("GRAPHC_PROGRAMS", "300"))
@@ -50,11 +50,11 @@ def kinds(seed: int) -> list[str]:
     return ["values", "gradient", *(kind for kind, (every, first) in TURNS.items() if seed % every == first)]
 
 
-def run(case: checks.Case, kind: str) -> None:
+def run(case: oracles.Case, kind: str) -> None:
     if kind == "passes":
-        checks.check_passes(case, checks.OPTIONAL[case.program.seed // 5 % len(checks.OPTIONAL) :][:1])
+        oracles.check_passes(case, oracles.OPTIONAL[case.program.seed // 5 % len(oracles.OPTIONAL) :][:1])
     else:
-        checks.CHECKS[kind](case)
+        oracles.CHECKS[kind](case)
 
 
 @pytest.mark.parametrize("seeds", batches(PROGRAMS, BATCH), ids=lambda r: f"{r.start}-{r.stop - 1}")
@@ -63,11 +63,11 @@ def test_interpreter_and_complex_step(seeds: range) -> None:
     for seed in seeds:
         program = generate(seed)
         try:
-            case = checks.prepare(program)
+            case = oracles.prepare(program)
             for kind in kinds(seed):
                 run(case.again(), kind)
             outcome["ok"] += 1
-        except (checks.Refused, checks.Unsuitable):
+        except (oracles.Refused, oracles.Unsuitable):
             outcome["skipped"] += 1
         except Exception as error:
             raise AssertionError(f"{error}\n\n{program}\n\npython -m tests.soak --programs 1 --seed {seed} shrinks it.") from error
@@ -96,7 +96,7 @@ cpu = pytest.mark.skipif(importlib.util.find_spec("graphc.runtime.cpu") is None,
 @pytest.mark.parametrize("seeds", batches(CPU_PROGRAMS, CPU_BATCH), ids=lambda r: f"{r.start}-{r.stop - 1}")
 def test_cpu(seeds: range) -> None:
     """Several programs and some of their gradients as the outputs of one compilation, in float32."""
-    wrong = checks.check_together([generate(seed, statements=2 if seed % 4 == 0 else 1) for seed in seeds])
+    wrong = oracles.check_together([generate(seed, statements=2 if seed % 4 == 0 else 1) for seed in seeds])
     assert wrong is None, f"{wrong[1]}\n\n{wrong[0]}"
 
 
@@ -104,7 +104,7 @@ def test_cpu(seeds: range) -> None:
 
 DETERMINISM = """
 import graphc as gc
-from tests.checks import prepare
+from tests.oracles import prepare
 from tests.programs import generate
 for seed in range({first}, {first} + 12):
     case = prepare(generate(seed))

@@ -12,7 +12,7 @@ from graphc.compile import optimised
 from graphc.frontend.collect import collect
 from graphc.passes.by_rows import by_rows
 from graphc.passes.prune import prune
-from tests.checks import Refused, Unsuitable, called, close, prepare
+from tests.oracles import Refused, Unsuitable, called, close, prepare
 from tests.programs import generate
 from tests.unjitted import run
 
