@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+import graphc as gc
 from tests.programs.program import RandomProgram
 
 __all__ = ["shrunk"]
@@ -41,13 +42,14 @@ def shrunk(program: RandomProgram, fails: Callable[[RandomProgram], bool], secon
 
 
 def _builds(program: RandomProgram) -> bool:
+    """Whether it is no mistake, and every tensor has an array or a definition."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)
         try:
-            program.build()
+            names = program.build()
         except Exception:
             return False
-    return True
+    return all(t.statements or name in program.inputs for name, t in names.items() if isinstance(t, gc.Tensor))
 
 
 def _without_blocks(program: RandomProgram) -> Iterator[RandomProgram]:
