@@ -120,6 +120,12 @@ def _store(builder: ir.IRBuilder, value: ir.Value, address: ir.Value, mask: ir.V
     _call(builder, f"llvm.masked.store.{_suffix(value.type)}.p0", ir.VoidType(), *arguments)
 
 
+def _prefetch(builder: ir.IRBuilder, address: ir.Value) -> None:
+    """Bring what will be written into the cache; any address is allowed."""
+    pointer = builder.bitcast(address, ir.IntType(8).as_pointer())
+    _call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, _LANE_NUMBER(1), _LANE_NUMBER(3), _LANE_NUMBER(1))
+
+
 def multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
     return _call(builder, f"llvm.fmuladd.{_suffix(x.type)}", x.type, x, y, z)
 
@@ -189,6 +195,9 @@ def _outer_function(module: ir.Module, element: ir.Type, rows: int, vectors: int
     right = _pointers(builder, B, b_columns, vectors)
     masks = [_mask(builder, _entry(builder, lanes, v), vector.count) if MASKS else None for v in range(vectors)]
     columns = [_entry(builder, c_columns, v) for v in range(vectors)]
+    results = [[builder.gep(pointer, [column]) for column in columns] for pointer in _pointers(builder, C, c_rows, rows)]
+    for address in (a for row in results for a in row):
+        _prefetch(builder, address)
 
     def step(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
         a_offset, b_offset = _entry(builder, a_depth, k), _entry(builder, b_depth, k)
@@ -207,7 +216,7 @@ def _outer_function(module: ir.Module, element: ir.Type, rows: int, vectors: int
             with block:
                 for i, total in enumerate(sums):
                     row, v = divmod(i, vectors)
-                    address = builder.gep(builder.gep(C, [_entry(builder, c_rows, row)]), [columns[v]])
+                    address = results[row][v]
                     old = _load(builder, vector, address, masks[v]) if adding else None
                     value = builder.fmul(total, factor) if old is None else multiply_add(builder, total, factor, old)
                     _store(builder, value, address, masks[v])
