@@ -8,7 +8,7 @@ from functools import lru_cache
 import sympy as sp
 
 from graphc.ir.affine import is_affine, nonnegative
-from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, Logical, Reduce, Where
+from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, Logical, Reduce, Where, all_of
 from graphc.ir.tree import contains
 
 __all__ = ["counted_where", "implied", "known_on", "pieces"]
@@ -131,4 +131,4 @@ def _either(cases: Sequence[tuple[sp.Expr, tuple[sp.Expr, ...]]]) -> tuple[sp.Ex
     if not any(rest for _, rest in rests) or any(case == sp.true and not rest for case, rest in rests):
         return common
     joined = [[c for c in (case, *rest) if c != sp.true] for case, rest in rests]
-    return (*common, Logical("or", *(c[0] if len(c) == 1 else Logical("and", *c) for c in joined)))
+    return (*common, Logical("or", *map(all_of, joined)))

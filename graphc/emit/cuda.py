@@ -16,7 +16,7 @@ from graphc.emit.expression import SHORT, Writer
 from graphc.emit.names import safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.errors import TargetError
-from graphc.ir.expr import Access, Compare, Logical, Size
+from graphc.ir.expr import Access, Compare, Size, all_of
 from graphc.ir.nest import (
     Barrier,
     Combine,
@@ -447,7 +447,7 @@ def _guarded(body: Sequence[Node]) -> tuple[Node, ...]:
                 continue
             if node.shared:
                 tests = [*(Compare(">=", node.index, e) for e in node.lower[1:]), *(Compare("<", node.index, e) for e in node.upper[1:])]
-                inner = (If(tests[0] if len(tests) == 1 else Logical("and", *tests), inner),) if tests else inner
+                inner = (If(all_of(tests), inner),) if tests else inner
                 node = replace(node, lower=node.lower[:1], upper=node.upper[:1])
             result.append(replace(node, body=inner))
         elif isinstance(node, If):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,7 +18,7 @@ from sympy.core.symbol import Str
 
 __all__ = [
     "Access", "BoundaryAccess", "Call", "Compare", "FloorDiv", "Index", "INFINITY", "Logical", "Modulo", "NAN", "Reduce", "Size",
-    "Where", "build", "build_from", "constant", "evaluated", "rebuilt", "undistributing", "unique",
+    "Where", "all_of", "build", "build_from", "constant", "evaluated", "rebuilt", "undistributing", "unique",
 ]
 
 
@@ -211,6 +211,16 @@ class Logical(_Value):
     @property
     def operands(self) -> tuple[sp.Expr, ...]:
         return tuple(self.args[1:])
+
+
+def all_of(conditions: Iterable[Any]) -> sp.Expr:
+    """One condition that holds where all of them do; where there is none, everywhere.
+
+    >>> all_of([sp.true])
+    True
+    """
+    given = tuple(conditions)
+    return Logical("and", *given) if len(given) > 1 else given[0] if given else sp.true
 
 
 class Where(_Value):

@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.analysis.legality import in_range
 from graphc.errors import NotationError
-from graphc.ir.expr import Access, BoundaryAccess, Compare, Logical, Reduce, Where
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Reduce, Where, all_of
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Statement, behind, revised
@@ -95,7 +95,7 @@ def _conditional(view: BoundaryAccess, tensors: Mapping[str, Tensor], facts: tup
     value = _moved(view.tensor, subscripts, moves)
     if not tests:
         return value
-    return Where(tests[0] if len(tests) == 1 else Logical("and", *tests), value, view.fill)
+    return Where(all_of(tests), value, view.fill)
 
 
 def _moved(tensor: str, subscripts: list[sp.Expr], moves: list[tuple[int, str, sp.Expr]]) -> sp.Expr:

@@ -8,7 +8,7 @@ import sympy as sp
 
 from graphc.analysis.legality import ensured
 from graphc.errors import NotationError
-from graphc.ir.expr import INFINITY, Access, BoundaryAccess, Compare, Logical, Reduce, Where
+from graphc.ir.expr import INFINITY, Access, BoundaryAccess, Compare, Reduce, Where, all_of
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.show import expression, statement_body
@@ -106,7 +106,7 @@ class _Inside:
         rest = rewrite(body, rule)
         if not tests:
             return self.brought(body, path)
-        inside = Logical("and", *tests)
+        inside = all_of(tests)
         return Where(inside, self.brought(rest, (*path, (inside, True))), _NEUTRAL[op])
 
     def _view(self, view: BoundaryAccess, path: _Path) -> sp.Expr:
@@ -121,7 +121,7 @@ class _Inside:
                 subscripts[d] = self._place(modes[d], subscript, extent, path)
             modes[d] = ""
         value = BoundaryAccess(view.tensor, ",".join(modes), view.fill, *subscripts) if any(modes) else Access(view.tensor, *subscripts)
-        return Where(Logical("and", *tests), value, view.fill) if tests else value
+        return Where(all_of(tests), value, view.fill)
 
     def _place(self, mode: str, subscript: Access, extent: sp.Expr, path: _Path) -> Access:
         """The element of a new integer tensor that says where a subscript comes to lie."""

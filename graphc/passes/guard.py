@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.analysis.conditions import known_on
 from graphc.analysis.legality import in_range
-from graphc.ir.expr import Access, Compare, Logical, Reduce, Where, build
+from graphc.ir.expr import Access, Compare, Reduce, Where, all_of, build
 from graphc.ir.statement import Statement, behind
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import contains
@@ -80,5 +80,4 @@ class _Confining:
 
 def all_nonnegative(expressions: _Facts) -> sp.Expr:
     """The condition that all of them are."""
-    tests = [Compare(">=", e, sp.Integer(0)) for e in expressions]
-    return tests[0] if len(tests) == 1 else Logical("and", *tests)
+    return all_of(Compare(">=", e, sp.Integer(0)) for e in expressions)

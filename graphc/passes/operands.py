@@ -12,7 +12,7 @@ import sympy as sp
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import is_affine, nonnegative
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Logical, Reduce, Where, build
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Reduce, Where, all_of, build
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.statement import Range, Statement, plain_ranges, revised
@@ -82,7 +82,7 @@ class _Worker:
         conditions = [Compare(">", e, _ZERO) for e in extents]
         if not conditions:
             return value
-        return Where(conditions[0] if len(conditions) == 1 else Logical("and", *conditions), value, _ZERO)
+        return Where(all_of(conditions), value, _ZERO)
 
     def _suitable(self, s: Statement) -> bool:
         """Whether it sums floats on a box whose extents are no negative numbers, and reads nothing in a way the engine cannot."""

@@ -11,7 +11,7 @@ from graphc.analysis.legality import ensured, in_range
 from graphc.analysis.recurrence import cyclic
 from graphc.ir.affine import linear, nonnegative, span
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, Compare, Logical, Where, build
+from graphc.ir.expr import Access, Compare, Where, all_of, build
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
 from graphc.ir.statement import Statement, behind, plain_ranges
@@ -255,7 +255,7 @@ class _Padder:
 def _where(conditions: tuple[sp.Expr, ...], value: sp.Expr, other: sp.Expr) -> sp.Expr:
     """The value where all conditions are ≥ 0."""
     tests = [Compare(">=", c, _ZERO) for c in conditions]
-    return Where(tests[0] if len(tests) == 1 else Logical("and", *tests), value, other) if tests else value
+    return Where(all_of(tests), value, other)
 
 
 def _apart(one: Statement, two: Statement) -> bool:

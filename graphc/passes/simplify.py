@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.analysis.conditions import pieces
 from graphc.ir.affine import nonnegative
-from graphc.ir.expr import Logical, Where, build
+from graphc.ir.expr import Logical, Where, all_of, build
 from graphc.ir.graph import Graph
 from graphc.ir.origin import Rewrite
 from graphc.ir.statement import Statement, revised, zeros
@@ -69,7 +69,7 @@ def _certain(value: sp.Expr, facts: tuple[sp.Expr, ...]) -> sp.Expr:
         if isinstance(part, Logical) and part.op == "and":
             open_tests = [test for test in part.operands if not _holds(test, True, facts)]
             if 0 < len(open_tests) < len(part.operands):
-                return open_tests[0] if len(open_tests) == 1 else Logical("and", *open_tests)
+                return all_of(open_tests)
         return None
 
     return rewrite(value, rule)

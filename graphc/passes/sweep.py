@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from graphc.analysis.legality import ensured, in_range
-from graphc.ir.expr import Access, Compare, Index, Logical, Where
+from graphc.ir.expr import Access, Compare, Index, Where, all_of
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Given, Rewrite
 from graphc.ir.statement import Range, Statement, behind, fresh_indices, plain_ranges, revised, zeros
@@ -197,7 +197,7 @@ class _Sweep:
         stored = self._stored(access, fresh)
         if not tests:
             return stored
-        return Where(tests[0] if len(tests) == 1 else Logical("and", *tests), stored, _ZERO)
+        return Where(all_of(tests), stored, _ZERO)
 
     def _rebuilt(
         self, statement: Statement, value: sp.Expr, places: tuple[sp.Expr, ...], fresh: Sequence[Index], reads: dict[Access, sp.Expr]

@@ -10,7 +10,7 @@ import sympy as sp
 from graphc.analysis.conditions import counted_where
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.dtypes import dtype_of, is_float, settle
-from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Logical
+from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Logical, all_of
 from graphc.ir.graph import reads
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
 from graphc.ir.reductions import REDUCTIONS
@@ -111,19 +111,23 @@ class Bodies:
         return self.wrap(guarded, left, body)
 
     def _counted(self, statement: Statement, left: Sequence[Index], rest: Sequence[Index], store: Store) -> tuple[Node, ...]:
-        """The write of a sum to where integers point, if one of its terms counts; else these need not point inside."""
+        """The write of a sum to where integers point; if these point outside, only where one of its terms counts."""
         conditions = counted_where(statement.value) if statement.scatters else ()
         tests = [c for c in conditions if set(indices_of(c)) <= set(left)]
         inner = [c for c in conditions if c not in tests]
-        before: tuple[Node, ...] = ()
+        body: tuple[Node, ...] = (store,)
         if inner:
-            counts = Local("counts")
-            found = Logical("or", counts, inner[0] if len(inner) == 1 else Logical("and", *inner))
-            before = (Assign(counts, sp.false, "bool"), *self.loops(statement, rest, (Assign(counts, found, "bool"),), left, hoist=False))
-            tests.append(counts)
-        if not tests:
-            return (store,)
-        return *before, If(tests[0] if len(tests) == 1 else Logical("and", *tests), (store,))
+            counts, inside = Local("counts"), self._points_inside(Access(statement.target, *statement.subscripts))
+            found = Logical("or", counts, all_of(inner))
+            look = self.loops(statement, rest, (Assign(counts, found, "bool"),), left, hoist=False)
+            body = (If(inside, body), If(Logical("not", inside), (Assign(counts, sp.false, "bool"), *look, If(counts, body))))
+        return (If(all_of(tests), body),) if tests else body
+
+    def _points_inside(self, access: Access) -> sp.Expr:
+        """Whether the integers that are subscripts lie inside their tensors, those that say where to find others first."""
+        looked_up = [(a, s, d) for a in accesses(access) for d, s in enumerate(a.subscripts) if isinstance(s, Access)]
+        looked_up.sort(key=lambda place: len(accesses(place[1])))
+        return all_of([t for a, s, d in looked_up for t in (Compare("<=", _ZERO, s), Compare("<", s, self.tensors[a.tensor].shape[d]))])
 
     @staticmethod
     def _any(statement: Statement) -> tuple[sp.Expr, ...]:
@@ -237,13 +241,13 @@ class Bodies:
                 if index in names and names <= known | {index}:
                     _bound(condition, index, lower, upper, tests)
             if tests:
-                body = (If(tests[0] if len(tests) == 1 else Logical("and", *tests), body),)
+                body = (If(all_of(tests), body),)
             body = (For(index, tuple(dict.fromkeys(lower)), tuple(dict.fromkeys(upper)), body),)
             if lets and position == len(order) - 1:
                 body = (*lets, *body)
         everywhere = [Compare(">=", c, _ZERO) for c in statement.domain if guard and not indices_of(c)]
         if everywhere:
-            body = (If(everywhere[0] if len(everywhere) == 1 else Logical("and", *everywhere), body),)
+            body = (If(all_of(everywhere), body),)
         return body
 
 

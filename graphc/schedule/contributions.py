@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.analysis.order import Scan
 from graphc.ir.affine import linear, nonnegative
-from graphc.ir.expr import Compare, Index, Logical, Where, build_from
+from graphc.ir.expr import Compare, Index, Where, all_of, build_from
 from graphc.ir.statement import Range, Statement, rename
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import indices_of
@@ -80,7 +80,7 @@ def _sum(parts: Sequence[Statement], shape: tuple[sp.Expr, ...]) -> Statement:
         s = rename(part, dict(zip(part.subscripts, last.subscripts, strict=True)))
         found = dict.fromkeys(sp.expand(c) for c in (*s.domain, *(c for r in s.ranges for c in r.constraints())))
         tests = [Compare(">=", c, sp.Integer(0)) for c in found if c not in implied]
-        condition = tests[0] if len(tests) == 1 else Logical("and", *tests) if tests else sp.true
+        condition = all_of(tests)
         terms.append(Where(condition, s.value, sp.Integer(0)))
     value = build_from(lambda *values: sp.Add(*values), *terms)
     return replace(last, op="+=", value=value, ranges=full, domain=())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from graphc.ir.affine import linear, nonnegative, span
-from graphc.ir.expr import Access, Compare, FloorDiv, Logical
+from graphc.ir.expr import Access, Compare, FloorDiv, Logical, all_of
 from graphc.ir.nest import Assign, For, If, Local, Node, Store
 from graphc.ir.tree import contains, postorder, rewrite
 
@@ -112,7 +112,7 @@ def _split(node: For, limits: Limits) -> tuple[Node, ...]:
     if not tests:
         return parts
     conditions = [Compare(">=", t, _ZERO) for t in dict.fromkeys(tests)]
-    everywhere = conditions[0] if len(conditions) == 1 else Logical("and", *conditions)
+    everywhere = all_of(conditions)
     return If(everywhere, parts), If(Logical("not", everywhere), (node,))
 
 

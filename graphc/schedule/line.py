@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import sympy as sp
 
-from graphc.ir.expr import Compare, Index, Logical
+from graphc.ir.expr import Compare, Index, all_of
 from graphc.ir.nest import For, If, Node, Unravel
 from graphc.ir.tree import indices_of
 
@@ -40,7 +40,7 @@ def in_line(body: Sequence[Node], apart: Collection[Index]) -> tuple[tuple[Node,
         nodes = node.body
     if not found:
         return tuple(body), None, ()
-    inner = (If(tests[0] if len(tests) == 1 else Logical("and", *tests), nodes),) if tests else nodes
+    inner = (If(all_of(tests), nodes),) if tests else nodes
     extent = sp.expand(sp.Mul(*(e for _, e in found)))
     if len(found) == 1:
         return (For(found[0][0], (_ZERO,), (extent,), inner, True),), extent, (found[0][0],)

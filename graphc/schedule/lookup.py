@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.analysis.conditions import counted_where
 from graphc.analysis.legality import in_range
-from graphc.ir.expr import Access, Compare, Index, Logical
+from graphc.ir.expr import Access, Compare, Index, Logical, all_of
 from graphc.ir.nest import Assign, For, If, Local, Loop, Moment, Nest, Node, Step, Store
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, postorder, substitute
@@ -43,7 +43,7 @@ def _counted(node: Node) -> Node:
         return replace(node, body=tuple(map(_counted, node.body)))
     if isinstance(node, Store) and node.accumulate and any(isinstance(s, Access) for s in node.subscripts):
         tests = counted_where(node.value)
-        return If(tests[0] if len(tests) == 1 else Logical("and", *tests), (node,)) if tests else node
+        return If(all_of(tests), (node,)) if tests else node
     return node
 
 
@@ -62,7 +62,7 @@ class _Lookups:
         found = {lookup: self.around.new("int64") for lookup in dict.fromkeys(lookup for lookup, _, _ in places)}
         tests = [t for lookup, name, d in places
                  for t in (Compare("<=", _ZERO, found[lookup]), Compare("<", found[lookup], self.tensors[name].shape[d]))]
-        inside = Logical("and", *dict.fromkeys(tests))
+        inside = all_of(dict.fromkeys(tests))
         plain = [_without(n, found) for n in body]
         lets = tuple(Assign(name, lookup, "int64") for lookup, name in found.items())
         return *lets, If(inside, self._kept(node, plain, facts, set(found.values()))), If(Logical("not", inside), (node,))

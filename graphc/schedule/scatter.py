@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.analysis.conditions import counted_where
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, Compare, Index, Logical
+from graphc.ir.expr import Access, Compare, Index, Logical, all_of
 from graphc.ir.graph import fresh_name, reads
 from graphc.ir.nest import Assign, For, If, Kernel, Local, LoopPlan, Nest, Node, Outside, Sort, Step, Store, Unravel
 from graphc.ir.show import statement as show
@@ -61,7 +61,7 @@ def sorted_scatter(statement: Statement, tensors: dict[str, Tensor], dtype: str,
     place = sp.Add(*(statement.subscripts[d] * sp.Mul(*(target.shape[e] for e in keyed if e > d)) for d in keyed))
     found: tuple[Node, ...] = (Assign(key, place, "int64"), *_outside(statement, target, keyed, key))
     if tests:
-        found = (If(tests[0] if len(tests) == 1 else Logical("and", *tests), found),)
+        found = (If(all_of(tests), found),)
     first = (For(item, (_ZERO,), (count,), (
         unravel, Assign(key, _NONE, "int64"), *found,
         If(Compare("!=", key, _NONE), (Assign(key, key * 2**32 + item, "int64"),)), Store(of_items, (item,), key)), True),)  # fmt: skip
@@ -106,7 +106,7 @@ def _outside(statement: Statement, target: Tensor, keyed: list[int], key: Local)
             bad = Logical("or", Compare("<", subscript, _ZERO), Compare(">=", subscript, target.shape[d]))
             fails: Node = Outside(subscript.tensor, target.name, d, subscript, show(statement))
             if tests:
-                fails = If(tests[0] if len(tests) == 1 else Logical("and", *tests), (fails,))
+                fails = If(all_of(tests), (fails,))
             for r in (statement.range_of(i) for e, i in enumerate(statement.subscripts) if e not in keyed and i in used):
                 fails = For(r.index, (r.lower,), (r.upper,), (fails,))
             yield If(bad, (fails, Assign(key, _NONE, "int64")))

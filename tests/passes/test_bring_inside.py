@@ -138,3 +138,17 @@ def test_sums_that_are_scattered(target, inner):
     if inner:
         with pytest.raises(gc.ArgumentError):
             f(table=x, k=np.array([3, 0, -9]), w=weights)
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_sums_that_are_scattered_through_two_tensors(target):
+    q, w, table, total = gc.index("q"), gc.tensor("w", M, 3), gc.tensor("table", N), gc.tensor("total")
+    n = gc.tensor("n", gc.dim("K"), dtype="int64")
+    total[()] += gc.where(w[j, q] > 0, table[n[k[j]]], 0) * w[j, q]
+    f = gc.compile(gc.grad(total, table), target=target)
+    arrays = {"table": x, "w": np.float32([[1, 2, 3], [0, 0, 0], [0, 1, 0]])}
+    for first in (-9, 1):
+        np.testing.assert_array_equal(f(arrays, k=np.array([2, first, 0]), n=np.array([0, 77, 3])), [1, 0, 0, 6])
+    for wrong in ([2, 0, -9], [2, 0, 1]):
+        with pytest.raises(gc.ArgumentError):
+            f(arrays, k=np.array(wrong), n=np.array([0, 77, 3]))
