@@ -29,7 +29,7 @@ from typing import Any
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, types
+from numba import cfunc, njit, types
 from numba.core import cgutils
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import TypingError
@@ -50,11 +50,11 @@ from graphc.kernels.tile import (
     inner_tile,
     intrinsic,
     keep,
-    kernel,
     lanes_of,
     outer_tile,
     scratch,
 )
+from graphc.kernels.unit import AllocatingPart
 from graphc.kernels.view import ViewType
 
 PACK_ROWS = 16
@@ -63,15 +63,19 @@ PACK_ROWS = 16
 INNER_PANEL = 8 * VECTORS
 """Columns per panel when vectors lie along the summed index."""
 
+_njit: Any = njit  # its annotation does not know all options
+part = _njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=AllocatingPart)
+"""Compiles the parts of the engine."""
 
-@kernel
-def _cut(part, team, panels, rows):
-    """Where the share of member `part` begins, counted in rows of panels; even within a panel, to suit the tile."""
-    position = panels * rows * part // team
+
+@part
+def _cut(member, team, panels, rows):
+    """Where the share of a member begins, counted in rows of panels; even within a panel, to suit the tile."""
+    position = panels * rows * member // team
     return position - position % rows % 2
 
 
-@kernel
+@part
 def _split(x, y, limit, starts):
     """Cut a table of offsets into pieces of at most `limit` neighbours in both `x` and `y`.
 
@@ -87,7 +91,7 @@ def _split(x, y, limit, starts):
     return count
 
 
-@kernel
+@part
 def _pack(panel, stride, B, b_depth, length, counts, positions, offsets, pieces):
     """Copy `length` terms of pieces of columns into the rows of a dense panel, a few rows at a time.
 
@@ -101,7 +105,7 @@ def _pack(panel, stride, B, b_depth, length, counts, positions, offsets, pieces)
                 copy_lanes(at(target, k * stride), at(source, b_depth[k]), counts[piece])
 
 
-@kernel
+@part
 def _pack_transposed(panel, stride, B, b_depth, length, offsets, vectors):
     """The same for columns that are contiguous along the summed index: ``offsets`` has one entry per lane."""
     lanes = lanes_of(panel)
@@ -116,7 +120,7 @@ def _pack_transposed(panel, stride, B, b_depth, length, offsets, vectors):
         start = end
 
 
-@kernel
+@part
 def _describe(columns, starts, first, end, lanes, way, c_vectors, b_vectors, lane_counts, counts, positions, offsets):
     """Write the tables of a panel, the vectors from `first` to `end`, for `outer_tile` and for packing.
 
@@ -149,7 +153,7 @@ def _describe(columns, starts, first, end, lanes, way, c_vectors, b_vectors, lan
     return packed, scattered, pieces
 
 
-@kernel
+@part
 def _scatter(C, c_rows, c_columns, starts, first, end, lanes, tile, stride, count, add):
     """Move the results in a dense tile to where they belong, one by one."""
     for m in range(count):
@@ -160,7 +164,7 @@ def _scatter(C, c_rows, c_columns, starts, first, end, lanes, tile, stride, coun
                 C[address] = C[address] + values[n] if add else values[n]
 
 
-@kernel
+@part
 def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, block, tiles, accumulate, scale):
     """This member's share, with vectors along the columns; vector v holds the columns from ``starts[v]``."""
     height, length, lanes = rows.shape[1], depth.shape[1], lanes_of(C)
@@ -231,7 +235,7 @@ def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way,
     keep(tables)
 
 
-@kernel
+@part
 def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumulate, scale):
     """This member's share, with vectors along the summed index; step i holds the terms from ``starts[i]``."""
     height, width = rows.shape[1], columns.shape[1]
@@ -280,11 +284,14 @@ def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumu
     keep(tables)
 
 
-@kernel
+@part
 def _exchanged(table, row):
-    """A table in which `row` and the next one have changed places."""
-    result = table.copy()
-    result[row], result[row + 1] = table[row + 1], table[row]
+    """A table in which `row` and the next one have changed places, one by one: Numba takes seconds to compile a whole row."""
+    result = np.empty(table.shape, np.int64)
+    for r in range(table.shape[0]):
+        source = row + 1 if r == row else row if r == row + 1 else r
+        for i in range(table.shape[1]):
+            result[r, i] = table[source, i]
     return result
 
 

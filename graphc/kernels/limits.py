@@ -1,17 +1,25 @@
 """What the machine can do at most: chains of multiply-adds in registers, and copying."""
 
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 
 from graphc.kernels.team import launch, share
-from graphc.kernels.tile import SIMD, intrinsic, kernel, multiply_add, splat, vector_of
+from graphc.kernels.tile import SIMD, VERSION, intrinsic, multiply_add, splat, vector_of
 
 __all__ = ["CHAINS", "start_copy", "start_multiply_adds"]
 
 CHAINS = 24 if SIMD == 512 else 12
 """Independent sums, one vector each: enough to hide the latency of a multiply-add, few enough for the registers."""
+
+
+def kernel(function: Any) -> Any:
+    """Compile a function with Numba's disk cache, whose key knows nothing of `SIMD` and of `graphc.kernels.tile`: the name has to."""
+    function.__qualname__ += "_" + VERSION
+    return njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
 @intrinsic

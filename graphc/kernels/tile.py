@@ -21,7 +21,7 @@ from typing import Any
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba import extending, njit, types
+from numba import extending, types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.core.typing.templates import signature
@@ -60,15 +60,6 @@ intrinsic: Any = extending.intrinsic
 _INDEX = ir.IntType(64)
 _LANE_NUMBER = ir.IntType(32)
 _Emit = Callable[[ir.Module, ir.Type], ir.Function]
-
-
-def kernel(function: Any) -> Any:
-    """Compile a function that uses tiles, with Numba's disk cache.
-
-    Numba keys its cache by name, file and signature; none of them knows `SIMD` or the text of this module, so the name has to.
-    """
-    function.__qualname__ += "_" + VERSION
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
 # --- vector code --------------------------------------------------------------------------------------------------------

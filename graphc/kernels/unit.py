@@ -15,7 +15,7 @@ from numba.core.compiler_machinery import PassManager
 from numba.core.typed_passes import IRLegalization, NativeLowering, NoPythonBackend, NopythonTypeInference, PreLowerStripPhis
 from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA, TranslateByteCode
 
-__all__ = ["Part"]
+__all__ = ["AllocatingPart", "Part"]
 
 _PASSES = (
     TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, ReconstructSSA,
@@ -27,7 +27,7 @@ _PASSES = (
 class Part(CompilerBase):
     """Compiles a function that Python never calls, for ``njit(pipeline_class=Part, no_cpython_wrapper=True, …)``.
 
-    It borrows its arguments, counts no references and allocates nothing.
+    It borrows its arguments, counts no references and allocates nothing, unless it is an `AllocatingPart`.
 
     >>> from numba import njit
     >>> @njit(pipeline_class=Part, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -45,9 +45,11 @@ class Part(CompilerBase):
     array([0., 4., 8.])
     """
 
+    allocates = False
+
     def __init__(self, typing_context: Any, target_context: Any, library: Any, *rest: Any) -> None:
         super().__init__(typing_context, target_context, library or _Text(target_context.codegen(), "part"), *rest)
-        self.state.targetctx.enable_nrt = False
+        self.state.targetctx.enable_nrt = self.allocates
 
     def define_pipelines(self) -> list[PassManager]:
         """Numba's stages, one after the other."""
@@ -56,6 +58,12 @@ class Part(CompilerBase):
             passes.add_pass(stage, stage.__name__)
         passes.finalize()
         return [passes]
+
+
+class AllocatingPart(Part):
+    """The same for a function that makes arrays."""
+
+    allocates = True
 
 
 class _Text(JITCodeLibrary):
