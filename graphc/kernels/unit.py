@@ -83,7 +83,10 @@ class _Text(JITCodeLibrary):
         module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self) -> None:
-        # Callers optimise it a second time: only that vectorises sums over columns, whose inner loop is unrolled by then.
+        # Callers optimise it a second time: only that vectorises sums over columns, whose inner loop is unrolled by then. Twice is enough:
+        # what consists of parts is left to its caller.
+        if any(isinstance(library, _Text) for library in self._linking_libraries):
+            return
         manager, builder = self._codegen._module_pass_manager()
         manager.run(self._final_module, builder)
 
