@@ -45,6 +45,7 @@ from graphc.passes.split_quotients import split_quotients
 from graphc.passes.stabilise import stabilise, unstable
 from graphc.passes.sweep import sweep
 from graphc.program import Program
+from graphc.runtime.collector import uncollected
 from graphc.runtime.memory import machine_memory
 
 __all__ = ["canonical", "compile_program", "derived", "optimised", "pushed", "swept"]
@@ -161,6 +162,7 @@ class _Interpreted:
         return interpret(self.graph, arrays, sizes)
 
 
+@uncollected()
 @undistributing
 def compile_program(
     outputs: Any,

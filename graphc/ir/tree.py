@@ -10,7 +10,10 @@ import sympy as sp
 
 from graphc.ir.expr import Access, BoundaryAccess, Index, Size, rebuilt
 
-__all__ = ["accesses", "contains", "deeper", "depths", "indices_of", "numeric", "postorder", "rewrite", "sizes_of", "substitute"]
+__all__ = [
+    "accesses", "contains", "deeper", "depths", "indices_of", "numeric", "postorder", "rewrite", "sizes_of", "substitute",
+    "symbols_of",
+]
 
 R = TypeVar("R")
 
@@ -44,6 +47,11 @@ def _indices_of(node: sp.Basic) -> tuple[Index, ...]:
 
 
 @lru_cache(maxsize=200_000)
+def _symbols_of(node: sp.Basic) -> frozenset[sp.Symbol]:
+    return frozenset((node,)) if isinstance(node, sp.Symbol) else frozenset[sp.Symbol]().union(*map(_symbols_of, node.args))
+
+
+@lru_cache(maxsize=200_000)
 def _kinds(node: sp.Basic) -> frozenset[type]:
     return frozenset((type(node),)).union(*map(_kinds, node.args))
 
@@ -66,6 +74,11 @@ def accesses(node: sp.Basic) -> tuple[Access | BoundaryAccess, ...]:
 def indices_of(node: sp.Basic) -> tuple[Index, ...]:
     """The distinct indices in `node` (bound ones included), in the order of its arguments."""
     return _asked(_indices_of, node)
+
+
+def symbols_of(node: sp.Basic) -> frozenset[sp.Symbol]:
+    """The symbols in `node`, whatever they stand for: SymPy's `free_symbols`, which remembers nothing, of nodes that bind none."""
+    return _asked(_symbols_of, node)
 
 
 def contains(node: sp.Basic, kind: type | tuple[type, ...]) -> bool:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +15,7 @@ from graphc.kernels.choice import Planned
 from graphc.kernels.clock import FIRST
 from graphc.kernels.contraction import load as load_engine
 from graphc.runtime.cache import load
+from graphc.runtime.collector import uncollected
 from graphc.runtime.limits import Limits, limits
 from graphc.runtime.memory import machine_memory
 from graphc.runtime.pool import Team, default_team
@@ -140,9 +138,9 @@ class CpuRunner:
 
     def _compile(self, module: Any) -> None:
         """Have machine code for everything that ``start`` calls."""
-        for dtype in self._engines:
-            load_engine(dtype)
-        with _uncollected():
+        with uncollected():
+            for dtype in self._engines:
+                load_engine(dtype)
             module.start.compile((types.int64[::1],) * 4)
 
     def run(self, arrays: dict[str, Array], sizes: Mapping[Any, int], out: dict[str, Array]) -> dict[str, Array]:
@@ -270,35 +268,6 @@ def placed(arrays: Iterable[Array], tables: Iterable[Array]) -> NDArray[np.int64
 def _contiguous(array: Array) -> Array:
     """The array, or a copy that lies in memory as generated code takes it."""
     return array if array.flags.c_contiguous and array.flags.aligned else np.require(array, requirements=["C", "A"])
-
-
-_waiting: list[None] = []
-"""One element for every compilation during which the collector waits."""
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Python's collector of cycles waits: of the objects that a compiler makes by the million, it would find none to be garbage."""
-    running = gc.isenabled()
-    if running:
-        _waiting.append(None)
-        gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            _collect()
-
-
-def _collect() -> None:
-    """The collector need not wait any longer."""
-    if _waiting:
-        _waiting.pop()
-        gc.enable()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_collect)  # the thread that compiled is not in the child
 
 
 def _aligned(shape: tuple[int, ...], dtype: str) -> Array:

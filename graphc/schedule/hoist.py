@@ -14,7 +14,7 @@ from graphc.ir.expr import Access, Call, Index, Where, build
 from graphc.ir.nest import Assign, Local, Node, Store
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, contains, indices_of
+from graphc.ir.tree import accesses, contains, indices_of, symbols_of
 
 __all__ = ["hoisted", "invariants", "substitute_products"]
 
@@ -37,7 +37,7 @@ def hoisted(
     )
     found: dict[sp.Expr, Local] = {}
     taken = {str(r.index) for r in statement.ranges}
-    for part in invariants(statement.value, lambda node: inner in node.free_symbols):
+    for part in invariants(statement.value, lambda node: inner in symbols_of(node)):
         safe = all(
             not contains(s, Access) and in_range(s, e, facts)
             for a in accesses(part)

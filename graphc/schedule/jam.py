@@ -16,7 +16,7 @@ import sympy as sp
 from graphc.ir.expr import Access, Call, FloorDiv, build
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.nest import Assign, For, If, Local, Nest, Node, Step, Store
-from graphc.ir.tree import accesses, contains, postorder, substitute
+from graphc.ir.tree import accesses, contains, postorder, substitute, symbols_of
 
 __all__ = ["jammed"]
 
@@ -62,13 +62,13 @@ def _rows(loop: For) -> tuple[Node, ...]:
         return ()
     written = {s.tensor for s in stores}
     parts = [*(a.value for a in before if isinstance(a, Assign)), *(substitute(s.value, {_own(s): Local("own")}) for s in stores)]
-    if any(loop.index in x.free_symbols for s in stores for x in s.subscripts) or loop.index in _free(last):
+    if any(loop.index in symbols_of(x) for s in stores for x in s.subscripts) or loop.index in _free(last):
         return ()
     if len(written) < len(stores) or any(a.tensor in written for e in parts for a in accesses(e)):
         return ()
     if not any(_moves(s.value, loop, before) for s in stores) or _carried(before):
         return ()
-    taken = {str(s) for e in parts for s in e.free_symbols} | written | {str(last.index)}
+    taken = {str(s) for e in parts for s in symbols_of(e)} | written | {str(last.index)}
     copies = [_Copy(loop, before, number, taken) for number in range(TIMES)]
     sums = [replace(s, value=_joined(s, [c.of(s.value) for c in copies])) for s in stores]
     # A loop each: LLVM compares the addresses of what is stored and read before it takes vectors, and gives up where there are many.
@@ -126,19 +126,19 @@ def _is_cheap(value: sp.Expr) -> bool:
 
 
 def _free(loop: For) -> set[sp.Basic]:
-    return {s for e in (*loop.lower, *loop.upper) for s in e.free_symbols}
+    return {s for e in (*loop.lower, *loop.upper) for s in symbols_of(e)}
 
 
 def _carried(assigns: Sequence[Node]) -> bool:
     """Whether a variable is used before it is set: it holds something of the iteration before."""
     names = [n.name for n in assigns if isinstance(n, Assign)]
-    return any(set(names[k:]) & n.value.free_symbols for k, n in enumerate(assigns) if isinstance(n, Assign))
+    return any(set(names[k:]) & symbols_of(n.value) for k, n in enumerate(assigns) if isinstance(n, Assign))
 
 
 def _moves(value: sp.Expr, loop: For, before: Sequence[Node]) -> bool:
     """Whether the value is another in the next iteration."""
     names = {n.name for n in before if isinstance(n, Assign)}
-    return bool(({loop.index} | names) & value.free_symbols)
+    return bool(({loop.index} | names) & symbols_of(value))
 
 
 def _divided(loop: For, body: tuple[Node, ...]) -> list[Node]:

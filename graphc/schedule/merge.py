@@ -10,7 +10,7 @@ import sympy as sp
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Access
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
-from graphc.ir.tree import accesses, contains, postorder, substitute
+from graphc.ir.tree import accesses, contains, postorder, substitute, symbols_of
 
 __all__ = ["distinct_locals", "merged", "read_tensors", "scalarised", "written_tensors"]
 
@@ -135,7 +135,7 @@ def merged(nodes: Sequence[Node], same: Mapping[str, str], long: bool = False) -
     """
     result: list[Node] = []
     for node in nodes:
-        if isinstance(node, Assign) and node.name not in node.value.free_symbols:
+        if isinstance(node, Assign) and node.name not in symbols_of(node.value):
             effects = _effects(node, same)
             early = len(result)
             while early and _independent(_effects(result[early - 1], same), effects):
@@ -192,10 +192,10 @@ def _apart(x: Sequence[sp.Expr], y: Sequence[sp.Expr], node: For) -> bool:
     inside = list(_all(node.body))
     moving = {n.index for n in inside if isinstance(n, For)} | {n.name for n in inside if isinstance(n, Assign)}
     for p, q in zip(x, y, strict=True):
-        if (p.free_symbols | q.free_symbols) & moving or contains(p, Access) or contains(q, Access):
+        if (symbols_of(p) | symbols_of(q)) & moving or contains(p, Access) or contains(q, Access):
             continue
         distance = sp.expand(p - q)
-        if any(node.index in sp.expand(e - node.index).free_symbols for e in (p, q)):
+        if any(node.index in symbols_of(sp.expand(e - node.index)) for e in (p, q)):
             continue  # the subscript does not move by one from iteration to iteration
         if distance == 0 or any(nonnegative(sp.expand(sign * distance - extent)) for sign in (1, -1)):
             return True
@@ -216,7 +216,7 @@ def _smooth(node: For) -> bool:
         return False
     changing = {node.index, *(n.name for n in inside if isinstance(n, Assign))}
     gathered = (p for n in inside for a in _reads(n) for s in a.subscripts for p in postorder(s) if isinstance(p, Access))
-    return not any(changing & p.free_symbols for p in gathered)
+    return not any(changing & symbols_of(p) for p in gathered)
 
 
 # ----------------------------------------------------------------------------------------------------------------- scalars

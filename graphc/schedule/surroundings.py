@@ -13,7 +13,7 @@ from graphc.analysis.legality import in_range
 from graphc.ir.expr import Access, Call, Choice, Where
 from graphc.ir.nest import Assign, For, If, Local, Node, Store, nodes_in
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import contains, postorder, substitute
+from graphc.ir.tree import contains, postorder, substitute, symbols_of
 
 __all__ = ["Facts", "Path", "Surroundings", "readable"]
 
@@ -58,7 +58,7 @@ class Surroundings:
     def __init__(self, body: Sequence[Node], prefix: str) -> None:
         nodes = list(nodes_in(body))
         self.locals = {n.name: n.dtype for n in nodes if isinstance(n, Assign)}
-        symbols = {s for n in nodes if isinstance(n, Assign | Store) for s in n.value.free_symbols}
+        symbols = {s for n in nodes if isinstance(n, Assign | Store) for s in symbols_of(n.value)}
         self._variables = {str(s): s for s in symbols}  # a loop of a recurrence and its body know an index by name only
         taken = {*self._variables, *map(str, self.locals)} | {str(n.index) for n in nodes if isinstance(n, For)}
         self._names = (name for k in count() if (name := f"{prefix}{k}") not in taken)

@@ -12,7 +12,8 @@ import pytest
 from numba import njit
 
 from graphc.kernels.team import launch, share, wait
-from graphc.runtime import cpu, pool
+from graphc.runtime import pool
+from graphc.runtime.collector import uncollected
 from graphc.runtime.pool import Team, default_team
 
 
@@ -179,7 +180,7 @@ def test_the_environment_sizes_the_default_team(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_pythons_collector_runs_in_a_child_that_is_forked_during_a_compilation():
-    with cpu._uncollected():
+    with uncollected():
         assert not gc.isenabled()
         child = os.fork()
         if child == 0:
