@@ -30,6 +30,7 @@ from graphc.passes.adopt import adopt_copies
 from graphc.passes.by_rows import by_rows
 from graphc.passes.expand import expand_functions, expand_logsumexp
 from graphc.passes.interleave import interleave
+from graphc.passes.join_sums import join_sums
 from graphc.passes.operands import store_operands
 from graphc.passes.pad_copy import copy_edges, copy_padded
 from graphc.passes.prune import merge, prune
@@ -79,7 +80,7 @@ class CProgram:
 
 
 FOR_CPU = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, read_padded, store_operands, merge,
-           row_sums, adopt_copies, interleave, accumulate)
+           join_sums, row_sums, adopt_copies, interleave, accumulate)
 FOR_CUDA = (expand_functions, expand_logsumexp, prune, copy_edges, tighten, by_rows, copy_padded, read_padded, store_operands,
             merge)
 
