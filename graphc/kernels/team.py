@@ -30,6 +30,7 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.core.typing.templates import signature
 from numba.np.arrayobj import make_array
+from numba.np.numpy_support import carray
 
 intrinsic: Any = extending.intrinsic
 """Untyped: its annotation counts the typing context among the arguments of a call."""
@@ -44,6 +45,9 @@ JOB = 3 * LINE
 TEAM, FUNCTION, FRAME = 4 * LINE, 4 * LINE + 1, 4 * LINE + 2
 """The job: team size, address of the code, address of the arguments."""
 
+ENDED, NUMBER = 4 * LINE + 3, 4 * LINE + 4
+"""For `serve_until_end`: whether there are no more jobs; address of the function that tells a member its number."""
+
 MEMBERS = 5 * LINE
 DONE, CODE, EXCEPTION = 0, 1, 2
 """From ``MEMBERS + me * LINE``: the last job that member has finished, and Numba's status if it failed."""
@@ -53,6 +57,9 @@ def slots(team: int) -> int:
     """How many int64 the ``sync`` array of a team needs; they start as zeros, except ``sync[TEAM] = team``."""
     return MEMBERS + team * LINE
 
+
+MOST = 4096
+"""Members that a team of another library's threads may have."""
 
 SPINS = 200
 """Looks at a flag before the processor is offered to others (2 to 10 µs): the peer may be waiting for this very processor."""
@@ -216,6 +223,38 @@ def serve(sync, me, looks):
             job += 1
             _work(sync, sync[FUNCTION], sync[FRAME], me, sync[TEAM])
             _store(sync, done, job)
+
+
+@intrinsic
+def _asked(typing_context, function):
+    """What a C function without arguments says, an int, which is given by address."""
+
+    def generate(context, builder, call, arguments):
+        kind = ir.FunctionType(ir.IntType(32), [])
+        return builder.sext(builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), []), ir.IntType(64))
+
+    return signature(types.int64, types.int64), generate
+
+
+def serve_until_end(data):
+    """Run jobs of the ``sync`` at an address as the member that this thread is, until there are no more: for other libraries' threads."""
+    sync = carray(data, (MEMBERS + MOST * LINE,))
+    me = _asked(sync[NUMBER])
+    done = MEMBERS + me * LINE + DONE
+    job, spins = 0, 0
+    while True:
+        if _load(sync, JOB) != job:
+            job += 1
+            _work(sync, sync[FUNCTION], sync[FRAME], me, sync[TEAM])
+            _store(sync, done, job)
+            spins = 0
+        elif _load(sync, ENDED) != 0:
+            return
+        elif spins < SPINS:
+            spins += 1
+            _pause()
+        else:
+            _offer_processor()
 
 
 @njit(**FLAGS)

@@ -15,6 +15,7 @@ from numba.core.dispatcher import Dispatcher
 from numpy.typing import NDArray
 
 from graphc.kernels.team import TEAM, serve, slots
+from graphc.runtime.openmp import openmp
 
 IDLE_SECONDS = 100e-6
 """How long a member looks for the next job before it sleeps: longer than the gap between two steps of a training loop."""
@@ -25,6 +26,7 @@ class Team:
 
     The other ``threads - 1`` are daemons, started by the first `run`.  Between runs they look for work for about 100 µs
     and then sleep, so that a run costs some 2 µs in a loop and 10 to 50 µs after a pause.  A forked child starts its own.
+    Where PyTorch is in the process, and uses as many threads, these are its threads (`graphc.runtime.openmp`).
     """
 
     def __init__(self, threads: int) -> None:
@@ -67,6 +69,9 @@ class Team:
             start(_sync(1), *arguments)
             return
         try:
+            if (library := openmp(self.threads)) is not None:
+                library.run(self.threads, start, arguments)
+                return
             crew.call()
             start(crew.sync, *arguments)
         finally:

@@ -1,0 +1,128 @@
+"""A team whose members are PyTorch's threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+import pytest
+from numba import njit
+
+import graphc as gc
+from graphc.kernels.team import launch, share, wait
+from graphc.runtime.openmp import openmp
+from graphc.runtime.pool import Team
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    if openmp(2) is None:
+        pytest.skip("PyTorch does not use GNU's OpenMP here")
+    yield
+    torch.set_num_threads(before)
+
+
+@njit(nogil=True)
+def count(me, team, sync, X, members, rounds):
+    first, last = share(me, team, X.size)
+    for _ in range(rounds):
+        for i in range(first, last):
+            X[i] += 1
+        wait(sync, team)
+    members[me] += 1
+
+
+@njit(nogil=True)
+def start_twice(sync, X, members, rounds):
+    launch(count, sync, (X, members, rounds))
+    launch(count, sync, (X, members, rounds))
+
+
+@njit(nogil=True)
+def fail(me, team, sync, culprit):
+    if me == culprit:
+        raise ValueError("culprit")
+    wait(sync, team)
+
+
+@njit(nogil=True)
+def start_fail(sync, culprit):
+    launch(fail, sync, (culprit,))
+
+
+def test_every_member_takes_part_in_every_run():
+    team, X, members = Team(2), np.zeros(10), np.zeros(2, np.int64)
+    for run in range(1, 201):
+        team.run(start_twice, X, members, 3)
+        np.testing.assert_array_equal(X, 6 * run)
+        np.testing.assert_array_equal(members, 2 * run)
+        if run % 50 == 0:
+            assert torch.ones(1_000_000).sum() == 1_000_000  # the same threads
+    assert not team._crew.members
+
+
+@pytest.mark.parametrize("culprit", [0, 1])
+def test_a_failure_of_any_member_is_raised_and_the_next_run_works(culprit):
+    team, X, members = Team(2), np.zeros(4), np.zeros(2, np.int64)
+    for run in range(1, 4):
+        with pytest.raises(ValueError, match="culprit"):
+            team.run(start_fail, culprit)
+        team.run(start_twice, X, members, 1)
+        assert (members == 2 * run).all()
+
+
+def test_other_numbers_of_threads_have_threads_of_their_own():
+    torch.set_num_threads(1)
+    assert openmp(2) is None
+    team, members = Team(2), np.zeros(2, np.int64)
+    team.run(start_twice, np.zeros(2), members, 1)
+    assert (members == 2).all() and len(team._crew.members) == 1
+
+
+def test_from_several_threads_at_once():
+    team, done = Team(2), []
+
+    def work():
+        X, members = np.zeros(8), np.zeros(2, np.int64)
+        for _ in range(50):
+            team.run(start_twice, X, members, 1)
+        done.append((X == 100).all())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done == [True] * 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_has_threads_of_its_own():
+    team, X, members = Team(2), np.zeros(2), np.zeros(2, np.int64)
+    team.run(start_twice, X, members, 1)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            team.run(start_twice, X, members, 1)
+            status = 0 if (members == 4).all() and len(team._crew.members) == 1 else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0) == (child, 0)
+
+
+def test_a_training_step_beside_operations_of_pytorch():
+    n, i, j = gc.indices("n i j")
+    x, w, y = gc.tensor("x", gc.dim("N"), 200), gc.tensor("w", 200, 100), gc.tensor("y")
+    y[n, j] = gc.tanh(gc.sum(x[n, i] * w[i, j], over=i))
+    layer = gc.to_torch(y, inputs=[x, w], name="layer")
+    a, b = torch.randn(1000, 200), torch.randn(200, 100, requires_grad=True)
+    for _ in range(3):
+        (gradient,) = torch.autograd.grad((layer(a, b) ** 2).sum(), b)
+    (want,) = torch.autograd.grad((torch.tanh(a @ b) ** 2).sum(), b)
+    torch.testing.assert_close(gradient, want, rtol=1e-3, atol=1e-3)
