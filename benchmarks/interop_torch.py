@@ -195,6 +195,19 @@ def step(f: Callable[..., Any], case: Case) -> Callable[[], Any]:
     return run
 
 
+def alone(f: Callable[..., Any], case: Case) -> Callable[[], None]:
+    """The operator of a step, forward and backward, without the loss and the update."""
+    import torch
+
+    parameter, adjoint = case.parameter.clone().requires_grad_(), torch.ones_like(case.target)
+
+    def run() -> None:
+        parameter.grad = None
+        f(parameter, *case.others).backward(adjoint)
+
+    return run
+
+
 def sides(case: Case, compiled: bool) -> Iterator[tuple[str, Callable[..., Any]]]:
     import torch
 
@@ -208,15 +221,16 @@ def sides(case: Case, compiled: bool) -> Iterator[tuple[str, Callable[..., Any]]
 def trained(case: Case, compiled: bool, clock: Callable[[], float]) -> None:
     import torch
 
-    print(f"\n{case.title}: a training step")
+    print(f"\n{case.title:30} {'a training step':>20} {'the operator alone':>25}")
     steps = {name: step(f, case) for name, f in sides(case, compiled)}
     wanted = step(case.ours, case)()
     for name, run in steps.items():
         found = run()
         assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max())), f"gradients of {name} differ"
-    best = fastest(steps, 7, clock)
-    for name, seconds in best.items():
-        print(f"  {name:28} {seconds * 1e3:9.2f} ms   {seconds / best['gc.to_torch']:6.1f} times")
+    best, operators = fastest(steps, 7, clock), fastest({name: alone(f, case) for name, f in sides(case, compiled)}, 7, clock)
+    for name, _seconds in best.items():
+        columns = (f"{s[name] * 1e3:9.2f} ms {s[name] / s['gc.to_torch']:6.1f} times" for s in (best, operators))
+        print(f"  {name:28} {'   '.join(columns)}")
 
 
 def main() -> None:
