@@ -51,8 +51,9 @@ for axis, net in zip(axes, (dropout, stochastic_depth), strict=False):
     noisy, quiet = (nn.cross_entropy(net(noise), label) for noise in (True, False))
     for title, loss in {"without": quiet, "with": noisy}.items():
         _, history = gc.fit(
-            loss, gc.optim.adam(loss, lr=4e-3), training_data, epochs=50, batch_size=50, arguments={"key": lambda step: step},
-            validation=unseen, validation_metrics={"loss": quiet}, progress=False,
+            loss, gc.optim.adam(loss, lr=4e-3), training_data, epochs=50, batch_size=50, validation=unseen,
+            arguments={"key": lambda step: step} if title == "with" else None,
+            validation_metrics={"loss": quiet}, progress=False,
         )
         last[name, title] = history["val_loss"][-1]
         print(f"{title:7} {name}: loss {history['loss'][-1]:.3f} in training, {history['val_loss'][-1]:.3f} on unseen digits")
