@@ -56,7 +56,8 @@ def check_number(
         ArgumentError: it is not.
     """
     real = isinstance(value, Real) and not isinstance(value, bool)
-    if not real or not least <= value <= most or (positive and value == least) or not (value < below or (infinite and value == below)):
+    inside = real and least <= value <= most and (value < below or infinite) and (math.isfinite(value) or infinite)
+    if not inside or (positive and value == least):
         limits = [f"{'greater than' if positive else 'at least'} {least:g}"] if least > -math.inf else []
         limits += [f"at most {most:g}"] if most < math.inf else []
         limits += [f"less than {below:g}"] if below < math.inf else []

@@ -1,6 +1,6 @@
 """Every Python block of README and docs runs, in order per file, and prints what the ``text`` block right behind it says.
 
-``pytest tests/test_docs.py --update-golden`` writes what was printed into these blocks. Blocks marked ``sh``, ``py`` or ``console`` are not run.
+``pytest tests/test_docs.py --update-golden`` writes what was printed into these blocks. Other blocks are not run.
 Pages about GPUs run in a process with Numba's simulator.
 """
 

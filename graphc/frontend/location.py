@@ -15,7 +15,7 @@ from graphc.errors import Location
 
 __all__ = ["here"]
 
-_LIBRARY = sysconfig.get_paths()["stdlib"] + os.sep
+_LIBRARY = str(Path(sysconfig.get_paths()["stdlib"]).resolve()) + os.sep
 _PACKAGES = tuple(str(Path(file).resolve().parent) + os.sep for file in (str(Path(__file__).parent), np.__file__, sp.__file__))
 
 

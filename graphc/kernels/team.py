@@ -45,8 +45,9 @@ JOB = 3 * LINE
 TEAM, FUNCTION, FRAME = 4 * LINE, 4 * LINE + 1, 4 * LINE + 2
 """The job: team size, address of the code, address of the arguments."""
 
-ENDED, NUMBER = 4 * LINE + 3, 4 * LINE + 4
-"""For `serve_until_end`: whether there are no more jobs; address of the function that tells a member its number."""
+BEGIN, MEMBER, END, NUMBER, SIZE = range(4 * LINE + 3, 4 * LINE + 8)
+"""For threads of OpenMP's: addresses of what begins a job, of `take_part`, of what ends a job, and of what tells a thread its number and
+how many there are."""
 
 MEMBERS = 5 * LINE
 DONE, CODE, EXCEPTION = 0, 1, 2
@@ -236,25 +237,37 @@ def _asked(typing_context, function):
     return signature(types.int64, types.int64), generate
 
 
-def serve_until_end(data):
-    """Run jobs of the ``sync`` at an address as the member that this thread is, until there are no more: for other libraries' threads."""
+@intrinsic
+def _begin(typing_context, function, member, data, team):
+    """Call OpenMP's ``GOMP_parallel_start(member, data, team)``, all given by address."""
+
+    def generate(context, builder, call, arguments):
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, byte, word])
+        address, own, memory, count = arguments
+        given = [builder.inttoptr(own, byte), builder.inttoptr(memory, byte), builder.trunc(count, word)]
+        builder.call(builder.inttoptr(address, kind.as_pointer()), given)
+        return context.get_dummy_value()
+
+    return signature(types.none, *[types.int64] * 4), generate
+
+
+@intrinsic
+def _end(typing_context, function):
+    """Call OpenMP's ``GOMP_parallel_end()``, which is given by address."""
+
+    def generate(context, builder, call, arguments):
+        kind = ir.FunctionType(ir.VoidType(), [])
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [])
+        return context.get_dummy_value()
+
+    return signature(types.none, types.int64), generate
+
+
+def take_part(data):
+    """Do the part of this thread of OpenMP's in the job of the ``sync`` at an address."""
     sync = carray(data, (MEMBERS + MOST * LINE,))
-    me = _asked(sync[NUMBER])
-    done = MEMBERS + me * LINE + DONE
-    job, spins = 0, 0
-    while True:
-        if _load(sync, JOB) != job:
-            job += 1
-            _work(sync, sync[FUNCTION], sync[FRAME], me, sync[TEAM])
-            _store(sync, done, job)
-            spins = 0
-        elif _load(sync, ENDED) != 0:
-            return
-        elif spins < SPINS:
-            spins += 1
-            _pause()
-        else:
-            _offer_processor()
+    _work(sync, sync[FUNCTION], sync[FRAME], _asked(sync[NUMBER]), _asked(sync[SIZE]))
 
 
 @njit(**FLAGS)
@@ -265,9 +278,15 @@ def _dispatch(sync, function, frame):
         return _enter(function, frame, 0, 1)
     sync[FUNCTION] = function
     sync[FRAME] = frame
-    job = _load(sync, JOB) + 1
-    _store(sync, JOB, job)
-    _work(sync, function, frame, 0, team)
+    if sync[BEGIN] != 0:  # nothing of Python's comes between beginning and end, not even an interrupt
+        _begin(sync[BEGIN], sync[MEMBER], sync.ctypes.data, team)
+        _work(sync, function, frame, 0, _asked(sync[SIZE]))
+        _end(sync[END])
+        team = 1
+    else:
+        job = _load(sync, JOB) + 1
+        _store(sync, JOB, job)
+        _work(sync, function, frame, 0, team)
     for me in range(1, team):
         spins = 0
         while _load(sync, MEMBERS + me * LINE + DONE) != job:

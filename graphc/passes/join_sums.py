@@ -8,14 +8,14 @@ from dataclasses import replace
 import sympy as sp
 
 from graphc.analysis.recurrence import cyclic
-from graphc.ir.dtypes import dtype_of
-from graphc.ir.expr import Call, build_from
+from graphc.ir.dtypes import dtype_of, is_float
+from graphc.ir.expr import Access, Call, build_from
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.graph import Graph
 from graphc.ir.origin import Rewrite
 from graphc.ir.statement import Statement, rename
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import postorder
+from graphc.ir.tree import accesses, contains, postorder
 
 __all__ = ["join_sums"]
 
@@ -53,8 +53,10 @@ def _joined(first: Statement, second: Statement, tensors: Mapping[str, Tensor]) 
     same = first.subscripts == second.subscripts and first.ranges == second.ranges and set(first.domain) == set(second.domain)
     if not same or not _expensive(first.value) & _expensive(second.value) or _dtype(first, tensors) != _dtype(second, tensors):
         return None
-    if len(postorder(first.value)) + len(postorder(second.value)) > LARGE:
+    if len(postorder(first.value)) + len(postorder(second.value)) > LARGE or not is_float(tensors[first.target].dtype):
         return None
+    if any(contains(s, Access) for part in (first.value, second.value) for a in accesses(part) for s in a.subscripts):
+        return None  # what an error says of an integer that points outside names the statement and its line
     value = build_from(lambda *values: sp.Add(*values), first.value, second.value)
     origin = Rewrite("join", "contributions that share functions are computed together", first)
     return replace(first, value=value, order=(*first.order, *second.order), origin=origin)

@@ -7,7 +7,6 @@ processors with them and wait for each other: a training step that mixes both wo
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -18,44 +17,34 @@ import numpy as np
 from numba import cfunc, types
 from numpy.typing import NDArray
 
-from graphc.kernels.team import ENDED, NUMBER, TEAM, serve_until_end, slots
+from graphc.kernels.team import BEGIN, END, MEMBER, NUMBER, SIZE, TEAM, slots, take_part
+from graphc.runtime.forked import forked
 
 __all__ = ["OpenMP", "openmp"]
-
-_forked: list[None] = []
-"""Not empty in a forked child, where OpenMP's threads do not exist and are not made again."""
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: _forked.append(None))
 
 
 class OpenMP:
     """The library that runs PyTorch's parallel operations."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        self._begin, self._end, self._size = library.GOMP_parallel_start, library.GOMP_parallel_end, library.omp_get_num_threads
-        self._begin.argtypes, self._begin.restype = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint), None
-        self._end.restype = None
-        self._number = ctypes.cast(library.omp_get_thread_num, ctypes.c_void_p).value or 0
-        self._member = cfunc(types.void(types.CPointer(types.int64)), cache=True)(serve_until_end).address
+        functions = library.GOMP_parallel_start, library.GOMP_parallel_end, library.omp_get_thread_num, library.omp_get_num_threads
+        begin, end, number, size = (ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions)
+        self._member: Any = cfunc(types.void(types.CPointer(types.int64)), cache=True)(take_part)
+        self._addresses: dict[int, int] = {BEGIN: begin, MEMBER: self._member.address or 0, END: end, NUMBER: number, SIZE: size}
 
     def run(self, threads: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         """Call ``start(sync, *arguments)``, which launches programs on so many threads, or on fewer if there are no more."""
         sync: NDArray[np.int64] = np.zeros(slots(threads), np.int64)
-        sync[NUMBER] = self._number
-        self._begin(self._member, sync.__array_interface__["data"][0], threads)
-        try:
-            sync[TEAM] = self._size()
-            start(sync, *arguments)
-        finally:
-            sync[ENDED] = 1
-            self._end()
+        sync[TEAM] = threads
+        for place, address in self._addresses.items():
+            sync[place] = address
+        start(sync, *arguments)
 
 
 def openmp(threads: int) -> OpenMP | None:
     """The library, if PyTorch is in this process and uses so many threads."""
     torch: Any = sys.modules.get("torch")
-    if torch is None or _forked or getattr(torch, "get_num_threads", int)() != threads:
+    if torch is None or forked() or getattr(torch, "get_num_threads", int)() != threads:
         return None
     return _library(torch.__file__)
 

@@ -113,8 +113,9 @@ class Bodies:
     def _counted(self, statement: Statement, left: Sequence[Index], rest: Sequence[Index], store: Store) -> tuple[Node, ...]:
         """The write of a sum to where integers point; if these point outside, only where one of its terms counts."""
         conditions = counted_where(statement.value) if statement.scatters else ()
-        tests = [c for c in conditions if set(indices_of(c)) <= set(left)]
-        inner = [c for c in conditions if c not in tests]
+        # A condition may be what makes those behind it legal to ask.
+        first = next((k for k, c in enumerate(conditions) if not set(indices_of(c)) <= set(left)), len(conditions))
+        tests, inner = conditions[:first], conditions[first:]
         body: tuple[Node, ...] = (store,)
         if inner:
             counts, inside = Local("counts"), self._points_inside(Access(statement.target, *statement.subscripts))

@@ -152,3 +152,15 @@ def test_sums_that_are_scattered_through_two_tensors(target):
     for wrong in ([2, 0, -9], [2, 0, 1]):
         with pytest.raises(gc.ArgumentError):
             f(arrays, k=np.array(wrong), n=np.array([0, 77, 3]))
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_conditions_of_a_scattered_sum_are_asked_in_order(target):
+    """The first one says where the second may be asked, though only the first depends on the summed index."""
+    i, q = gc.index("i"), gc.index("q")
+    mask, w, y = gc.tensor("mask", M, 3), gc.tensor("w", M, 3), gc.tensor("y", N)
+    a, k, n = gc.tensor("a", N), gc.tensor("k", M, dtype="int64"), gc.tensor("n", M, dtype="int64")
+    y[k[i]] += gc.where(mask[i, q] > 0, gc.where(a[n[i]] > 0, w[i, q], 0), 0)
+    arrays = {"mask": np.float32([[1, 0, 1], [0, 0, 0]]), "w": np.float32([[1, 2, 4], [8, 16, 32]]), "k": np.array([3, -5]),
+              "a": np.float32([1, 1, 1, 1]), "n": np.array([2, 99])}
+    np.testing.assert_array_equal(gc.compile(y, target=target)(arrays), [0, 0, 0, 5])

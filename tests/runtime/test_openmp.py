@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -126,3 +130,49 @@ def test_a_training_step_beside_operations_of_pytorch():
         (gradient,) = torch.autograd.grad((layer(a, b) ** 2).sum(), b)
     (want,) = torch.autograd.grad((torch.tanh(a @ b) ** 2).sum(), b)
     torch.testing.assert_close(gradient, want, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_that_compiles_first_does_not_wait_for_threads_that_are_gone():
+    """OpenMP's, which PyTorch has started in its parent."""
+    program = """
+import os, sys
+import numpy as np, torch
+import graphc as gc
+torch.set_num_threads(2)
+torch.exp(torch.randn(3_000_000)).sum()
+child = os.fork()
+if child == 0:
+    i, j = gc.indices("i j")
+    X, y = gc.tensor("X", gc.dim("N"), gc.dim("M")), gc.tensor("y")
+    y[i] = gc.sum(gc.exp(X[i, j]), over=j)
+    gc.compile(y)(X=np.ones((1000, 1000), np.float32))
+    os._exit(0)
+assert os.waitpid(child, 0) == (child, 0)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120, env={**os.environ, "GRAPHC_NUM_THREADS": "2"})
+
+
+def test_an_interrupt_leaves_no_job_behind():
+    """It is raised between two bytecodes; beginning, work and end are one call."""
+    team, X, members = Team(2), np.zeros(4), np.zeros(2, np.int64)
+    team.run(start_twice, X, members, 1)
+
+    def raised(*_: object) -> None:
+        raise InterruptedError
+
+    before = signal.signal(signal.SIGALRM, raised)
+    try:
+        for _ in range(40):
+            signal.setitimer(signal.ITIMER_REAL, 2e-4)
+            with contextlib.suppress(InterruptedError):
+                while True:
+                    team.run(start_twice, X, members, 1)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    library = openmp(2)
+    assert library is not None
+    members[:] = 0
+    library.run(2, start_twice, (X, members, 1))
+    assert (members == 2).all()
