@@ -191,6 +191,8 @@ class _Planner:
         reading = {n: [s for s in found if set(reads(s)) & rows] for n, found in self.definitions.items() if n not in rows}
         # One number is not divided among threads; `graphc.passes.by_rows` has made it a sum of rows.
         sums = {n for n, found in reading.items() if found and self.graph.tensor(n).shape and all(map(self._adds, found))}
+        while early := {n for n in sums if self._needs_sweep(n, sums)}:
+            sums -= early
         whole = {n for n in self.graph.outputs if n in rows}
         for name, found in reading.items():
             if name not in sums:
@@ -200,6 +202,12 @@ class _Planner:
                         self.reasons.setdefault(r, s)
         # A sum of what is there as a whole needs no sweep.
         return whole, {n for n in sums if not {r for s in reading[n] for r in reads(s)} & rows <= whole}
+
+    def _needs_sweep(self, name: str, sums: Iterable[str]) -> bool:
+        """Whether what is in a sum beside what is added of each row has to wait for the sweep that it is part of."""
+        late = {n for n in sums if any(map(self._is_late, self.definitions[n]))}
+        unknown = self.third | late if name in late else self.after
+        return any(set(reads(s)) & unknown for s in self.definitions[name] if not set(reads(s)) & self.line.dimensions.keys())
 
     def require(self, name: str) -> None:
         """Refuse a marked tensor that does not take part.
@@ -220,7 +228,8 @@ class _Planner:
                            name, self.definitions[name], f"{fix}.")
         if name in whole:
             raise _refusal(f"{name} is checkpointed, but one statement needs all its steps at a time.", name, [self.reasons[name]],
-                           f"read {name} at steps t, t-1, … of a loop over all steps, or at a constant step; or {fix}.")
+                           f"read {name} at steps t, t-1, … of a loop over all steps, or at a constant step, and add what depends on its "
+                           f"sums to another tensor; or {fix}.")
 
     # ----------------------------------------------------------------------------------------------------- the plan
     def plan(self, every: int) -> Segments:

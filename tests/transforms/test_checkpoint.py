@@ -210,3 +210,23 @@ def test_the_search_for_a_nan_keeps_everything():
     arrays["x"][3] = np.inf
     found = gc.compile([L, *gc.grad(L, wrt)], target="interpret").find_nan(**arrays)
     assert found is not None and "r[" in str(found)
+
+
+def test_a_sum_beside_which_another_one_has_to_be_complete():
+    """It would be added before the other one is; apart from it, it is right."""
+    t, i = gc.indices("t i")
+    x, p, h = gc.tensor("x", gc.dim("T"), gc.dim("H")), gc.tensor("p", gc.dim("H")), gc.tensor("h")
+    first, second, both = gc.tensors("first second both")
+    h[t, i] = gc.tanh(p[i] * gc.pad(h, 0, dims=[0])[t - 1, i] + x[t, i])
+    gc.checkpoint(h, every=3)
+    first[i] += h[t, i]
+    second[i] += h[t, i] * x[t, i]
+    both[i] = second[i] + gc.sum(first[i] * x[t, i], over=t)
+    random = np.random.default_rng(0)
+    arrays = {"x": random.random((7, 3)).astype("float32"), "p": random.random(3).astype("float32")}
+    np.testing.assert_allclose(gc.compile(both)(arrays), gc.compile(both, target="interpret")(arrays), rtol=1e-5)
+    together = gc.tensor("together")
+    together[i] += h[t, i] * x[t, i]
+    together[i] += first[i] * x[t, i]
+    with pytest.raises(gc.CompileError, match="add what depends on its sums to another tensor"):
+        gc.compile(together)
