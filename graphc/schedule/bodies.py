@@ -128,7 +128,11 @@ class Bodies:
         """Whether the integers that are subscripts lie inside their tensors, those that say where to find others first."""
         looked_up = [(a, s, d) for a in accesses(access) for d, s in enumerate(a.subscripts) if isinstance(s, Access)]
         looked_up.sort(key=lambda place: len(accesses(place[1])))
-        return all_of([t for a, s, d in looked_up for t in (Compare("<=", _ZERO, s), Compare("<", s, self.tensors[a.tensor].shape[d]))])
+        tests = []
+        for a, s, d in looked_up:
+            tests += [Compare("<=", _ZERO, s)] * (not self.tensors[s.tensor].dtype.startswith("u"))  # C's compilers know what is unsigned
+            tests.append(Compare("<", s, self.tensors[a.tensor].shape[d]))
+        return all_of(tests)
 
     @staticmethod
     def _any(statement: Statement) -> tuple[sp.Expr, ...]:
