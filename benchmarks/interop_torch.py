@@ -228,7 +228,7 @@ def trained(case: Case, compiled: bool, clock: Callable[[], float]) -> None:
         found = run()
         assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max())), f"gradients of {name} differ"
     best, operators = fastest(steps, 7, clock), fastest({name: alone(f, case) for name, f in sides(case, compiled)}, 7, clock)
-    for name, _seconds in best.items():
+    for name in best:
         columns = (f"{s[name] * 1e3:9.2f} ms {s[name] / s['gc.to_torch']:6.1f} times" for s in (best, operators))
         print(f"  {name:28} {'   '.join(columns)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["forked"]
+__all__ = ["in_forked_child"]
 
 _children: list[None] = []
 
@@ -12,6 +12,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _children.append(None))
 
 
-def forked() -> bool:
+def in_forked_child() -> bool:
     """Whether it was."""
     return bool(_children)

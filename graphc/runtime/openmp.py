@@ -18,7 +18,7 @@ from numba import cfunc, types
 from numpy.typing import NDArray
 
 from graphc.kernels.team import BEGIN, END, MEMBER, NUMBER, SIZE, TEAM, slots, take_part
-from graphc.runtime.forked import forked
+from graphc.runtime.forked import in_forked_child
 
 __all__ = ["OpenMP", "openmp"]
 
@@ -44,7 +44,7 @@ class OpenMP:
 def openmp(threads: int) -> OpenMP | None:
     """The library, if PyTorch is in this process and uses so many threads."""
     torch: Any = sys.modules.get("torch")
-    if torch is None or forked() or getattr(torch, "get_num_threads", int)() != threads:
+    if torch is None or in_forked_child() or getattr(torch, "get_num_threads", int)() != threads:
         return None
     return _library(torch.__file__)
 

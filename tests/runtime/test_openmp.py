@@ -11,12 +11,11 @@ import threading
 
 import numpy as np
 import pytest
-from numba import njit
 
 import graphc as gc
-from graphc.kernels.team import launch, share, wait
 from graphc.runtime.openmp import openmp
 from graphc.runtime.pool import Team
+from tests.teams import start_fail, start_twice
 
 torch = pytest.importorskip("torch")
 
@@ -29,34 +28,6 @@ def two_threads():
         pytest.skip("PyTorch does not use GNU's OpenMP here")
     yield
     torch.set_num_threads(before)
-
-
-@njit(nogil=True)
-def count(me, team, sync, X, members, rounds):
-    first, last = share(me, team, X.size)
-    for _ in range(rounds):
-        for i in range(first, last):
-            X[i] += 1
-        wait(sync, team)
-    members[me] += 1
-
-
-@njit(nogil=True)
-def start_twice(sync, X, members, rounds):
-    launch(count, sync, (X, members, rounds))
-    launch(count, sync, (X, members, rounds))
-
-
-@njit(nogil=True)
-def fail(me, team, sync, culprit):
-    if me == culprit:
-        raise ValueError("culprit")
-    wait(sync, team)
-
-
-@njit(nogil=True)
-def start_fail(sync, culprit):
-    launch(fail, sync, (culprit,))
 
 
 def test_every_member_takes_part_in_every_run():
@@ -155,8 +126,9 @@ assert os.waitpid(child, 0) == (child, 0)
 
 def test_an_interrupt_leaves_no_job_behind():
     """It is raised between two bytecodes; beginning, work and end are one call."""
-    team, X, members = Team(2), np.zeros(4), np.zeros(2, np.int64)
-    team.run(start_twice, X, members, 1)
+    library, X, members = openmp(2), np.zeros(4), np.zeros(2, np.int64)
+    assert library is not None
+    library.run(2, start_twice, (X, members, 1))
 
     def raised(*_: object) -> None:
         raise InterruptedError
@@ -167,12 +139,10 @@ def test_an_interrupt_leaves_no_job_behind():
             signal.setitimer(signal.ITIMER_REAL, 2e-4)
             with contextlib.suppress(InterruptedError):
                 while True:
-                    team.run(start_twice, X, members, 1)
+                    library.run(2, start_twice, (X, members, 1))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    library = openmp(2)
-    assert library is not None
     members[:] = 0
     library.run(2, start_twice, (X, members, 1))
     assert (members == 2).all()
