@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import graphc as gc
+from graphc.analysis.recurrence import cyclic
 from graphc.arithmetic import NUMBERS
 from graphc.compile import AFTER_GRADIENT, BEFORE_GRADIENT, optimised, swept
 from graphc.frontend.collect import collect
@@ -561,6 +562,21 @@ def check_unjitted(case: Case) -> None:
     _check_machine(case, "the generated module", lambda program, arrays: program.signature.structure(unjitted.run(program, arrays)))
 
 
+def check_checkpoint(case: Case) -> None:
+    """The same of the module where a recurrence is marked by `graphc.checkpoint`, unless that is refused."""
+    marked = sorted(n for n in cyclic(case.raw) if isinstance(case.names.get(n), gc.Tensor))
+    if not marked:
+        return
+    seed = case.program.seed
+    tensor = gc.checkpoint(case.names[marked[seed % len(marked)]], every=1 + seed % 3)
+    try:
+        check_unjitted(case)
+    except gc.CompileError:
+        return
+    finally:
+        tensor.every = 0
+
+
 def check_c(case: Case) -> None:
     """The same of the program saved as C, compiled with gcc and with checks for undefined behaviour."""
     _check_machine(case, "C", lambda program, arrays: program.signature.structure(in_c(program, arrays)))
@@ -608,12 +624,13 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "cuda": check_cuda,
     "gpu": check_gpu,
     "unjitted": check_unjitted,
+    "checkpoint": check_checkpoint,
     "c": check_c,
     "verify": check_exactly,
 }
 if torch is None:
     del CHECKS["torch"]
-QUICK = tuple(kind for kind in CHECKS if kind not in ("cpu", "cuda", "gpu", "unjitted", "c", "verify"))
+QUICK = tuple(kind for kind in CHECKS if kind not in ("cpu", "cuda", "gpu", "unjitted", "checkpoint", "c", "verify"))
 """Everything that takes milliseconds: no waiting for Numba or SymPy."""
 
 

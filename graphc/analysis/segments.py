@@ -117,7 +117,7 @@ class _Planner:
 
     # -------------------------------------------------------------------------------------------------- who is when
     def _classify(self) -> None:
-        """Which tensors depend on a complete sweep, and which rows belong to the backward sweep."""
+        """Which tensors depend on a complete sweep or (the third) on both, and which rows belong to the backward sweep."""
         rows, ahead = self.line.dimensions, self.line.ahead
         self.after: set[str] = set()
         self.last: set[str] = set()
@@ -127,7 +127,7 @@ class _Planner:
             if not set(group) <= rows.keys():
                 if sources & (self.after | rows.keys()):
                     self.after |= set(group)
-                if sources & (self.third | self.last):
+                if sources & (self.third | self.last) or any(self._is_late(s) for n in group for s in self.definitions[n]):
                     self.third |= set(group)
                 continue
             scan = scan_of(self.graph, group) if self._recurs(group) else None
@@ -277,7 +277,9 @@ class _Planner:
         sources = set(reads(s))
         if not sources & self.line.dimensions.keys():
             return False
-        return bool(sources & (self.after | self.last)) or any(d > 0 for _, d in self.line.ahead(s))
+        if sources & (self.after | self.last):
+            return True
+        return self.line.index(s) is not None and any(d > 0 for _, d in self.line.ahead(s))
 
     def _needed(self, names: set[str], known: Iterable[str]) -> set[str]:
         """The tensors with rows that are computed on the way to some of them; those that are `known` are there."""

@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.analysis.conditions import Conjunction, pieces
 from graphc.ir.affine import nonnegative
-from graphc.ir.expr import Where, build
+from graphc.ir.expr import Logical, Where, all_of, build
 from graphc.ir.graph import Graph
 from graphc.ir.origin import Rewrite
 from graphc.ir.statement import Statement, revised, zeros
@@ -84,8 +84,13 @@ _Cases = tuple[tuple[Conjunction, ...], tuple[Conjunction, ...], sp.Expr, sp.Exp
 
 
 def _hoisted(term: sp.Expr, statement: Statement) -> _Cases | None:
-    """The term as ``value`` on some conjunctions and ``other`` on the rest, if an index condition is a factor of it."""
-    return _cases(term) if statement.op in ("=", "+=") else None
+    """The term as ``value`` on some conjunctions and ``other`` on the rest, if an index condition is a factor of it.
+
+    In a sum it may stand behind conditions on values: what they leave out adds nothing, whichever is asked first.
+    """
+    if statement.op == "+=":
+        return _cases(term) or _cases(_index_conditions_first(term))
+    return _cases(term) if statement.op == "=" else None
 
 
 @lru_cache(maxsize=20_000)
@@ -98,6 +103,27 @@ def _cases(term: sp.Expr) -> _Cases | None:
                 inside, outside = factor.value, factor.other
                 return positive, negative, _product(rest, inside), _product(rest, outside)
     return None
+
+
+@lru_cache(maxsize=20_000)
+def _index_conditions_first(term: sp.Expr) -> sp.Expr:
+    """``where(m[i] > 0, where(i > 0, x, y), 0)`` as ``where(i > 0, where(m[i] > 0, x, 0), where(m[i] > 0, y, 0))``."""
+    for factor in sp.Mul.make_args(term):
+        around: list[sp.Expr] = []
+        inner = factor
+        while isinstance(inner, Where) and pieces(inner.condition) is None and inner.other == 0:
+            parts = inner.condition.operands if isinstance(inner.condition, Logical) and inner.condition.op == "and" else (inner.condition,)
+            known = [c for c in parts if pieces(c) is not None]
+            around.append(all_of(c for c in parts if c not in known))
+            inner = inner.value
+            if known:
+                inner = Where(all_of(known), inner, sp.S.Zero)
+        if around and isinstance(inner, Where) and pieces(inner.condition) is not None:
+            value, other = inner.value, inner.other
+            for condition in reversed(around):
+                value, other = Where(condition, value, sp.S.Zero), Where(condition, other, sp.S.Zero) if other != 0 else other
+            return _product([f for f in sp.Mul.make_args(term) if f is not factor], Where(inner.condition, value, other))
+    return term
 
 
 def _product(factors: list[sp.Expr], last: sp.Expr) -> sp.Expr:

@@ -90,6 +90,8 @@ class Expressions(Scope):
         )
 
     def conditional(self, scope: list[Loop], depth: int, reducing: bool) -> str:
+        if scope and self.masks.random() < 0.1:
+            return self.masked(scope, depth)
         if scope and self.chance(0.25):
             return self.guarded(scope)
         if self.chance(0.2):
@@ -110,6 +112,33 @@ class Expressions(Scope):
         if self.chance(0.5):
             return f"gc.where({loop.name} >= {k}, {table.name}[{loop.name} - {k}]{inside}, {other})"
         return f"gc.where({loop.name} + {k} < {loop.upper}, {table.name}[{loop.name} + {k}]{inside}, {other})"
+
+    def masked(self, scope: list[Loop], depth: int) -> str:
+        """A gather that only conditions make legal, one within another; the integer points outside elsewhere, or is no element itself."""
+        table = self.input((self.extent(),))
+        n, loop = table.shape[0].at(self.sizes), self.masks.choice(scope)
+        early = self.masks.random() < 0.4
+        loop.used = True
+        loop.plain = loop.plain or not early
+        table.reads += 1
+        integers = self.input((loop.upper,), integers=n + 2, lowest=-2)
+        pointer = f"{integers.name}[{loop.name}{' - 1' if early else ''}]"
+        tests = [f"{pointer} >= 0", f"{pointer} < {table.shape[0]}"]
+        self.masks.shuffle(tests)
+        tests = [" & ".join(f"({x})" for x in tests)] if self.masks.random() < 0.4 else tests
+        if early:
+            loop.declared = True
+            tests.insert(0, f"{loop.name} >= 1")
+        read = f"{table.name}[{pointer}]"
+        value = self.masks.choice((read, f"{factor(self.access(scope))}*{read}", f"gc.sin({read})"))
+        if self.masks.random() < 0.4:
+            tests.append(self.masks.choice((f"{read} > {self.offset()}", self.condition(scope, 0))))
+        elif self.masks.random() < 0.3:
+            tests.insert(self.masks.randrange(len(tests)), self.condition(scope, 0))
+        other = self.masks.choice(("0", "0", self.number(-1, 1), self.access(scope)))
+        for test in reversed(tests):
+            value = f"gc.where({test}, {value}, {other})"
+        return value
 
     def condition(self, scope: list[Loop], depth: int = 1) -> str:
         choice = self.random.random()

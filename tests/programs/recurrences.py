@@ -15,6 +15,29 @@ class Recurrences(Expressions):
     def recurrence(self) -> None:
         loops = (self._network, self._network, self._shifted, self._stepped, self._suffix)
         self.pick(*loops, self._grid, self._window, self._gates, self._wave)()
+        if self.masks.random() < 0.3:
+            self._sums(self.known[-1])
+
+    def _sums(self, steps: Known) -> None:
+        """A sum over the steps of a recurrence, and one whose terms need all of the first."""
+        self.begin()
+        loops = [self.loop(e, False) for e in steps.shape]
+        for x in loops:
+            x.used = x.plain = True
+        names = [x.name for x in loops]
+        read, rest = f"{steps.name}[{', '.join(names)}]", f"[{', '.join(names[1:]) or '()'}]"
+        first = self.target(steps.shape[1:])
+        self.emit(f"{first.name}{rest}", "+=", self.masks.choice((f"{read}**2", f"gc.tanh({read})", f"0.4*{read}")))
+        first.reads += self.masks.random() < 0.5
+        self.finish(first)
+        self.begin()
+        self.loops = loops
+        second = self.target(self.masks.choice((steps.shape, steps.shape[1:], steps.shape[:1])))
+        left = {steps.shape: read[len(steps.name) :], steps.shape[1:]: rest}.get(second.shape, f"[{names[0]}]")
+        whole = f"{first.name}{rest}"
+        self.emit(f"{second.name}{left}", "+=", self.masks.choice((f"{read}*gc.sin({whole})", f"({read} - 0.3*{whole})**2")))
+        steps.reads += 1
+        self.finish(second)
 
     def _begun(self, vector: bool | None = None) -> tuple[Known, list[Loop], str, str]:
         """The tensor, its loops, ``, i`` (or nothing) and a term that does not depend on the recurrence."""

@@ -57,6 +57,7 @@ class Scope:
     def __init__(self, seed: int, random: Random) -> None:
         self.seed, self.random = seed, random
         self.moves = Random(seed)  # of its own, so that what it decides leaves the rest of the program as it is
+        self.masks = Random(f"masks of {seed}")  # likewise, for what was added to the generator later
         r = self.random
         names = r.sample(("N", "M", "K"), r.randint(1, 2)) if r.random() < 0.75 else []
         self.sizes = {name: r.choice((1, 2, 2, 2, 3, 3, 3, 4, 4)) for name in names}

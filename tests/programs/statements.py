@@ -97,11 +97,27 @@ class Statements(Expressions):
         if kind == "scatter":
             limit = self.random.randint(2, 3)
             shape = (*shape[:1], literal(limit))
-            texts = [*texts[:1], self.pointer([*free, *summed], limit)]
+            pointer = self.pointer([*free, *summed], limit)
+            if self.masks.random() < 0.3:
+                pointer, value = self.masked_pointer([*free, *summed], limit, value)
+            texts = [*texts[:1], pointer]
             declare = True
         made = self.target(shape, declare or any(not s.plain for s in subscripts))
         self.emit(f"{made.name}[{', '.join(texts)}]", "+=", value)
         self.finish(made)
+
+    def masked_pointer(self, scope: list[Loop], limit: int, value: str) -> tuple[str, str]:
+        """An integer that points outside where what is added is 0, and the value with its conditions."""
+        loop = self.masks.choice(scope)
+        loop.used = loop.plain = True
+        pointer = f"{self.input((loop.upper,), integers=limit + 2, lowest=-2).name}[{loop.name}]"
+        tests = [f"{pointer} >= 0", f"{pointer} < {limit}", self.condition(scope)]
+        self.masks.shuffle(tests)
+        if self.masks.random() < 0.5:
+            tests = [" & ".join(f"({x})" for x in tests)]
+        for test in tests:
+            value = f"gc.where({test}, {value}, 0)"
+        return pointer, value
 
     def pieces(self) -> None:
         """Several definitions: disjoint regions, interleaved elements, an assignment and contributions."""

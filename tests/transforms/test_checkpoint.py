@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 import graphc as gc
-from graphc.analysis.recurrence import cyclic
 from graphc.analysis.segments import segments
 from graphc.compile import optimised
 from graphc.frontend.collect import collect
 from graphc.passes.by_rows import by_rows
 from graphc.passes.prune import prune
-from tests.oracles import Refused, Unsuitable, called, close, prepare
+from tests.oracles import Refused, Unsuitable, check_checkpoint, prepare
 from tests.programs import generate
 from tests.unjitted import run
 
@@ -171,19 +170,7 @@ def test_random_recurrences(seed):
         case = prepare(program)
     except (Refused, Unsuitable):
         return
-    marked = sorted(n for n in cyclic(case.raw) if isinstance(case.names.get(n), gc.Tensor))
-    if not marked:
-        return
-    outputs = [case.names["L"], *case.made]
-    rounded = list(called(gc.compile(outputs, target="interpret"), program.typed()))
-    exact = list(called(gc.compile(outputs, target="interpret", precision="float64"), program.arrays))
-    gc.checkpoint(case.names[marked[seed % len(marked)]], every=1 + seed % 3)
-    try:
-        checkpointed = gc.compile(outputs)
-    except gc.CompileError:
-        return
-    for got, near, want in zip(run(checkpointed, program.typed()), rounded, exact, strict=True):
-        assert close(np.asarray(got), near, want), program
+    check_checkpoint(case)
 
 
 def test_memory_limit_sees_what_is_needed():
