@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -109,21 +110,27 @@ def _cases(term: sp.Expr) -> _Cases | None:
 def _index_conditions_first(term: sp.Expr) -> sp.Expr:
     """``where(m[i] > 0, where(i > 0, x, y), 0)`` as ``where(i > 0, where(m[i] > 0, x, 0), where(m[i] > 0, y, 0))``."""
     for factor in sp.Mul.make_args(term):
-        around: list[sp.Expr] = []
+        around: list[tuple[sp.Expr, bool]] = []
         inner = factor
-        while isinstance(inner, Where) and pieces(inner.condition) is None and inner.other == 0:
-            parts = inner.condition.operands if isinstance(inner.condition, Logical) and inner.condition.op == "and" else (inner.condition,)
-            known = [c for c in parts if pieces(c) is not None]
-            around.append(all_of(c for c in parts if c not in known))
-            inner = inner.value
+        while isinstance(inner, Where) and pieces(inner.condition) is None and sp.S.Zero in (inner.value, inner.other):
+            condition, truth = inner.condition, inner.other == 0
+            inner = inner.value if truth else inner.other
+            both = truth and isinstance(condition, Logical) and condition.op == "and"
+            known = [c for c in condition.operands if pieces(c) is not None] if both else []
+            around.append((all_of(c for c in condition.operands if c not in known) if known else condition, truth))
             if known:
                 inner = Where(all_of(known), inner, sp.S.Zero)
         if around and isinstance(inner, Where) and pieces(inner.condition) is not None:
-            value, other = inner.value, inner.other
-            for condition in reversed(around):
-                value, other = Where(condition, value, sp.S.Zero), Where(condition, other, sp.S.Zero) if other != 0 else other
+            value, other = (_inside(around, branch) for branch in (inner.value, inner.other))
             return _product([f for f in sp.Mul.make_args(term) if f is not factor], Where(inner.condition, value, other))
     return term
+
+
+def _inside(around: Sequence[tuple[sp.Expr, bool]], value: sp.Expr) -> sp.Expr:
+    """The value under conditions that have to hold, or not to hold; 0 elsewhere."""
+    for condition, truth in reversed(around if value != 0 else ()):
+        value = Where(condition, value, sp.S.Zero) if truth else Where(condition, sp.S.Zero, value)
+    return value
 
 
 def _product(factors: list[sp.Expr], last: sp.Expr) -> sp.Expr:

@@ -107,8 +107,11 @@ class _Padder:
 
     def padding(self, statement: Statement) -> _Padding | None:
         """What has to be around a factor of the statement, if a copy with zeros around it makes the loops a box."""
-        factors = [f for f in sp.Mul.make_args(statement.value) if isinstance(f, Access)]
-        if statement.op != "+=" or not statement.domain or len(factors) != 2 or len(accesses(statement.value)) != 2 or statement.scatters:
+        parts = sp.Mul.make_args(statement.value)
+        factors = [f for f in parts if isinstance(f, Access)]
+        if statement.op != "+=" or not statement.domain or len(factors) != 2 or statement.scatters:
+            return None
+        if any(accesses(f) for f in parts if f not in factors):  # they would stay where the loops become a box
             return None
         if statement.target in self.recurrent and any(f.tensor in self.recurrent for f in factors):
             return None

@@ -35,6 +35,24 @@ def test_values_are_not_split():
     assert narrowed(y) == text(graph_of(y))
 
 
+def test_behind_a_condition_on_values():
+    """What that one leaves out adds nothing, whichever is asked first; a subscript of the left side may need the one on indices."""
+    a, k, y = gc.tensor("A", N), gc.tensor("K", N, dtype="int64"), gc.tensor("Y", N)
+    y[k[i]] += gc.where(a[i] > 0, gc.where(i > 0, a[i - 1], 0), 0)
+    assert narrowed(y) == "for i if 1<=i:  Y[K[i]] += where(A[i] > 0, A[i-1], 0)"
+    y = gc.tensor("Y")
+    y[i] += 2 * gc.where((a[i] > 0) & (i < 2), 3 * a[i], 0)
+    assert narrowed(y) == "for i if i<=1:  Y[i] += 2*where(A[i] > 0, 3*A[i], 0)"
+    y = gc.tensor("Y")
+    y[i] += gc.where(a[i] > 0, 0, gc.where(i < 2, a[i], 0))
+    assert narrowed(y) == "for i if i<=1:  Y[i] += where(A[i] > 0, 0, A[i])"
+    y = gc.tensor("Y")
+    y[i] += gc.where(a[i] > 0, gc.where(i < 2, a[i], 7), 0)
+    assert narrowed(y).splitlines() == [
+        "for i if i<=1:  Y[i] += where(A[i] > 0, A[i], 0)", "for i if 2<=i:  Y[i] += where(A[i] > 0, 7, 0)",
+    ]  # fmt: skip
+
+
 def test_certain_conditions_disappear():
     a, y = gc.tensor("A", N), gc.tensor("Y")
     y[i] = gc.where(i >= 0, a[i], 0)

@@ -18,6 +18,7 @@ from graphc.passes.tighten import tighten
 from graphc.schedule.lower import schedule
 from graphc.schedule.merge import read_tensors
 from graphc.schedule.target import CPU
+from tests.unjitted import run
 
 N = gc.dim("N")
 p, q = gc.index("p", N), gc.index("q", N)
@@ -137,3 +138,16 @@ def test_convolutions_of_every_size(view, stride, before, width):
         arrays = {name: random.integers(-9, 9, shape).astype("f4") / 8 for name, shape in shapes.items()}
         for got, want in zip(*(f(**arrays) for f in programs), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_what_a_condition_reads_keeps_the_ranges():
+    """Found by random programs: the product read a padded copy, and a mask beside it what lies behind the end."""
+    X, y, T = gc.tensor("X", 2, 3), gc.tensor("y", 3), gc.tensor("T")
+    i, j = gc.index("i"), gc.index("j", 3)
+    T[i] += X[j // 2, i] * y[j] * (y[j] <= 0.5)
+    loss = gc.tensor("loss")
+    loss[()] += T[i] ** 2
+    gradient = gc.grad(loss, X)
+    arrays = {"X": np.float32([[1, 2, 3], [4, 5, 6]]), "y": np.float32([0.25, -1, 0.5])}
+    (got,) = run(gc.compile(gradient), arrays)
+    np.testing.assert_allclose(got, gc.compile(gradient, target="interpret")(arrays), rtol=1e-5)

@@ -217,3 +217,16 @@ def test_a_sum_beside_which_another_one_has_to_be_complete():
     together[i] += first[i] * x[t, i]
     with pytest.raises(gc.CompileError, match="add what depends on its sums to another tensor"):
         gc.compile(together)
+
+
+def test_a_gradient_that_needs_a_third_sweep():
+    """Found by random programs: the adjoint of the sum is complete behind the sweep that would read it."""
+    x, h, S, L = gc.tensor("x", T, H), *gc.tensors("h S L")
+    h[t, i] = gc.sin(gc.pad(h, 0, dims=[0])[t - 1, i]) + x[t, i]
+    S[i] += h[t, i]
+    L[()] += h[t, i] * gc.sin(S[i])
+    gc.checkpoint(h, every=2)
+    arrays = {"x": np.random.default_rng(0).random((5, 3)).astype("float32")}
+    np.testing.assert_allclose(run(gc.compile(L), arrays)[0], gc.compile(L, target="interpret")(arrays), rtol=1e-5)
+    with pytest.raises(gc.CompileError, match="h is checkpointed, but one statement needs all its steps at a time"):
+        gc.compile(gc.grad(L, x))
