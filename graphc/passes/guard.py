@@ -12,7 +12,7 @@ from graphc.analysis.legality import in_range
 from graphc.ir.expr import Access, Compare, Reduce, Where, all_of, build
 from graphc.ir.statement import Statement, behind
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import contains
+from graphc.ir.tree import contains, indices_of
 
 __all__ = ["all_nonnegative", "guard"]
 
@@ -75,6 +75,9 @@ class _Confining:
                     extra.setdefault(behind(subscript, extent))
         if any(new is not old for new, old in zip(arguments, node.args, strict=True)):
             node = build(lambda: node.func(*arguments))
+        if isinstance(node, Reduce) and (own := [e for e in extra if set(indices_of(e)) & set(node.indices)]):
+            node = Reduce(node.op, node.body, node.indices, (*node.domain, *own))  # they say nothing outside of the reduction
+            extra = {e: None for e in extra if e not in own}
         return node, tuple(extra)
 
 

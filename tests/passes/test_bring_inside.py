@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import graphc as gc
+from graphc.ir.tree import indices_of
 from graphc.passes.bring_inside import bring_inside
 from tests import gpu
 from tests.notation import applied, graph_of, text
@@ -124,6 +125,19 @@ def test_under_a_condition_that_is_reduced():
         for target in ("interpret", "cpu"):
             got = gc.compile(y, target=target)(X=x, k=np.array([-1, 2, 0][:3]), v=np.float32(weights))
             np.testing.assert_array_equal(got[:2], want)
+
+
+def test_under_a_condition_that_is_reduced_over_a_window():
+    """Found by random programs: that the window is inside was asked outside of the reduction, of an index that is not there."""
+    a, places, p, q = gc.tensor("a", N), gc.tensor("places", M, dtype="int64"), gc.index("p"), gc.index("q", M)
+    y = gc.tensor("y")
+    y[p] = gc.where(gc.all(a[p + q] > 0, over=q), gc.reflect(a)[places[p]], 1)
+    place = bring_inside(graph_of(y)).statements[0]
+    assert place.target == "places.reflect" and not {i.name for d in place.domain for i in indices_of(d)} & {"q"}
+    arrays = {"a": np.float32([1, 2, 3, 4]), "places": np.array([-3, 1])}
+    for target in ("interpret", "cpu"):
+        np.testing.assert_array_equal(gc.compile(y, target=target)(arrays), [4, 2])
+        np.testing.assert_array_equal(gc.compile(y, target=target)(arrays | {"a": np.float32([1, 2, 0, 4])}), [4, 1])
 
 
 @pytest.mark.parametrize("target", ["interpret", "cpu"])
