@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,26 @@ def _contract(
         out[places] = out[places] + product if adding else product
 
 
+def _terms(reduced: Any, combined: Any) -> Any:
+    def run(
+        me: int, team: int, c: _Strict, a: _Strict, b: _Strict, h: _Strict, batch: Array, rows: Array, columns: Array, depth: Array,
+        choice: Array, adding: bool, term: Any,
+    ) -> None:
+        out, left, right, third = (x.array.reshape(-1) for x in (c, a, b, h))
+        for n in range(batch.shape[1]):
+            first = batch[1, n] + rows[1][:, None] + depth[0][None, :]
+            second = batch[2, n] + columns[1][:, None] + depth[1][None, :]
+            places = batch[0, n] + rows[0][:, None] + columns[0][None, :]
+            beside = [batch[3, n] + rows[2][:, None] + columns[2][None, :]] if len(batch) > 3 else []
+            if min(x.min(initial=0) for x in (first, second, places, *beside)) < 0:
+                raise IndexError("a contraction begins before its operand")
+            factors = [left[first][:, None, :], right[second][None, :, :], *(third[x][:, :, None] for x in beside)]
+            value = reduced(np.broadcast_to(term(*factors), np.broadcast_shapes(*(f.shape for f in factors))), axis=2)
+            out[places] = combined(out[places], value) if adding else value
+
+    return run
+
+
 def _checked(value: int, view: _Strict, dimension: int, status: Array, code: int) -> int:
     inside = 0 <= value < view.shape[dimension]
     if not inside:
@@ -80,11 +101,13 @@ _FUNCTIONS: dict[str, Any] = {
     **{name: getattr(np, name) for name in _NUMPY},
     "absolute": np.abs, "atan2": np.arctan2, "difference": np.subtract, "erf": erf, "round_": np.rint, "sigmoid": _sigmoid,
     "rsqrt": lambda x: 1 / np.sqrt(x), "softplus": lambda x: np.logaddexp(0, x),
-    "choose": lambda condition, chosen, otherwise: chosen if condition else otherwise,
+    "choose": lambda condition, chosen, otherwise: np.where(condition, chosen, otherwise)[()],
     "draw": draw, "uniform32": uniform32, "uniform64": uniform64,
     "normal32": lambda bits: normal32(polar(bits)), "normal64": lambda bits: normal64(polar(bits)),
     "njit": _njit, "Part": None, "launch": None, "wait": lambda *_: None, "share": lambda me, team, extent: (0, extent),
-    "fill": _fill, "contract": _contract, "checked": _checked, "flat": lambda view: _Strict(view.array.reshape(-1)),
+    "fill": _fill, "contract": _contract, "sum_terms": _terms(np.sum, np.add),
+    "max_terms": _terms(partial(np.max, initial=-np.inf), np.maximum), "min_terms": _terms(partial(np.min, initial=np.inf), np.minimum),
+    "checked": _checked, "flat": lambda view: _Strict(view.array.reshape(-1)),
     "fixed": lambda number: number,
     "part": lambda view, start: _Strict(view.array.reshape(-1)[start:]),
     "view_at": lambda memory, k, *_: _Strict(memory[k]), "table_at": lambda memory, k: memory[k],

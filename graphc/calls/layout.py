@@ -39,7 +39,9 @@ def layout_of(graph: Graph, module: CpuModule, temporaries: Sequence[str]) -> Ca
     def layout(sizes: Mapping[sp.Basic, int]) -> Layout:
         shapes = {name: tuple(size_value(e, sizes) for e in tensors[name].shape) for name in module.arrays}
         planned = tuple(
-            Planned.of((step.operands[1], step.operands[2]), tensors[step.writes].dtype, _tables(step, shapes, sizes))
+            Planned.of(
+                (step.operands[1], step.operands[2]), tensors[step.writes].dtype, _tables(step, shapes, sizes), products=step.inner is None
+            )
             for step in module.contractions
         )
         operations = sum(float(size_value(k.cost, sizes)) for k in module.kernels)
@@ -107,13 +109,19 @@ def needs_of(
         alone = {name: found[name] for name in temporaries}
         shared = max(0, sum(alone.values()) - _places(alone, module.lives)[1])
         tables = sum(
-            operands * math.prod(max(size_value(e, sizes), 0) for e in group.extents)
+            len(operands) * math.prod(max(size_value(e, sizes), 0) for e in group.extents)
             for step in module.contractions
-            for group, operands in ((step.batch, 3), (step.rows, 2), (step.columns, 2), (step.depth, 2))
+            for group, operands in _moved(step)
         )
         return (found | {TABLES: 8 * tables} if tables else found), shared
 
     return needs
+
+
+def _moved(step: Contract) -> tuple[tuple[Group, tuple[int, ...]], ...]:
+    """Batch, rows, columns and depth, each with the operands that it moves; a third factor lies as the result does."""
+    here = tuple(range(3, len(step.operands)))
+    return (step.batch, (0, 1, 2, *here)), (step.rows, (0, 1, *here)), (step.columns, (0, 2, *here)), (step.depth, (1, 2))
 
 
 def offset_loops(
@@ -122,7 +130,7 @@ def offset_loops(
     """What the offset tables of a contraction are made of, as expressions in sizes: for batch, rows, columns and depth, and each operand
     in which they occur, the first offset, and the count and step of each loop, the last one innermost."""
     strides = [[sp.Mul(*shapes[name][d + 1 :]) for d in range(len(shapes[name]))] for name in step.operands]
-    for group, operands in ((step.batch, (0, 1, 2)), (step.rows, (0, 1)), (step.columns, (0, 2)), (step.depth, (1, 2))):
+    for group, operands in _moved(step):
         found = []
         for k in operands:
             start = sp.Add(*(c * s for c, s in zip(step.constants[k], strides[k], strict=True))) if group is step.batch else sp.Integer(0)
@@ -143,7 +151,7 @@ def _tables(step: Contract, shapes: Mapping[str, tuple[int, ...]], sizes: Mappin
         for constant, stride in zip(step.constants, strides, strict=True)
     ]
     tables = []
-    for group, operands in ((step.batch, (0, 1, 2)), (step.rows, (0, 1)), (step.columns, (0, 2)), (step.depth, (1, 2))):
+    for group, operands in _moved(step):
         rows = [_offsets(group, k, strides[k], sizes) for k in operands]
         if group is step.batch:
             rows = [row + start[k] for row, k in zip(rows, operands, strict=True)]

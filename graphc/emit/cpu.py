@@ -15,12 +15,15 @@ from graphc.emit.expression import SHORT, Writer
 from graphc.emit.names import safe, variable_names
 from graphc.emit.walk import TABLES, Walker, generated_names, locals_of, sizes_of_kernel
 from graphc.ir.expr import Access, Size
-from graphc.ir.nest import Contract, Fill, Kernel, KernelRecord, Loop, Moment, Nest, Step, single
+from graphc.ir.nest import Contract, Fill, Inner, Kernel, KernelRecord, Local, Loop, Moment, Nest, Step, single
 from graphc.ir.random import RANDOM
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import substitute
 
 __all__ = ["CpuModule", "emit_cpu"]
+
+_ENGINES = {"plus": "sum_terms", "maximum": "max_terms", "minimum": "min_terms"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class _Emitter:
         self.size_names = variable_names([str(z) for z in sizes], taken | set(self.variables.values()))
         self.sizes = tuple(sizes)
         self.functions: dict[str, _Function] = {}
+        self.terms: dict[str, str] = {}
         self.checks = Checks()
         self.used: set[str] = set()
         self.counters: dict[str, int] = {}
@@ -231,19 +235,33 @@ class _Emitter:
         return f"flat({self.variables[name]})"
 
     def _contract(self, step: Contract) -> list[str]:
-        self.used.add("contract")
         number, writer = self.contractions, self._writer()
         self.contractions += 1
-        c, a, b = (self._part(n, start) for n, start in zip(step.operands, step.starts, strict=True))
-        scale = self._writer().value(step.scale, self.tensors[step.writes].dtype)
+        parts = [self._part(n, start) for n, start in zip(step.operands, step.starts, strict=True)]
         tables = ", ".join(f"{table}{number}" for table in TABLES)
+        if step.inner is None:
+            engine, last = "contract", f"{step.accumulate}, {writer.value(step.scale, self.tensors[step.writes].dtype)}"
+        else:
+            engine, last = _ENGINES[step.inner.combine], f"{step.accumulate}, {self._term(step.inner, self.tensors[step.writes].dtype)}"
+            parts += parts[1:2] * (4 - len(parts))  # there is always a third factor, which terms of two do not read
+        self.used.add(engine)
         self.records.append(KernelRecord.of("contract", step))
         indent = "        " if step.when else "    "
         return [
             *(f"    # {line}" for line in textwrap.wrap(step.plan.loop, 130)),
             *([f"    if {' and '.join(f'{writer.integer(x)} >= 0' for x in step.when)}:"] if step.when else []),
-            f"{indent}contract(me, team, {c}, {a}, {b}, {tables}, {step.accumulate}, {scale})",
+            f"{indent}{engine}(me, team, {', '.join(parts)}, {tables}, {last})",
         ]
+
+    def _term(self, inner: Inner, dtype: str) -> str:
+        """The name of the function of a term, shared with an equal one."""
+        names = [Local(name) for name in ("a", "b", "h")[: len(inner.parts)]]
+        writer = self._writer()
+        writer.locals.update(dict.fromkeys(names, dtype))
+        value = substitute(inner.value, dict(zip(inner.parts, names, strict=True)))
+        text = f"({', '.join(n.name for n in names)}):\n    return {writer.value(value, dtype)}"
+        self.used |= writer.used
+        return self.terms.setdefault(text, f"term_{len(self.terms)}")
 
     def _part(self, name: str, start: sp.Expr) -> str:
         """The elements from one on."""
@@ -317,10 +335,11 @@ def emit_cpu(
     definitions = "\n\n\n".join(emitter.definition(f) for f in emitter.functions.values())
     views = [*sorted(emitter.used & {"fixed", "flat", "part"}), *(["table_at"] if contractions else []), "view_at"]
     random = sorted(emitter.used & {"draw", *RANDOM})
-    elementary = sorted(emitter.used - {"checked", "choose", "contract", "fill", "fixed", "flat", "part", *random})
+    engines = sorted(emitter.used & {"contract", *_ENGINES.values()})
+    elementary = sorted(emitter.used - {"checked", "choose", "fill", "fixed", "flat", "part", *engines, *random})
     imports = ["import numpy as np", "from numba import njit", ""]
-    if "contract" in emitter.used:
-        imports.append("from graphc.kernels.contraction import contract")
+    if engines:
+        imports.append(f"from graphc.kernels.contraction import {', '.join(engines)}")
     if elementary:
         imports.append(f"from graphc.kernels.elementary import {', '.join(elementary)}")
     if random:
@@ -344,6 +363,7 @@ def emit_cpu(
             _FLAGS,
             "",
             "",
+            *(line for text, name in emitter.terms.items() for line in ("@njit(**INNER)", f"def {name}{text}", "", "")),
             *([definitions, "", ""] if definitions else []),
             "@njit(**INNER)",
             "def program(me, team, sync, status, memory, sizes):",

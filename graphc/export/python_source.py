@@ -158,7 +158,7 @@ class _PythonSource:
             lines += textwrap.wrap(step.plan.loop, 120, initial_indent="        # ", subsequent_indent="        #     ")
             lines.append(f'        *planned("{self.tensors[step.writes].dtype}",')
             lines += [f"            offsets({', '.join(rows)})," for rows in self._offsets(step)]
-            lines.append("        ),")
+            lines.append("        )," if step.inner is None else "            products=False,\n        ),")
         return [*lines, "    )"]
 
     def _offsets(self, step: Contract) -> Iterator[list[str]]:

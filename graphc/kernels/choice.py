@@ -85,6 +85,7 @@ class Planned:
         tables: batch, rows, columns, depth, and the numbers of the choice.
         choice: how.
         timed: whether the choice was timed, not only estimated.
+        products: whether products are summed; any other function keeps the factors where they are.
     """
 
     factors: tuple[str, str]
@@ -92,24 +93,32 @@ class Planned:
     tables: tuple[Table, ...]
     choice: Choice
     timed: bool = False
+    products: bool = True
 
     @classmethod
-    def of(cls, factors: tuple[str, str], dtype: str, offsets: Sequence[Table], choice: Choice | None = None) -> "Planned":
+    def of(
+        cls, factors: tuple[str, str], dtype: str, offsets: Sequence[Table], choice: Choice | None = None, products: bool = True
+    ) -> "Planned":
         """A contraction with a choice that was timed, or as estimated."""
-        chosen = choice or estimated(offsets, np.dtype(dtype).itemsize)
-        return cls(factors, dtype, (*offsets, chosen.numbers()), chosen, choice is not None)
+        chosen = choice or estimated(offsets, np.dtype(dtype).itemsize, products)
+        return cls(factors, dtype, (*offsets, chosen.numbers()), chosen, choice is not None, products)
 
     def __str__(self) -> str:
         return f"{self.choice.words(*self.factors)} ({'timed' if self.timed else 'estimated'})"
 
 
-def estimated(tables: Sequence[Table], itemsize: int) -> Choice:
+def estimated(tables: Sequence[Table], itemsize: int, products: bool = True) -> Choice:
     """What the estimate says is best for a contraction with the tables batch, rows, columns and depth.
 
     The factors change places where this is clearly better and the terms of the new first factor are close together. Tiles lie beside
-    each other where the rows of the first factor that a block of terms needs are many: they are read once for all.
+    each other where the rows of the first factor that a block of terms needs are many: they are read once for all. Other functions than
+    `products` keep their factors where they are.
     """
-    cycles, swapped = estimate(tables, itemsize), estimate(exchanged(tables), itemsize)
+    cycles = estimate(tables, itemsize)
+    if not products:
+        cycles.pop(INNER, None)
+        return Choice(min(cycles, key=lambda way: (cycles[way], way)), BLOCK, _beside(tables, itemsize))
+    swapped = estimate(exchanged(tables), itemsize)
     best, other = min(cycles, key=lambda way: (cycles[way], way)), min(swapped, key=lambda way: (swapped[way], way))
     near = itemsize * _step(tables[3][1]) < PAGES and tables[1].shape[1] > SIMD // (8 * itemsize)
     if near and INNER not in (best, other) and swapped[other] < 0.97 * cycles[best]:

@@ -37,6 +37,7 @@ from numba.core.typing.templates import signature
 from numba.np.numpy_support import carray
 
 from graphc.kernels.choice import DIRECT, INNER, INNER_BLOCK, TRANSPOSED
+from graphc.kernels.terms import TERM_ROWS, call_tile, tile_address
 from graphc.kernels.tile import (
     CACHE_LINE,
     MASKS,
@@ -121,8 +122,10 @@ def _pack_transposed(panel, stride, B, b_depth, length, offsets, vectors):
 
 
 @part
-def _describe(columns, starts, first, end, lanes, way, c_vectors, b_vectors, lane_counts, counts, positions, offsets):
-    """Write the tables of a panel, the vectors from `first` to `end`, for `outer_tile` and for packing.
+def _describe(
+    columns, starts, first, end, lanes, way, masked, here, c_vectors, b_vectors, lane_counts, h_vectors, counts, positions, offsets
+):
+    """Write the tables of a panel, the vectors from `first` to `end`, for the tile and for packing.
 
     Returns whether B is packed, whether results must be scattered, and the number of pieces for `_pack`.
     """
@@ -130,7 +133,9 @@ def _describe(columns, starts, first, end, lanes, way, c_vectors, b_vectors, lan
     for v in range(first, end):
         n, count, slot = starts[v], starts[v + 1] - starts[v], v - first
         c_vectors[slot], b_vectors[slot], lane_counts[slot] = columns[0, n], columns[1, n], count
-        if count < lanes and not MASKS:
+        if here:
+            h_vectors[slot] = columns[2, n]
+        if count < lanes and not masked:
             packed = scattered = True
         for i in range(count):
             neighbour = i > 0 and columns[1, n + i] - columns[1, n + i - 1] == 1
@@ -165,8 +170,9 @@ def _scatter(C, c_rows, c_columns, starts, first, end, lanes, tile, stride, coun
 
 
 @part
-def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, block, tiles, accumulate, scale):
+def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, block, tiles, accumulate, scale, tile_of_terms, H, here):
     """This member's share, with vectors along the columns; vector v holds the columns from ``starts[v]``."""
+    masked = MASKS or tile_of_terms != 0
     height, length, lanes = rows.shape[1], depth.shape[1], lanes_of(C)
     tiles = max(1, min(tiles, batch.shape[1] * vectors // (VECTORS * team)))  # members that share a panel would copy it twice
     tiles = min(tiles, -(-vectors // VECTORS))
@@ -174,12 +180,12 @@ def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way,
     block = max(1, -(-length // max(1, -(-length // block))))
     width = VECTORS * lanes
     stride = width + lanes  # whole vectors are stored, even for pieces with fewer lanes
-    room = 0 if way == DIRECT and MASKS else (block + lanes) * stride
+    room = 0 if way == DIRECT and masked else (block + lanes) * stride
     memory = scratch(C, tiles * room + ROWS * width + CACHE_LINE)
     tile = align(at(memory, 0))
     panel = at(tile, ROWS * width)
-    tables = np.empty(tiles * (3 * VECTORS + 3 * width) + ROWS + block, np.int64)
-    vector_tables, pieces_tables = at(tables, ROWS + block), at(tables, ROWS + block + tiles * 3 * VECTORS)
+    tables = np.empty(tiles * (4 * VECTORS + 3 * width) + ROWS + block, np.int64)
+    vector_tables, pieces_tables = at(tables, ROWS + block), at(tables, ROWS + block + tiles * 4 * VECTORS)
     tile_rows, panel_depth = at(tables, 0), at(tables, ROWS)
     for row in range(ROWS):
         tile_rows[row] = row * width
@@ -194,21 +200,22 @@ def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way,
         position += end_row - first_row
         group, number = divmod(unit, panels)
         first, end = vectors * number // panels, vectors * (number + 1) // panels
-        here = -(-(end - first) // VECTORS)
+        beside = -(-(end - first) // VECTORS)
         ends[0] = first
-        for t in range(here):
-            ends[t + 1] = first + (end - first) * (t + 1) // here
-            of_vectors, of_pieces = at(vector_tables, t * 3 * VECTORS), at(pieces_tables, t * 3 * width)
+        for t in range(beside):
+            ends[t + 1] = first + (end - first) * (t + 1) // beside
+            of_vectors, of_pieces = at(vector_tables, t * 4 * VECTORS), at(pieces_tables, t * 3 * width)
             packed, scattered, pieces = _describe(
-                columns, starts, ends[t], ends[t + 1], lanes, way, of_vectors, at(of_vectors, VECTORS), at(of_vectors, 2 * VECTORS),
-                of_pieces, at(of_pieces, width), at(of_pieces, 2 * width),
+                columns, starts, ends[t], ends[t + 1], lanes, way, masked, here, of_vectors, at(of_vectors, VECTORS),
+                at(of_vectors, 2 * VECTORS), at(of_vectors, 3 * VECTORS), of_pieces, at(of_pieces, width), at(of_pieces, 2 * width),
             )  # fmt: skip
             kinds[t, 0], kinds[t, 1], kinds[t, 2] = packed, scattered, pieces
         result, left, right = at(C, batch[0, group]), at(A, batch[1, group]), at(B, batch[2, group])
+        third = at(H, batch[3, group] if here else 0)
         for start in range(0, max(1, length), block):
             terms = min(block, length - start)
             a_depth, b_depth = at(depth, start), at(depth, length + start)
-            for t in range(here):
+            for t in range(beside):
                 if kinds[t, 0]:
                     of_pieces, copy = at(pieces_tables, t * 3 * width), at(panel, t * room)
                     if way == TRANSPOSED:
@@ -219,10 +226,26 @@ def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way,
             row = first_row
             while row < end_row:
                 count = end_row - row
-                count = 6 if count >= 6 else 4 if count >= 4 else 2 if count >= 2 else 1
-                for t in range(here):
+                if tile_of_terms != 0:
+                    count = TERM_ROWS // (1 + here) if count >= TERM_ROWS // (1 + here) else 1
+                else:
+                    count = 6 if count >= 6 else 4 if count >= 4 else 2 if count >= 2 else 1
+                for t in range(beside):
                     packed, scattered = kinds[t, 0] != 0, kinds[t, 1] != 0
-                    of_vectors = at(vector_tables, t * 3 * VECTORS)
+                    of_vectors = at(vector_tables, t * 4 * VECTORS)
+                    if tile_of_terms != 0:
+                        v = 0
+                        while v < ends[t + 1] - ends[t]:
+                            several = ends[t + 1] - ends[t] - v
+                            several = 4 if several >= 4 else 2 if several >= 2 else 1
+                            call_tile(
+                                tile_of_terms, count, several, result, left, at(panel, t * room) if packed else right, third,
+                                at(rows, row), at(rows, height + row), at(rows, here * 2 * height + row),
+                                at(of_vectors, v), at(of_vectors, VECTORS + v), at(of_vectors, 3 * VECTORS + v),
+                                at(of_vectors, 2 * VECTORS + v), a_depth, panel_depth if packed else b_depth, terms, add,
+                            )  # fmt: skip
+                            v += several
+                        continue
                     outer_tile(
                         count, ends[t + 1] - ends[t], tile if scattered else result, left, at(panel, t * room) if packed else right,
                         tile_rows if scattered else at(rows, row), at(rows, height + row), of_vectors, at(of_vectors, VECTORS),
@@ -295,12 +318,14 @@ def _exchanged(table, row):
     return result
 
 
-def _engine(me, team, C, A, B, batch, groups, rows, height, columns, width, depth, length, choice, parts, accumulate, scale):
-    """`contract` on bare pointers: this member's share."""
+def _engine(
+    me, team, C, A, B, batch, groups, rows, height, columns, width, depth, length, choice, parts, accumulate, scale, tile_of_terms, H, here
+):
+    """`contract` on bare pointers, or `sum_terms` and its like: this member's share."""
     if groups == 0 or height == 0 or width == 0 or (length == 0 and accumulate):
         return
-    batch, rows = carray(batch, (3, groups)), carray(rows, (2, height))
-    columns, depth = carray(columns, (2, width)), carray(depth, (2, length))
+    batch, rows = carray(batch, (3 + here, groups)), carray(rows, (2 + here, height))
+    columns, depth = carray(columns, (2 + here, width)), carray(depth, (2, length))
     way, block, tiles = choice[0], choice[1], choice[2]
     if choice[3]:
         A, B, rows, columns = B, A, columns, rows
@@ -320,7 +345,7 @@ def _engine(me, team, C, A, B, batch, groups, rows, height, columns, width, dept
         for v in range(vectors):
             starts[v] = v * lanes
         starts[vectors] = width
-    _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, block, tiles, accumulate, scale)
+    _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, block, tiles, accumulate, scale, tile_of_terms, H, here)
 
 
 _engine.__qualname__ += "_" + VERSION
@@ -332,7 +357,7 @@ _engine.__qualname__ += "_" + VERSION
 def _arguments(element: Any) -> tuple[Any, ...]:
     """The types of the arguments of `_engine`."""
     data, table = types.CPointer(element), types.CPointer(types.int64)
-    return types.int64, types.int64, data, data, data, *(table, types.int64) * 5, types.boolean, element
+    return types.int64, types.int64, data, data, data, *(table, types.int64) * 5, types.boolean, element, types.int64, data, types.int64
 
 
 _cells = {element: ctypes.c_void_p() for element in (types.float32, types.float64)}
@@ -369,12 +394,13 @@ def prepared(me: int, team: int, C: Any, A: Any, B: Any, *tables: Any) -> Callab
     element = getattr(types, C.dtype.name)
     load(C.dtype.name)
     number = ctypes.c_float if C.dtype.itemsize == 4 else ctypes.c_double
-    kinds = [ctypes.c_int64] * 2 + [ctypes.c_void_p] * 3 + [ctypes.c_void_p, ctypes.c_int64] * 5 + [ctypes.c_bool, number]
+    words, pointers = [ctypes.c_int64] * 2, [ctypes.c_void_p] * 3
+    kinds = [*words, *pointers, *[ctypes.c_void_p, ctypes.c_int64] * 5, ctypes.c_bool, number, *words[:1], *pointers[:1], *words[:1]]
     function = ctypes.CFUNCTYPE(None, *kinds)(_engines[element].address)
     fixed = [me, team, *(X.ctypes.data for X in (C, A, B)), *(part for table in tables for part in (table.ctypes.data, table.shape[1]))]
 
     def run(choice: Any, accumulate: bool, scale: float) -> None:
-        function(*fixed, choice.ctypes.data, choice.shape[1], accumulate, scale)
+        function(*fixed, choice.ctypes.data, choice.shape[1], accumulate, scale, 0, C.ctypes.data, 0)
 
     return run
 
@@ -436,22 +462,73 @@ def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, cho
     result = signature(types.void, types.int64, types.int64, C, A, B, *tables, types.boolean, element)
 
     def generate(context, builder, call, arguments):
-        wanted = _arguments(element)
-        flat = list(arguments[:2])
-        for array_type, value in zip(call.args[2:10], arguments[2:10], strict=True):
-            make = cgutils.create_struct_proxy if isinstance(array_type, ViewType) else context.make_array
-            array = make(array_type)(context, builder, value)
-            flat.append(array.data)
-            if array_type in tables:
-                flat.append(cgutils.unpack_tuple(builder, array.shape)[1])
-        flat += [context.get_value_as_argument(builder, types.boolean, arguments[10]), arguments[11]]
-        engine = ir.FunctionType(ir.VoidType(), [context.get_argument_type(each) for each in wanted]).as_pointer()
-        cell = builder.module.globals.get(_symbol(element)) or ir.GlobalVariable(builder.module, engine, _symbol(element))
-        function = builder.load(cell)
-        with builder.if_then(cgutils.is_null(builder, function), likely=False):
-            message = f"the contraction engine is not ready: call graphc.kernels.contraction.load({element.name!r}) first"
-            context.call_conv.return_user_exc(builder, RuntimeError, (message,))
-        builder.call(function, flat)
+        data = [_data(context, builder, kind, value) for kind, value in zip(call.args[2:5], arguments[2:5], strict=True)]
+        none = [_INDEX(0), data[0], _INDEX(0)]
+        _call_engine(context, builder, element, arguments[:2], data, call.args[5:10], arguments[5:10], [*arguments[10:12], *none])
         return context.get_dummy_value()
 
     return result, generate
+
+
+_INDEX = ir.IntType(64)
+
+
+def _data(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value) -> ir.Value:
+    """The address of the first element of an array or a view."""
+    return _array(context, builder, kind, value).data
+
+
+def _array(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value) -> Any:
+    make = cgutils.create_struct_proxy if isinstance(kind, ViewType) else context.make_array
+    return make(kind)(context, builder, value)
+
+
+def _call_engine(context: Any, builder: ir.IRBuilder, element: Any, team: Any, data: Any, kinds: Any, tables: Any, last: Any) -> None:
+    """Call the engine with a member and its team, the addresses of C, A and B, tables, and the arguments from `accumulate` on."""
+    flat = [*team, *data]
+    for kind, value in zip(kinds, tables, strict=True):
+        array = _array(context, builder, kind, value)
+        flat += [array.data, cgutils.unpack_tuple(builder, array.shape)[1]]
+    flat += [context.get_value_as_argument(builder, types.boolean, last[0]), *last[1:]]
+    engine = ir.FunctionType(ir.VoidType(), [context.get_argument_type(each) for each in _arguments(element)]).as_pointer()
+    cell = builder.module.globals.get(_symbol(element)) or ir.GlobalVariable(builder.module, engine, _symbol(element))
+    function = builder.load(cell)
+    with builder.if_then(cgutils.is_null(builder, function), likely=False):
+        message = f"the contraction engine is not ready: call graphc.kernels.contraction.load({element.name!r}) first"
+        context.call_conv.return_user_exc(builder, RuntimeError, (message,))
+    builder.call(function, flat)
+
+
+def _of_terms(combine: str, name: str) -> Any:
+    """`sum_terms` and its like."""
+
+    def typed(typing_context, me, team, C, A, B, H, batch, rows, columns, depth, choice, accumulate, term):
+        """``C[g, m, n]`` = the sum, or the largest or least, of ``term(A[g, m, k], B[g, k, n])`` over k, combined with C to accumulate.
+
+        As `contract`, for neighbouring columns of C, with a term that is compiled and has no conditions but `choose`. A term of three
+        factors gets ``H[g, m, n]`` as well, whose neighbouring columns are neighbours, too; then batch, rows and columns have one
+        more row, its offsets. H is ignored otherwise.
+        """
+        tables = batch, rows, columns, depth, choice
+        _check_types(C, A, B, tables)
+        if not isinstance(term, types.Dispatcher) or H.dtype != C.dtype:
+            raise TypingError(f"{name} needs a compiled term and arrays of one type")
+        element, function = C.dtype, term.dispatcher.py_func
+        here = function.__code__.co_argcount - 2
+        load(element.name)
+        result = signature(types.void, types.int64, types.int64, C, A, B, H, *tables, types.boolean, term)
+
+        def generate(context, builder, call, arguments):
+            data = [_data(context, builder, kind, value) for kind, value in zip(call.args[2:6], arguments[2:6], strict=True)]
+            tile = tile_address(context, builder, element, combine, function, here)
+            last = [arguments[11], context.get_constant(element, 1), tile, data[3], _INDEX(here)]
+            _call_engine(context, builder, element, arguments[:2], data[:3], call.args[6:11], arguments[6:11], last)
+            return context.get_dummy_value()
+
+        return result, generate
+
+    typed.__name__ = typed.__qualname__ = name
+    return intrinsic(typed)
+
+
+sum_terms, max_terms, min_terms = (_of_terms(kind, f"{kind}_terms") for kind in ("sum", "max", "min"))

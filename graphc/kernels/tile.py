@@ -89,13 +89,13 @@ def splat(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_LANE_NUMBER, count), [0] * count))
 
 
-def _mask(builder: ir.IRBuilder, lanes: ir.Value, count: int) -> ir.Value:
+def lanes_mask(builder: ir.IRBuilder, lanes: ir.Value, count: int) -> ir.Value:
     """The vector of conditions ``lane < lanes``."""
     numbers = ir.Constant(ir.VectorType(_LANE_NUMBER, count), list(range(count)))
     return builder.icmp_unsigned("<", numbers, splat(builder, builder.trunc(lanes, _LANE_NUMBER), count))
 
 
-def _load(builder: ir.IRBuilder, vector: ir.VectorType, address: ir.Value, mask: ir.Value | None) -> ir.Value:
+def load_lanes(builder: ir.IRBuilder, vector: ir.VectorType, address: ir.Value, mask: ir.Value | None) -> ir.Value:
     """Load the lanes of `mask` (zero in the others), or all."""
     if mask is None:
         return builder.load(builder.bitcast(address, vector.as_pointer()), align=_bytes(vector))
@@ -103,7 +103,7 @@ def _load(builder: ir.IRBuilder, vector: ir.VectorType, address: ir.Value, mask:
     return _call(builder, f"llvm.masked.load.{_suffix(vector)}.p0", vector, *arguments)
 
 
-def _store(builder: ir.IRBuilder, value: ir.Value, address: ir.Value, mask: ir.Value | None) -> None:
+def store_lanes(builder: ir.IRBuilder, value: ir.Value, address: ir.Value, mask: ir.Value | None) -> None:
     if mask is None:
         builder.store(value, builder.bitcast(address, value.type.as_pointer()), align=_bytes(value.type))
         return
@@ -131,40 +131,39 @@ def _fence(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     return builder.asm(ir.FunctionType(value.type, [value.type]), "", "=v,0,~{memory}", [value], True)
 
 
-def _entry(builder: ir.IRBuilder, table: ir.Value, index: int | ir.Value) -> ir.Value:
+def table_entry(builder: ir.IRBuilder, table: ir.Value, index: int | ir.Value) -> ir.Value:
     return builder.load(builder.gep(table, [_INDEX(index) if isinstance(index, int) else index]))
 
 
-def _pointers(builder: ir.IRBuilder, base: ir.Value, table: ir.Value, count: int) -> list[ir.Value]:
+def pointers(builder: ir.IRBuilder, base: ir.Value, table: ir.Value, count: int) -> list[ir.Value]:
     """The addresses ``base + table[i]`` for i < count."""
-    return [builder.gep(base, [_entry(builder, table, i)]) for i in range(count)]
+    return [builder.gep(base, [table_entry(builder, table, i)]) for i in range(count)]
 
 
-def _sum_loop(
-    function: ir.Function, builder: ir.IRBuilder, trips: ir.Value, sums: int, vector: ir.VectorType, step: Callable[..., list[ir.Value]]
+def running_loop(
+    function: ir.Function, builder: ir.IRBuilder, trips: ir.Value, sums: int, start: ir.Value, step: Callable[..., list[ir.Value]]
 ) -> list[ir.Value]:
-    """Emit ``for i in range(trips): sums = step(i, sums)`` with the sums, zero at first, in registers; return them."""
+    """Emit ``for i in range(trips): sums = step(i, sums)`` with the sums, `start` at first, in registers; return them."""
     before, body, after = builder.block, function.append_basic_block("body"), function.append_basic_block("after")
-    zero = ir.Constant(vector, None)
     builder.cbranch(builder.icmp_signed(">", trips, _INDEX(0)), body, after)
     builder.position_at_end(body)
     counter = builder.phi(_INDEX)
-    running = [builder.phi(vector) for _ in range(sums)]
+    running = [builder.phi(start.type) for _ in range(sums)]
     updated = step(counter, running)
     following = builder.add(counter, _INDEX(1))
     builder.cbranch(builder.icmp_signed("<", following, trips), body, after)
-    for phi, start, end in zip([counter, *running], [_INDEX(0)] + [zero] * sums, [following, *updated], strict=True):
-        phi.add_incoming(start, before)
+    for phi, first, end in zip([counter, *running], [_INDEX(0)] + [start] * sums, [following, *updated], strict=True):
+        phi.add_incoming(first, before)
         phi.add_incoming(end, builder.block)
     builder.position_at_end(after)
-    results = [builder.phi(vector) for _ in range(sums)]
+    results = [builder.phi(start.type) for _ in range(sums)]
     for result, value in zip(results, updated, strict=True):
-        result.add_incoming(zero, before)
+        result.add_incoming(start, before)
         result.add_incoming(value, body)
     return results
 
 
-def _function(module: ir.Module, name: str, arguments: list[ir.Type]) -> tuple[ir.Function, ir.IRBuilder]:
+def tile_function(module: ir.Module, name: str, arguments: list[ir.Type]) -> tuple[ir.Function, ir.IRBuilder]:
     """A new private function, never inlined: its registers are its own."""
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), f"graphc_{name}_{VERSION}")
     function.linkage = "internal"
@@ -180,19 +179,19 @@ def _outer_function(module: ir.Module, element: ir.Type, rows: int, vectors: int
     """One shape of `outer_tile`."""
     vector, data, table = vector_of(element), element.as_pointer(), _INDEX.as_pointer()
     arguments = [data] * 3 + [table] * 7 + [_INDEX, ir.IntType(1), element]
-    function, builder = _function(module, f"outer_{rows}x{vectors}_{_suffix(vector)}", arguments)
+    function, builder = tile_function(module, f"outer_{rows}x{vectors}_{_suffix(vector)}", arguments)
     C, A, B, c_rows, a_rows, c_columns, b_columns, lanes, a_depth, b_depth, depth, accumulate, scale = function.args
-    left = _pointers(builder, A, a_rows, rows)
-    right = _pointers(builder, B, b_columns, vectors)
-    masks = [_mask(builder, _entry(builder, lanes, v), vector.count) if MASKS else None for v in range(vectors)]
-    columns = [_entry(builder, c_columns, v) for v in range(vectors)]
-    results = [[builder.gep(pointer, [column]) for column in columns] for pointer in _pointers(builder, C, c_rows, rows)]
+    left = pointers(builder, A, a_rows, rows)
+    right = pointers(builder, B, b_columns, vectors)
+    masks = [lanes_mask(builder, table_entry(builder, lanes, v), vector.count) if MASKS else None for v in range(vectors)]
+    columns = [table_entry(builder, c_columns, v) for v in range(vectors)]
+    results = [[builder.gep(pointer, [column]) for column in columns] for pointer in pointers(builder, C, c_rows, rows)]
     for address in (a for row in results for a in row):
         _prefetch(builder, address)
 
     def step(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-        a_offset, b_offset = _entry(builder, a_depth, k), _entry(builder, b_depth, k)
-        factors = [_load(builder, vector, builder.gep(right[v], [b_offset]), masks[v]) for v in range(vectors)]
+        a_offset, b_offset = table_entry(builder, a_depth, k), table_entry(builder, b_depth, k)
+        factors = [load_lanes(builder, vector, builder.gep(right[v], [b_offset]), masks[v]) for v in range(vectors)]
         updated = []
         for row in range(rows):
             broadcast = splat(builder, builder.load(builder.gep(left[row], [a_offset])), vector.count)
@@ -200,7 +199,7 @@ def _outer_function(module: ir.Module, element: ir.Type, rows: int, vectors: int
             updated[-vectors:] = [_fence(builder, total) for total in updated[-vectors:]]
         return updated
 
-    sums = _sum_loop(function, builder, depth, rows * vectors, vector, step)
+    sums = running_loop(function, builder, depth, rows * vectors, ir.Constant(vector, None), step)
     factor = splat(builder, scale, vector.count)
     with builder.if_else(accumulate) as (add, overwrite):
         for block, adding in (add, True), (overwrite, False):
@@ -208,9 +207,9 @@ def _outer_function(module: ir.Module, element: ir.Type, rows: int, vectors: int
                 for i, total in enumerate(sums):
                     row, v = divmod(i, vectors)
                     address = results[row][v]
-                    old = _load(builder, vector, address, masks[v]) if adding else None
+                    old = load_lanes(builder, vector, address, masks[v]) if adding else None
                     value = builder.fmul(total, factor) if old is None else multiply_add(builder, total, factor, old)
-                    _store(builder, value, address, masks[v])
+                    store_lanes(builder, value, address, masks[v])
     builder.ret_void()
     return function
 
@@ -250,25 +249,25 @@ def _inner_function(module: ir.Module, element: ir.Type, rows: int, columns: int
     """One shape of `inner_tile`."""
     vector, data, table = vector_of(element), element.as_pointer(), _INDEX.as_pointer()
     arguments = [data] * 3 + [table] * 5 + [_INDEX]
-    function, builder = _function(module, f"inner_{rows}x{columns}_{_suffix(vector)}", arguments)
+    function, builder = tile_function(module, f"inner_{rows}x{columns}_{_suffix(vector)}", arguments)
     out, A, B, a_rows, b_columns, a_steps, b_steps, lanes, steps = function.args
-    left = _pointers(builder, A, a_rows, rows)
-    right = _pointers(builder, B, b_columns, columns)
+    left = pointers(builder, A, a_rows, rows)
+    right = pointers(builder, B, b_columns, columns)
 
     def step(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-        a_offset, b_offset = _entry(builder, a_steps, i), _entry(builder, b_steps, i)
-        mask = _mask(builder, _entry(builder, lanes, i), vector.count)
-        factors = [_load(builder, vector, builder.gep(pointer, [b_offset]), mask) for pointer in right]
+        a_offset, b_offset = table_entry(builder, a_steps, i), table_entry(builder, b_steps, i)
+        mask = lanes_mask(builder, table_entry(builder, lanes, i), vector.count)
+        factors = [load_lanes(builder, vector, builder.gep(pointer, [b_offset]), mask) for pointer in right]
         updated = []
         for row in range(rows):
-            factor = _load(builder, vector, builder.gep(left[row], [a_offset]), mask)
+            factor = load_lanes(builder, vector, builder.gep(left[row], [a_offset]), mask)
             updated += [multiply_add(builder, factor, factors[c], sums[row * columns + c]) for c in range(columns)]
         return updated
 
-    sums = _sum_loop(function, builder, steps, rows * columns, vector, step)
+    sums = running_loop(function, builder, steps, rows * columns, ir.Constant(vector, None), step)
     for row in range(rows):
         totals = _fold(builder, sums[row * columns : (row + 1) * columns])
-        _store(builder, totals, builder.gep(out, [_INDEX(row * columns)]), None)
+        store_lanes(builder, totals, builder.gep(out, [_INDEX(row * columns)]), None)
     builder.ret_void()
     return function
 
@@ -340,8 +339,8 @@ def copy_lanes(typing_context, target, source, lanes):
 
     def generate(context, builder, call, arguments):
         vector = vector_of(context.get_data_type(target.dtype))
-        mask = _mask(builder, arguments[2], vector.count)
-        _store(builder, _load(builder, vector, arguments[1], mask), arguments[0], None)
+        mask = lanes_mask(builder, arguments[2], vector.count)
+        store_lanes(builder, load_lanes(builder, vector, arguments[1], mask), arguments[0], None)
         return context.get_dummy_value()
 
     return signature(types.void, target, source, types.int64), generate
@@ -356,10 +355,10 @@ def copy_transposed(typing_context, target, stride, source, offsets, lanes):
     def generate(context, builder, call, arguments):
         to, step, base, table, count = arguments
         vector = vector_of(context.get_data_type(target.dtype))
-        mask = _mask(builder, count, vector.count)
-        block = [_load(builder, vector, pointer, mask) for pointer in _pointers(builder, base, table, vector.count)]
+        mask = lanes_mask(builder, count, vector.count)
+        block = [load_lanes(builder, vector, pointer, mask) for pointer in pointers(builder, base, table, vector.count)]
         for k, value in enumerate(_transpose(builder, block)):
-            _store(builder, value, builder.gep(to, [builder.mul(step, _INDEX(k))]), None)
+            store_lanes(builder, value, builder.gep(to, [builder.mul(step, _INDEX(k))]), None)
         return context.get_dummy_value()
 
     return signature(types.void, target, types.int64, source, offsets, types.int64), generate

@@ -136,9 +136,9 @@ def offsets(*operands: tuple[int, tuple[tuple[int, int], ...]]) -> NDArray[np.in
     return np.array(rows, np.int64)
 
 
-def planned(dtype: str, *tables: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
-    """The offset tables of a contraction, and how it is computed."""
-    return (*tables, estimated(tables, np.dtype(dtype).itemsize).numbers())
+def planned(dtype: str, *tables: NDArray[np.int64], products: bool = True) -> tuple[NDArray[np.int64], ...]:
+    """The offset tables of a contraction, of products or another function, and how it is computed."""
+    return (*tables, estimated(tables, np.dtype(dtype).itemsize, products).numbers())
 
 
 remembered = lru_cache(REMEMBERED)

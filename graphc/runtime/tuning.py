@@ -75,7 +75,7 @@ def tuned(contractions: Sequence[Planned], threads: int) -> tuple[Planned, ...]:
     found: dict[str, Choice | None] = {}
     missing: dict[str, Planned] = {}
     for key, planned in zip(keys, contractions, strict=True):
-        if _work(planned.tables) >= WORTH:
+        if planned.products and _work(planned.tables) >= WORTH:
             found[key] = _read(key)
             if found[key] is None:
                 missing[key] = planned

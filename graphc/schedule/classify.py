@@ -9,16 +9,18 @@ import sympy as sp
 from graphc.analysis.injectivity import injective
 from graphc.ir.affine import linear
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, Index
+from graphc.ir.expr import Access, Choice, Compare, Index, Logical, Where
 from graphc.ir.nest import Inner, Local
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, contains, indices_of, substitute
+from graphc.ir.tree import accesses, contains, indices_of, postorder, rewrite, substitute
+from graphc.schedule.target import Target
 
 __all__ = ["ACCUMULATED", "Contraction", "Order", "contraction_roles", "independent", "is_flat", "loop_order", "shared_index"]
 
-_SMALL, _SHORT = 8, 32
-"""Iterations below which a loop is hardly worth vectors, and below which it is the innermost one only if others stride."""
+_SMALL, _SHORT, _WIDE = 8, 32, 16
+"""Iterations below which a loop is hardly worth vectors, below which it is the innermost one only if others stride, and below which a
+tile of any function does not pay: it goes through memory, and what else is computed in the same loops has to wait."""
 
 ACCUMULATED = frozenset({"max", "min", "supremum", "infimum", "prod"})
 """Reductions other than sums whose results may grow where they are stored, a value for each element of a row at a time."""
@@ -51,7 +53,7 @@ class Order:
     reason: str
 
 
-def contraction_roles(statement: Statement, tensors: dict[str, Tensor], any_inner: bool = False) -> Contraction | None:
+def contraction_roles(statement: Statement, tensors: dict[str, Tensor], target: Target) -> Contraction | None:
     """Roles of the indices if the statement is a sum of products of two tensors on a box; None otherwise.
 
     Index in left, first and second: batch; in left and one factor: rows or columns; in both factors only: depth.
@@ -59,7 +61,7 @@ def contraction_roles(statement: Statement, tensors: dict[str, Tensor], any_inne
     Args:
         statement: of a canonical graph.
         tensors: by name.
-        any_inner: whether any function of two tensors may be summed, or its largest or least value be found.
+        target: says whether any function of two tensors may be summed, or its largest or least value be found.
     """
     if statement.domain or statement.scatters or not statement.reduced:
         return None
@@ -68,19 +70,20 @@ def contraction_roles(statement: Statement, tensors: dict[str, Tensor], any_inne
     rest = [f for f in factors if not isinstance(f, Access)]
     if statement.op == "+=" and len(reads) == 2 and not any(contains(f, (Access, Index)) for f in rest):
         return _roles(statement, tensors, reads, sp.Mul(*rest))
-    return _inner_roles(statement, tensors) if any_inner else None
+    found = _inner_roles(statement, tensors, target.here) if target.here >= 0 else None
+    return _in_vectors(statement, found) if found is not None and target.vector_innermost else found
 
 
 _COMBINED = {"+=": "plus", "max": "maximum", "supremum": "maximum", "min": "minimum", "infimum": "minimum"}
 
 
-def _inner_roles(statement: Statement, tensors: dict[str, Tensor]) -> Contraction | None:
+def _inner_roles(statement: Statement, tensors: dict[str, Tensor], most_here: int) -> Contraction | None:
     """The same for other functions of two tensors, and of some that do not move along the reduced indices."""
     reads = list(dict.fromkeys(a for a in accesses(statement.value) if isinstance(a, Access)))
     reduced = set(statement.reduced)
     moving = [a for a in reads if reduced & set(a.free_symbols)]
     here = tuple(a for a in reads if a not in moving)
-    if statement.op not in _COMBINED or len(moving) != 2 or len(here) > _HERE or any(a.tensor == statement.target for a in here):
+    if statement.op not in _COMBINED or len(moving) != 2 or len(here) > most_here or any(a.tensor == statement.target for a in here):
         return None
     if any(tensors[a.tensor].dtype != tensors[statement.target].dtype for a in here):
         return None
@@ -94,8 +97,19 @@ def _inner_roles(statement: Statement, tensors: dict[str, Tensor]) -> Contractio
     return replace(found, here=here, inner=Inner(_COMBINED[statement.op], value, tuple(parts.values())))
 
 
-_HERE = 2
-"""Operands beside the two factors: each takes as many registers as the sums."""
+def _in_vectors(statement: Statement, roles: Contraction) -> Contraction | None:
+    """The roles if vectors of columns, with a loop over the depth inside, are worth it and can compute the function."""
+    column = roles.columns[0]
+    along = [Access(statement.target, *statement.subscripts), *roles.here]
+    if len(roles.columns) > 1 or any(_penalty(a, column) != 0.1 for a in along):
+        return None
+    if _shorter(statement, column, _WIDE) or all(_shorter(statement, i, _WIDE) for i in roles.depth):
+        return None
+    assert roles.inner is not None
+    if any(isinstance(p, Logical) or (isinstance(p, Compare) and p.op in ("==", "!=")) for p in postorder(roles.inner.value)):
+        return None
+    both = rewrite(roles.inner.value, lambda part: Choice(*part.args) if isinstance(part, Where) else part)
+    return replace(roles, inner=replace(roles.inner, value=both))
 
 
 def _roles(statement: Statement, tensors: dict[str, Tensor], reads: list[Access], scale: sp.Expr) -> Contraction | None:

@@ -143,7 +143,7 @@ class _Scheduler:
     def roles(self, statement: Statement) -> Contraction | None:
         """Roles of the indices if the contraction engine computes the statement."""
         engine = self.target.has_engine and self.wide is None
-        roles = contraction_roles(statement, self.tensors, self.target.any_inner) if engine else None
+        roles = contraction_roles(statement, self.tensors, self.target) if engine else None
         if roles is None or self._tiny(statement, roles):
             return None
         touched = (Access(statement.target, *statement.subscripts), roles.first, roles.second, *roles.here)
@@ -248,7 +248,7 @@ class _Scheduler:
         order = (*roles.batch, *roles.rows, *roles.columns, *roles.depth)
         plan = LoopPlan(show(statement), "contraction", tuple(map(str, order)), "tiles", f"contraction engine: {words}")
         names_of = tuple(o.tensor for o in operands)
-        scratch = self._scratch(self.tensors[statement.target]) if self.target.any_inner else ""
+        scratch = self._scratch(self.tensors[statement.target]) if not self.target.vector_innermost else ""
         return Contract(names_of, batch, rows, columns, depth, constants, roles.scale, adding, plan, cost(statement), starts,
                         inner=roles.inner, scratch=scratch)
 

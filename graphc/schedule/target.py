@@ -16,7 +16,8 @@ class Target:
         has_engine: whether contractions go to the hand-tuned engine.
         vector_innermost: whether the innermost loop is a vector loop (a CPU) or a sequential one (a GPU thread).
         joins_rows: whether statements that touch the same rows become one kernel.
-        any_inner: whether the engine sums any function of two factors, and finds the largest or least.
+        here: how many operands that do not move along the depth the engine takes beside two factors of any function, whose sum, or
+            largest or least value, it finds; -1 if it sums products only.
         partial_sums: number of partial sums of a reduction to a scalar.
     """
 
@@ -25,12 +26,12 @@ class Target:
     vector_innermost: bool
     partial_sums: int
     joins_rows: bool
-    any_inner: bool
+    here: int
 
 
-CPU = Target("cpu", has_engine=True, vector_innermost=True, partial_sums=64, joins_rows=True, any_inner=False)
-C = replace(CPU, name="c")
+CPU = Target("cpu", has_engine=True, vector_innermost=True, partial_sums=64, joins_rows=True, here=1)
+C = replace(CPU, name="c", here=-1)
 """The same machine, reached through a C compiler."""
-CUDA = Target("cuda", has_engine=True, vector_innermost=False, partial_sums=1024, joins_rows=True, any_inner=True)
+CUDA = Target("cuda", has_engine=True, vector_innermost=False, partial_sums=1024, joins_rows=True, here=2)
 SIMULATOR = replace(CUDA, partial_sums=8)
 """Numba's simulator takes milliseconds for every barrier."""

@@ -125,8 +125,18 @@ def recurrence() -> Case:
     return Case(gc.compile([L, *gc.grad(L, [W, x])]), [{"x": normal(n, 20, 30), "W": 0.1 * normal(30, 30)} for n in (20, 1, 0, 20)])
 
 
+def distances() -> Case:
+    """Sums of other functions than products, with a third factor, in tiles that are compiled with the program."""
+    N, M, K = gc.dims("N M K")
+    i, j, k = gc.indices("i j k")
+    X, Y, U, L = gc.tensor("X", N, K), gc.tensor("Y", M, K), *gc.tensors("U L")
+    U[i, j] += gc.abs(X[i, k] - Y[j, k])
+    L[()] += U[i, j] ** 2
+    return Case(gc.compile([L, *gc.grad(L, [X, Y])]), [{"X": normal(n, 20), "Y": normal(37, 20)} for n in (3, 40)])
+
+
 CASES: dict[str, Callable[[], Case]] = {
-    "affine": affine, "entropy": cross_entropy, "step": convolution, "exp": pooling, "range": recurrence,
+    "affine": affine, "entropy": cross_entropy, "step": convolution, "exp": pooling, "range": recurrence, "distances": distances,
 }
 
 
