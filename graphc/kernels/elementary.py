@@ -390,11 +390,11 @@ def difference(x: Lane, y: Lane) -> Lane:
 
 @on_floats
 def maximum(x: Lane, y: Lane) -> Lane:
-    """The larger one; NaN if either is."""
-    return select((x >= y) | x.is_nan(), x, y)
+    """The larger one; NaN if either is. LLVM takes vectors for the largest of many, which it would not with a selection."""
+    return x.intrinsic("maximum", y)
 
 
 @on_floats
 def minimum(x: Lane, y: Lane) -> Lane:
     """The smaller one; NaN if either is."""
-    return select((x <= y) | x.is_nan(), x, y)
+    return x.intrinsic("minimum", y)

@@ -74,15 +74,15 @@ def call_tile(
 
 
 def _sign(x: Lane) -> Lane:
-    """One instruction of AVX-512 instead of two comparisons and two selections: 1 for positive, -1 for negative, 0, or NaN."""
+    """One instruction of AVX-512 instead of two comparisons and two selections."""
     kind = x.value.type
     if SIMD != 512 or not isinstance(kind, ir.VectorType):
         made: Lane = sign.formula(x)
         return made
     bits, name = (32, "ps") if kind.element == ir.FloatType() else (64, "pd")
     table = ir.VectorType(ir.IntType(bits), kind.count)
-    # Four bits per class of number, from quiet NaN (the last) to positive: 2 keeps a NaN, 8 is 0, 9 is -1, 10 is 1.
-    answers = ir.Constant(table, [0xA9A9A822] * kind.count)
+    # Four bits per class of number, from quiet NaN (the last) to positive: 2 keeps a NaN, 1 a zero, 9 is -1, 10 is 1.
+    answers = ir.Constant(table, [0xA9A9A122] * kind.count)
     mask, word = ir.IntType(kind.count), ir.IntType(32)
     declared = ir.FunctionType(kind, [kind, kind, table, word, mask, word])
     full = f"llvm.x86.avx512.mask.fixupimm.{name}.512"

@@ -10,7 +10,7 @@ import sympy as sp
 from graphc.analysis.conditions import counted_where
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.dtypes import dtype_of, is_float, settle
-from graphc.ir.expr import Access, Call, Compare, FloorDiv, Index, Logical, all_of
+from graphc.ir.expr import INFINITY, Access, Call, Compare, FloorDiv, Index, Logical, Where, all_of
 from graphc.ir.graph import reads
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
 from graphc.ir.reductions import REDUCTIONS
@@ -18,6 +18,7 @@ from graphc.ir.show import statement as show
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, indices_of, substitute
+from graphc.schedule.branchless import cheap
 from graphc.schedule.classify import ACCUMULATED, Order, loop_order
 from graphc.schedule.hoist import hoisted
 from graphc.schedule.selection import never_empty, selection
@@ -26,6 +27,9 @@ from graphc.schedule.target import Target
 __all__ = ["Bodies", "divided", "plus"]
 
 _ZERO = sp.Integer(0)
+
+SEVERAL = 32
+"""Literal extents below which the place of a maximum is kept while it is looked for: one loop instead of two."""
 
 
 class Bodies:
@@ -177,6 +181,8 @@ class Bodies:
         user = statement.op in REDUCTIONS
         stored = self.tensors[statement.target].dtype
         own = stored if user else settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype), stored)
+        if self._found_at_last(statement, rest, own):
+            return self.wrap(statement, left, self._first_of_extreme(statement, rest[0], own, left))
         start, update, result = selection(statement, own, stored)
         after: tuple[Node, ...] = ()
         if statement.op.removeprefix("arg").removesuffix("_split") in ("max", "min") and statement.domain and not never_empty(statement):
@@ -190,6 +196,27 @@ class Bodies:
             Store(statement.target, statement.subscripts, result),
         )
         return self.wrap(statement, left, body)
+
+    def _found_at_last(self, statement: Statement, rest: Sequence[Index], dtype: str) -> bool:
+        """Whether the place of an extreme value is looked for when it is known: two loops, each of vectors."""
+        if statement.op not in ("argmax", "argmin") or statement.domain or len(rest) > 1 or not is_float(dtype):
+            return False
+        extent = statement.range_of(rest[0]).extent
+        return self.target.vector_innermost and not (extent.is_Integer and extent < SEVERAL) and cheap(statement.value)
+
+    def _first_of_extreme(self, statement: Statement, index: Index, dtype: str, left: Sequence[Index]) -> tuple[Node, ...]:
+        """The first place where the value is the extreme one, or NaN, which then is the extreme one."""
+        best, here, place, r = Local("best"), Local("here"), Local("place"), statement.range_of(index)
+        start, function = (INFINITY, "minimum") if statement.op == "argmin" else (-INFINITY, "maximum")
+        found = Logical("or", Compare("==", here, best), Compare("!=", here, here))
+        at = Where(found, sp.expand(index - r.lower), r.extent)
+        extreme = (Assign(best, Call(function, best, statement.value), dtype),)
+        search = (Assign(here, statement.value, dtype), Assign(place, Call("minimum", place, at), "int64"))
+        return (
+            Assign(best, start, dtype), *self.loops(statement, (index,), extreme, left, hoist=False),
+            Assign(place, r.extent, "int64"), *self.loops(statement, (index,), search, left, hoist=False),
+            Store(statement.target, statement.subscripts, place),
+        )  # fmt: skip
 
     def grows_in_place(self, statement: Statement, order: Order) -> bool:
         """Whether a reduction other than a sum is computed in the elements of a row, in the type that they have."""
