@@ -90,7 +90,7 @@ class Expressions(Scope):
         )
 
     def conditional(self, scope: list[Loop], depth: int, reducing: bool) -> str:
-        if scope and self.masks.random() < 0.1:
+        if scope and self.rarely(0.1):
             return self.masked(scope, depth)
         if scope and self.chance(0.25):
             return self.guarded(scope)
@@ -117,7 +117,7 @@ class Expressions(Scope):
         """A gather that only conditions make legal, one within another; the integer points outside elsewhere, or is no element itself."""
         table = self.input((self.extent(),))
         n, loop = table.shape[0].at(self.sizes), self.masks.choice(scope)
-        early = self.masks.random() < 0.4
+        early = self.rarely(0.4)
         loop.used = True
         loop.plain = loop.plain or not early
         table.reads += 1
@@ -125,15 +125,15 @@ class Expressions(Scope):
         pointer = f"{integers.name}[{loop.name}{' - 1' if early else ''}]"
         tests = [f"{pointer} >= 0", f"{pointer} < {table.shape[0]}"]
         self.masks.shuffle(tests)
-        tests = [" & ".join(f"({x})" for x in tests)] if self.masks.random() < 0.4 else tests
+        tests = [" & ".join(f"({x})" for x in tests)] if self.rarely(0.4) else tests
         if early:
             loop.declared = True
             tests.insert(0, f"{loop.name} >= 1")
         read = f"{table.name}[{pointer}]"
         value = self.masks.choice((read, f"{factor(self.access(scope))}*{read}", f"gc.sin({read})"))
-        if self.masks.random() < 0.4:
+        if self.rarely(0.4):
             tests.append(self.masks.choice((f"{read} > {self.offset()}", self.condition(scope, 0))))
-        elif self.masks.random() < 0.3:
+        elif self.rarely(0.3):
             tests.insert(self.masks.randrange(len(tests)), self.condition(scope, 0))
         other = self.masks.choice(("0", "0", self.number(-1, 1), self.access(scope)))
         for test in reversed(tests):

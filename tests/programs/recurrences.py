@@ -15,7 +15,7 @@ class Recurrences(Expressions):
     def recurrence(self) -> None:
         loops = (self._network, self._network, self._shifted, self._stepped, self._suffix)
         self.pick(*loops, self._grid, self._window, self._gates, self._wave)()
-        if self.masks.random() < 0.3:
+        if self.rarely(0.3):
             self._sums(self.known[-1])
 
     def _sums(self, steps: Known) -> None:
@@ -28,7 +28,7 @@ class Recurrences(Expressions):
         read, rest = f"{steps.name}[{', '.join(names)}]", f"[{', '.join(names[1:]) or '()'}]"
         first = self.target(steps.shape[1:])
         self.emit(f"{first.name}{rest}", "+=", self.masks.choice((f"{read}**2", f"gc.tanh({read})", f"0.4*{read}")))
-        first.reads += self.masks.random() < 0.5
+        first.reads += self.rarely(0.5)
         self.finish(first)
         self.begin()
         self.loops = loops

@@ -54,10 +54,10 @@ class Known:
 
 
 class Scope:
-    def __init__(self, seed: int, random: Random) -> None:
+    def __init__(self, seed: int, random: Random, masks: Random | None = None) -> None:
         self.seed, self.random = seed, random
         self.moves = Random(seed)  # of its own, so that what it decides leaves the rest of the program as it is
-        self.masks = Random(f"masks of {seed}")  # likewise, for what was added to the generator later
+        self.masks = masks or Random(f"masks of {seed}")  # likewise, for what was added to the generator later
         r = self.random
         names = r.sample(("N", "M", "K"), r.randint(1, 2)) if r.random() < 0.75 else []
         self.sizes = {name: r.choice((1, 2, 2, 2, 3, 3, 3, 4, 4)) for name in names}
@@ -76,6 +76,10 @@ class Scope:
     # ---------------------------------------------------------------------------------------------------- pieces
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
+
+    def rarely(self, probability: float) -> bool:
+        """The same from another source; a small choice is the simple one."""
+        return self.masks.random() >= 1 - probability
 
     def pick(self, *options: Any) -> Any:
         return self.random.choice(options)

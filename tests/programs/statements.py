@@ -98,7 +98,7 @@ class Statements(Expressions):
             limit = self.random.randint(2, 3)
             shape = (*shape[:1], literal(limit))
             pointer = self.pointer([*free, *summed], limit)
-            if self.masks.random() < 0.3:
+            if self.rarely(0.3):
                 pointer, value = self.masked_pointer([*free, *summed], limit, value)
             texts = [*texts[:1], pointer]
             declare = True
@@ -113,7 +113,7 @@ class Statements(Expressions):
         pointer = f"{self.input((loop.upper,), integers=limit + 2, lowest=-2).name}[{loop.name}]"
         tests = [f"{pointer} >= 0", f"{pointer} < {limit}", self.condition(scope)]
         self.masks.shuffle(tests)
-        if self.masks.random() < 0.5:
+        if self.rarely(0.5):
             tests = [" & ".join(f"({x})" for x in tests)]
         for test in tests:
             value = f"gc.where({test}, {value}, 0)"

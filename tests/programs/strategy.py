@@ -33,4 +33,5 @@ class _Choices(Random):
 @st.composite
 def drawn(draw: st.DrawFn, statements: int | None = None) -> RandomProgram:
     """What `generate` makes, with every choice of it drawn by hypothesis."""
-    return written(_Choices(draw), draw(st.integers(0, 99)), statements)
+    choices = _Choices(draw)
+    return written(choices, draw(st.integers(0, 99)), statements, choices)

@@ -27,9 +27,9 @@ def generate(seed: int, statements: int | None = None) -> RandomProgram:
     return written(Random(seed), seed, statements)
 
 
-def written(random: Random, seed: int, statements: int | None = None) -> RandomProgram:
-    """A program whose choices `random` makes; the seed is that of the data."""
-    return _Writer(seed, random).write(statements)
+def written(random: Random, seed: int, statements: int | None = None, masks: Random | None = None) -> RandomProgram:
+    """A program whose choices `random` makes, and `masks` those of rare forms; the seed is that of the data."""
+    return _Writer(seed, random, masks).write(statements)
 
 
 class _Writer(Statements, Recurrences):
