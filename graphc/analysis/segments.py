@@ -257,7 +257,8 @@ class _Planner:
         for name in (first | again | last) - whole:
             used = {1 + self._farthest(name, forward, -1), 1 + self._farthest(name, returned, 1 if name in last else -1)}
             if name in again and any(name in reads(s) for s in backward):
-                used.add(every + self._farthest(name, returned, -1) + self._farthest(name, backward, 1))
+                # All rows of a segment are computed before the first is read, also one that no step reads.
+                used.add(every + self._farthest(name, returned, -1) + max(0, self._farthest(name, backward, 1)))
             length[name] = max(used)
         whole_, sums_, first_, again_, last_, late_ = map(frozenset, (whole, sums, first, again, last, late))
         return Segments(line, every, whole_, sums_, first_, again_, last_, late_, kept, length)

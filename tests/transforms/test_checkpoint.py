@@ -230,3 +230,16 @@ def test_a_gradient_that_needs_a_third_sweep():
     np.testing.assert_allclose(run(gc.compile(L), arrays)[0], gc.compile(L, target="interpret")(arrays), rtol=1e-5)
     with pytest.raises(gc.CompileError, match="h is checkpointed, but one statement needs all its steps at a time"):
         gc.compile(gc.grad(L, x))
+
+
+def test_a_segment_whose_last_step_is_read_by_no_gradient():
+    """Found by random programs: the last step of a segment took the place of the one before the segment."""
+    x, W, h, L = gc.tensor("x", T, 4), gc.tensor("W", 4, 4), *gc.tensors("h L")
+    h[t, i] = 0.7 * gc.tanh(gc.sum(W[i, j] * gc.where(t > 0, h[t - 1, j], 1), over=j) + x[t, i])
+    L[()] += h[t, i]
+    gradient = gc.grad(L, W)
+    gc.checkpoint(h, every=2)
+    f, oracle = gc.compile(gradient), gc.compile(gradient, target="interpret")
+    for steps in (1, 3, 4, 5, 9):
+        arrays = arrays_of({"x": (steps, 4), "W": (4, 4)})
+        np.testing.assert_allclose(run(f, arrays)[0], oracle(**arrays), rtol=3e-5)
