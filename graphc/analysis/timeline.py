@@ -9,10 +9,10 @@ import sympy as sp
 
 from graphc.analysis.order import Scan, ordered
 from graphc.analysis.recurrence import components
-from graphc.ir.affine import linear, span
+from graphc.ir.affine import linear, nonnegative, span
 from graphc.ir.expr import Access, Index
 from graphc.ir.graph import Graph, reads
-from graphc.ir.statement import Statement
+from graphc.ir.statement import Range, Statement
 from graphc.ir.tree import accesses, contains, indices_of
 
 __all__ = ["Timeline", "scan_of", "timeline"]
@@ -49,9 +49,14 @@ class Timeline:
         own = self.dimensions.get(statement.target)
         left = () if own is None else (statement.subscripts[own],)
         candidates = [i for i in left or indices_of(rows[0]) if isinstance(i, Index) and all(_reach(row, i, statement) for row in rows)]
+        candidates = [i for i in candidates if self._within(statement.range_of(i))]
         if len(candidates) > 1:
             candidates = [i for i in candidates if sp.expand(statement.range_of(i).extent - self.steps) == 0]
         return candidates[0] if len(candidates) == 1 else None
+
+    def _within(self, values: Range) -> bool:
+        """Whether an index has no values but steps: what it does at others would be left out."""
+        return nonnegative(values.lower) and nonnegative(sp.expand(self.steps - values.upper))
 
     def constant(self, statement: Statement) -> sp.Expr | None:
         """The row of a statement that touches only one, the same in all its iterations."""

@@ -31,9 +31,10 @@ def readable(node: sp.Basic, tensors: Mapping[str, Tensor], facts: Facts, path: 
         inside = all(readable(b, tensors, facts, (*path, (node.condition, truth))) for b, truth in branches)
         return inside and readable(node.condition, tensors, facts, path)
     if isinstance(node, Access):
-        known = known_on(path, facts)
-        return all(not contains(s, Access) and in_range(s, e, known)
-                   for s, e in zip(node.subscripts, tensors[node.tensor].shape, strict=True))
+        known, shape = known_on(path, facts), tensors[node.tensor].shape
+        if len(node.subscripts) != len(shape):
+            return False  # where a loop goes over all elements in one dimension, its end is a product of extents
+        return all(not contains(s, Access) and in_range(s, e, known) for s, e in zip(node.subscripts, shape, strict=True))
     return all(readable(a, tensors, facts, path) for a in node.args)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import sympy as sp
 
+import graphc as gc
 from graphc.ir.expr import Access, Call, Choice, Compare, Index, Where
 from graphc.ir.nest import For, Kernel, LoopPlan, Nest, Store
 from graphc.ir.tensor import Tensor
@@ -34,3 +36,10 @@ def test_functions_quotients_and_what_may_not_be_there_stay_behind_their_conditi
     long = sp.Add(*(Access("z", I) * X**k for k in range(1, 13)))
     for value in (Call("exp", X), 1 / X, Access("x", I + 1), long):
         assert not isinstance(after(Where(MASK, value, 0)), Choice)
+
+
+def test_tensors_in_one_dimension_whose_last_extents_are_1():
+    """Found by random programs: the one subscript is in range of the first extent."""
+    i, j, x, y = gc.index("i"), gc.index("j"), gc.tensor("x", 2, 1), gc.tensor("y")
+    y[i, j] = gc.where(x[i, j] < 0, 3, gc.where(x[i, j] > 1, 2, x[i, j]))
+    np.testing.assert_array_equal(gc.compile(y)(np.float32([[-1], [0.5]])), [[3], [0.5]])

@@ -243,3 +243,16 @@ def test_a_segment_whose_last_step_is_read_by_no_gradient():
     for steps in (1, 3, 4, 5, 9):
         arrays = arrays_of({"x": (steps, 4), "W": (4, 4)})
         np.testing.assert_allclose(run(f, arrays)[0], oracle(**arrays), rtol=3e-5)
+
+
+def test_an_index_with_other_values_than_the_steps_is_not_theirs():
+    """Found by random programs: the parity of a step went along the steps, of which there was one."""
+    x, w, h, L = gc.tensor("x", 1, N), gc.tensor("w", 3, 3), *gc.tensors("h L")
+    tap = gc.index("tap", 3)
+    h[t, i] = gc.pad(h, 0.5)[t - 1, 1] + x[t, i] + gc.sum(w[tap, (t + tap) // 2], over=tap)
+    L[()] += h[t, i] ** 2
+    gradient = gc.grad(L, w)
+    want = gc.compile(gradient, target="interpret")
+    gc.checkpoint(h, every=2)
+    arrays = arrays_of({"x": (1, 4), "w": (3, 3)})
+    np.testing.assert_allclose(run(gc.compile(gradient), arrays)[0], want(**arrays), rtol=3e-5)
