@@ -42,4 +42,4 @@ def test_tensors_in_one_dimension_whose_last_extents_are_1():
     """Found by random programs: the one subscript is in range of the first extent."""
     i, j, x, y = gc.index("i"), gc.index("j"), gc.tensor("x", 2, 1), gc.tensor("y")
     y[i, j] = gc.where(x[i, j] < 0, 3, gc.where(x[i, j] > 1, 2, x[i, j]))
-    np.testing.assert_array_equal(gc.compile(y)(np.float32([[-1], [0.5]])), [[3], [0.5]])
+    np.testing.assert_array_equal(gc.compile(y)(x=np.float32([[-1], [0.5]])), [[3], [0.5]])
