@@ -183,7 +183,7 @@ class Bodies:
         own = stored if user else settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype), stored)
         if self._found_at_last(statement, rest, own):
             return self.wrap(statement, left, self._first_of_extreme(statement, rest[0], own, left))
-        start, update, result = selection(statement, own, stored)
+        start, update, result = selection(statement, own, stored, branches=not self.target.vector_innermost)
         after: tuple[Node, ...] = ()
         if statement.op.removeprefix("arg").removesuffix("_split") in ("max", "min") and statement.domain and not never_empty(statement):
             empty = Local("empty")

@@ -6,7 +6,7 @@ import sympy as sp
 
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.dtypes import is_float, is_integer
-from graphc.ir.expr import INFINITY, Call, Compare, Index, Logical
+from graphc.ir.expr import INFINITY, Call, Choice, Compare, Index, Logical, Where
 from graphc.ir.nest import Assign, If, Local, Node
 from graphc.ir.reductions import EXTREMES, REDUCTIONS, combined, extreme
 from graphc.ir.statement import Statement
@@ -17,8 +17,11 @@ __all__ = ["never_empty", "selection"]
 _ZERO, _ONE = sp.Integer(0), sp.Integer(1)
 
 
-def selection(statement: Statement, dtype: str, stored: str) -> tuple[tuple[Node, ...], tuple[Node, ...], sp.Expr]:
-    """Start, update and result of a reduction that is computed in one type and stored in another."""
+def selection(statement: Statement, dtype: str, stored: str, branches: bool = True) -> tuple[tuple[Node, ...], tuple[Node, ...], sp.Expr]:
+    """Start, update and result of a reduction that is computed in one type and stored in another.
+
+    Without `branches`, vectors can look for the place of an extreme value.
+    """
     op, value = statement.op.replace("_split", ""), statement.value
     best, here = Local("best"), Local("here")
     if op in ("any", "all"):
@@ -40,6 +43,15 @@ def selection(statement: Statement, dtype: str, stored: str) -> tuple[tuple[Node
     for index in statement.reduced:
         r = statement.range_of(index)
         position = sp.expand(position * r.extent + index - r.lower)
+    if not branches and is_float(dtype) and not statement.domain:
+        better = Local("better")
+        opposite = Compare(">=" if sign == "<" else "<=", here, best)
+        follows = Logical("and", Logical("not", opposite), Compare("==", best, best))  # a NaN comes before all, and stays
+        choosing: tuple[Node, ...] = (
+            Assign(here, value, dtype), Assign(better, follows, "bool"), Assign(best, Choice(better, here, best), dtype),
+            Assign(place, Where(better, position, place), "int64"),
+        )  # fmt: skip
+        return (start, Assign(place, _ZERO, "int64")), choosing, place
     unordered = (Logical("and", Compare("!=", here, here), Compare("==", best, best)),) if is_float(dtype) else ()
     better = Logical("or", first, Compare(sign, here, best), *unordered)
     update = (

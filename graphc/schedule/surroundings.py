@@ -11,7 +11,7 @@ import sympy as sp
 from graphc.analysis.conditions import known_on
 from graphc.analysis.legality import in_range
 from graphc.ir.expr import Access, Call, Choice, Where
-from graphc.ir.nest import Assign, For, If, Local, Node, Store, nodes_in
+from graphc.ir.nest import Assign, For, If, Local, Node, Store, Unravel, nodes_in
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import contains, postorder, substitute, symbols_of
 
@@ -76,7 +76,9 @@ class Surroundings:
             return known_on(((node.condition, True),), facts)
         variable = self._variables.get(str(node.index), node.index)
         lower = (sp.expand(variable - _least(low)) for low in node.lower)
-        return (*facts, *lower, *(sp.expand(_most(high) - 1 - variable) for high in node.upper))
+        parts = [(self._variables.get(str(i), i), extent) for n in node.body if isinstance(n, Unravel) for i, extent in n.parts]
+        within = (e for part, extent in parts for e in (part, sp.expand(extent - 1 - part)))
+        return (*facts, *lower, *(sp.expand(_most(high) - 1 - variable) for high in node.upper), *within)
 
     def mapped(self, nodes: Sequence[Node], facts: Facts, rule: Callable[[For | If, Facts], Sequence[Node] | None]) -> tuple[Node, ...]:
         """The nodes, with every loop and condition for which the rule gives something replaced by that; the outer ones first."""
