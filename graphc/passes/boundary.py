@@ -92,10 +92,7 @@ def _conditional(view: BoundaryAccess, tensors: Mapping[str, Tensor], facts: tup
             tests += [Compare("<=", sp.Integer(0), subscript), Compare("<", subscript, extent)]
         else:
             moves.append((dimension, mode, extent))
-    value = _moved(view.tensor, subscripts, moves)
-    if not tests:
-        return value
-    return Where(all_of(tests), value, view.fill)
+    return Where(all_of(tests), _moved(view.tensor, subscripts, moves), view.fill)
 
 
 def _moved(tensor: str, subscripts: list[sp.Expr], moves: list[tuple[int, str, sp.Expr]]) -> sp.Expr:

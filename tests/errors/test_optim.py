@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 import graphc as gc
 
 i = gc.index("i")
@@ -82,3 +84,17 @@ def test_dampening_by_a_text(rejects):
     loss[()] = w[()] ** 2
     with rejects(gc.ArgumentError):
         gc.optim.sgd(loss, momentum=0.9, dampening="a")
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_infinite_numbers(number):
+    """Where they mean nothing; the largest magnitude is a norm."""
+    w, loss = gc.parameter("w", ()), gc.tensor("loss")
+    loss[()] = w[()] ** 2
+    y, t = gc.tensor("y", 3, 4), gc.tensor("t", 3, 4)
+    with pytest.raises(gc.ArgumentError, match="dampening"):
+        gc.optim.sgd(loss, momentum=0.9, dampening=number)
+    with pytest.raises(gc.ArgumentError, match="pos_weight"):
+        gc.nn.binary_cross_entropy_with_logits(y, t, pos_weight=number)
+    if number > 0:
+        gc.nn.normalize(y, p=number)
