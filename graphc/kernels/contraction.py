@@ -170,6 +170,19 @@ def _scatter(C, c_rows, c_columns, starts, first, end, lanes, tile, stride, coun
 
 
 @part
+def _term_tiles(tile, count, vectors, C, A, B, H, c_rows, a_rows, h_rows, tables, a_depth, b_depth, terms, add):
+    """Tiles of other functions than products beside each other, in 4, 2 or 1 vectors; the tables are those of `_describe`."""
+    v = 0
+    while v < vectors:
+        several = 4 if vectors - v >= 4 else 2 if vectors - v >= 2 else 1
+        call_tile(
+            tile, count, several, C, A, B, H, c_rows, a_rows, h_rows, at(tables, v), at(tables, VECTORS + v), at(tables, 3 * VECTORS + v),
+            at(tables, 2 * VECTORS + v), a_depth, b_depth, terms, add,
+        )  # fmt: skip
+        v += several
+
+
+@part
 def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, block, tiles, accumulate, scale, tile_of_terms, H, here):
     """This member's share, with vectors along the columns; vector v holds the columns from ``starts[v]``."""
     masked = MASKS or tile_of_terms != 0
@@ -234,17 +247,11 @@ def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way,
                     packed, scattered = kinds[t, 0] != 0, kinds[t, 1] != 0
                     of_vectors = at(vector_tables, t * 4 * VECTORS)
                     if tile_of_terms != 0:
-                        v = 0
-                        while v < ends[t + 1] - ends[t]:
-                            several = ends[t + 1] - ends[t] - v
-                            several = 4 if several >= 4 else 2 if several >= 2 else 1
-                            call_tile(
-                                tile_of_terms, count, several, result, left, at(panel, t * room) if packed else right, third,
-                                at(rows, row), at(rows, height + row), at(rows, here * 2 * height + row),
-                                at(of_vectors, v), at(of_vectors, VECTORS + v), at(of_vectors, 3 * VECTORS + v),
-                                at(of_vectors, 2 * VECTORS + v), a_depth, panel_depth if packed else b_depth, terms, add,
-                            )  # fmt: skip
-                            v += several
+                        _term_tiles(
+                            tile_of_terms, count, ends[t + 1] - ends[t], result, left, at(panel, t * room) if packed else right, third,
+                            at(rows, row), at(rows, height + row), at(rows, here * 2 * height + row), of_vectors, a_depth,
+                            panel_depth if packed else b_depth, terms, add,
+                        )  # fmt: skip
                         continue
                     outer_tile(
                         count, ends[t + 1] - ends[t], tile if scattered else result, left, at(panel, t * room) if packed else right,
