@@ -278,8 +278,11 @@ def test_mutated_texts(first: int) -> None:
     for seed in range(first, first + 4):
         program, random = generate(seed, statements=2), Random(seed)
         names = program.build()
-        gradients = gc.grad(names["L"], [names[n] for n in program.float_inputs()[:1]]) if seed % 2 else []
-        data = json.loads(gc.to_json([names["L"], *gradients]))
+        try:
+            gradients = gc.grad(names["L"], [names[n] for n in program.float_inputs()[:1]]) if seed % 2 else []
+            data = json.loads(gc.to_json([names["L"], *gradients]))
+        except gc.RangeError:  # a random program need not be right for all sizes
+            continue
         for _ in range(40):
             text = json.dumps(mutated(data, random))
             try:
