@@ -111,6 +111,9 @@ class Lane:
         kind = self.value.type
         return ir.VectorType(element, kind.count) if isinstance(kind, ir.VectorType) else element
 
+    def __bool__(self) -> bool:
+        raise TypingError("a condition on lanes has no single truth value: choose between values with it")
+
     def _binary(self, name: str, other: Lane | float) -> Lane:
         """Emit one two-operand instruction, without fast-math flags."""
         right = other if isinstance(other, Lane) else self.constant(other)

@@ -18,7 +18,6 @@ from graphc.ir.show import statement as show
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, indices_of, substitute
-from graphc.schedule.branchless import cheap
 from graphc.schedule.classify import ACCUMULATED, Order, loop_order
 from graphc.schedule.hoist import hoisted
 from graphc.schedule.selection import never_empty, selection
@@ -198,11 +197,14 @@ class Bodies:
         return self.wrap(statement, left, body)
 
     def _found_at_last(self, statement: Statement, rest: Sequence[Index], dtype: str) -> bool:
-        """Whether the place of an extreme value is looked for when it is known: two loops, each of vectors."""
+        """Whether the place of an extreme value is looked for when it is known: two loops, each of vectors.
+
+        Only of what is read: LLVM may round what is computed otherwise in the second loop than in the first.
+        """
         if statement.op not in ("argmax", "argmin") or statement.domain or len(rest) > 1 or not is_float(dtype):
             return False
         extent = statement.range_of(rest[0]).extent
-        return self.target.vector_innermost and not (extent.is_Integer and extent < SEVERAL) and cheap(statement.value)
+        return self.target.vector_innermost and not (extent.is_Integer and extent < SEVERAL) and isinstance(statement.value, Access)
 
     def _first_of_extreme(self, statement: Statement, index: Index, dtype: str, left: Sequence[Index]) -> tuple[Node, ...]:
         """The first place where the value is the extreme one, or NaN, which then is the extreme one."""

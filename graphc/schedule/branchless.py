@@ -13,7 +13,7 @@ from graphc.ir.tensor import Tensor
 from graphc.ir.tree import contains, postorder, rewrite
 from graphc.schedule.surroundings import Facts, Surroundings, readable
 
-__all__ = ["branchless", "cheap"]
+__all__ = ["branchless"]
 
 CHEAP = 12
 """Operations of a choice up to which both of its branches are computed."""
@@ -51,14 +51,14 @@ def _values(nodes: tuple[Node, ...]) -> list[sp.Expr]:
 
 def _chosen(node: Node, tensors: dict[str, Tensor], facts: Facts) -> Node:
     def rule(part: sp.Basic) -> sp.Basic:
-        if not isinstance(part, Where) or not cheap(part.value, part.other):
+        if not isinstance(part, Where) or not _cheap(part.value, part.other):
             return part
         return Choice(*part.args) if readable(part.value, tensors, facts) and readable(part.other, tensors, facts) else part
 
     return replace(node, value=rewrite(node.value, rule)) if isinstance(node, Assign | Store) and contains(node.value, Where) else node
 
 
-def cheap(*values: sp.Expr) -> bool:
+def _cheap(*values: sp.Expr) -> bool:
     """Whether values are few operations, none of them a function that takes long or a condition that is to stay."""
     operations = 0
     for part in (p for value in values for p in postorder(value)):

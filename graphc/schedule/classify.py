@@ -106,10 +106,22 @@ def _in_vectors(statement: Statement, roles: Contraction) -> Contraction | None:
     if _shorter(statement, column, _WIDE) or all(_shorter(statement, i, _WIDE) for i in roles.depth):
         return None
     assert roles.inner is not None
-    if any(isinstance(p, Logical) or (isinstance(p, Compare) and p.op in ("==", "!=")) for p in postorder(roles.inner.value)):
+    if roles.inner.value.free_symbols - set(roles.inner.parts) or not _is_traced(roles.inner.value):
         return None
     both = rewrite(roles.inner.value, lambda part: Choice(*part.args) if isinstance(part, Where) else part)
     return replace(roles, inner=replace(roles.inner, value=both))
+
+
+def _is_traced(value: sp.Expr) -> bool:
+    """Whether every condition is a comparison of numbers that chooses between two: a truth value itself is nothing that vectors hold."""
+    nodes = list(postorder(value))
+    conditions = [p.condition for p in nodes if isinstance(p, Where)]
+    if any(not isinstance(c, Compare) or c.op in ("==", "!=") or contains(c.left, (Where, Compare)) or contains(c.right, (Where, Compare))
+           for c in conditions):
+        return False
+    branches = [b for p in nodes if isinstance(p, Where) for b in (p.value, p.other)]
+    loose = [a for p in nodes if not isinstance(p, Where) for a in p.args] + branches + [value]
+    return not any(isinstance(p, Logical) for p in nodes) and not any(isinstance(p, Compare) or p in (sp.true, sp.false) for p in loose)
 
 
 def _roles(statement: Statement, tensors: dict[str, Tensor], reads: list[Access], scale: sp.Expr) -> Contraction | None:
