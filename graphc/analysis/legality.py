@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
@@ -19,7 +21,7 @@ from graphc.ir.random import RANDOM
 from graphc.ir.show import Order, expression, spoken, statement_body
 from graphc.ir.statement import Range, Statement, behind
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, contains, indices_of, postorder, sizes_of
+from graphc.ir.tree import accesses, contains, indices_of, postorder, sizes_of, substitute
 
 __all__ = ["check_program", "ensured", "in_range"]
 
@@ -161,12 +163,38 @@ def _limit(
     if _certain(violation):
         if nonnegative(expression_, touch.facts + tuple(sp.expand(-v[0] - 1) for v in seen if len(v) == 1)):
             return  # in every call that passes the other checks
+        if _at_no_point(expression_, touch.facts, statement):
+            return
         used = access.subscripts[dimension].free_symbols
         ranges = ", ".join(_limits(r) for r in statement.ranges if r.index in used)
         raise RangeError(message + (f" Here {ranges}." if ranges else ""), at=(_marked(statement, access),),
                          fix="change the subscript, declare a smaller range with gc.index, or read through gc.pad, gc.clamp or gc.skip.")
     seen.add(violation)
     yield Check(violation, f"{message}{_whence(statement)}", "range")
+
+
+_POINTS = 512
+"""So many are looked at one by one."""
+
+
+def _at_no_point(expression_: sp.Expr, facts: tuple[sp.Expr, ...], statement: Statement) -> bool:
+    """Whether the expression is ≥ 0 at every integer point of the facts, where its indices have few values: proofs are of real numbers,
+    and a condition that the others imply for integers may have been left out."""
+    ranges = {r.index: r for r in statement.ranges}
+    symbols = set(expression_.free_symbols)
+    whole = [f for f in facts if set(f.free_symbols) <= ranges.keys()]
+    while more := {s for f in whole if set(f.free_symbols) & symbols for s in f.free_symbols} - symbols:
+        symbols |= more
+    if not symbols <= ranges.keys() or not all(ranges[s].extent.is_Integer and ranges[s].lower.is_Integer for s in symbols):
+        return False
+    names = sorted(symbols, key=str)
+    values = [range(int(ranges[s].lower), int(ranges[s].upper)) for s in names]
+    if math.prod(map(len, values)) > _POINTS:
+        return False
+    known = [f for f in facts if set(f.free_symbols) <= symbols]
+    points = (dict(zip(names, point, strict=True)) for point in itertools.product(*values))
+    return all(substitute(expression_, at) >= 0 for at in ({s: sp.Integer(v) for s, v in p.items()} for p in points)
+               if all(substitute(f, at) >= 0 for f in known))
 
 
 def _limits(r: Range) -> str:

@@ -111,3 +111,16 @@ def test_what_only_other_checks_prove_is_not_refused():
     loss[()] += t3[i]
     data = np.array([[-0.7, -0.4, -0.1], [-1.9, 1.3, 1.8]])
     assert gc.check_grad(loss, x0, order=2, X0=data, t1=np.array([[0, 0], [1, 0]])) < 1e-5
+
+
+def test_a_few_points_are_looked_at_one_by_one():
+    """Found by random programs: a condition that the others imply for integers alone was left out, and the gradient refused."""
+    i, j, k = gc.index("i", 4), gc.index("j", 2), gc.index("k")
+    x, y, T, L = gc.tensor("x", 2, 2), gc.tensor("y", gc.dim("K"), 2, 4), *gc.tensors("T L")
+    T[i, j] += gc.pad(x, 0.5)[(j + i) // 2, 1] * y[k, j, i] * gc.wrap(x)[j - 1, (2 * j + 1) % 3 - 1]
+    L[()] += T[i, j]
+    gradient = gc.grad(L, y)
+    arrays = {"x": np.float32([[1, 2], [3, 4]]), "y": np.ones((3, 2, 4), "float32")}
+    views = np.pad(arrays["x"], ((0, 2), (0, 0)), constant_values=0.5)
+    want = [[views[(b + a) // 2, 1] * arrays["x"][b - 1, (2 * b + 1) % 3 - 1] for a in range(4)] for b in range(2)]
+    np.testing.assert_allclose(gc.compile(gradient, target="interpret")(arrays), [want] * 3)
