@@ -108,6 +108,8 @@ def _split(node: For, limits: Limits) -> tuple[Node, ...]:
         return (node,)
     known = {question: sp.true if answer.truth else sp.false for question, answer in answers.items()}
     parts = _three(node, start, end, _settled(node.body, known))
+    if not parts:
+        return (node,)
     tests = [a.test() for a in answers.values() if not a.always and a not in own]
     if not tests:
         return parts
@@ -128,7 +130,8 @@ def _three(node: For, start: sp.Expr | None, end: sp.Expr | None, body: tuple[No
     if end is not None:
         replaced = not node.shared and len(upper) == 1 and nonnegative(sp.expand(upper[0] - end))
         inside = (end,) if replaced else (*upper, end)
-    parts.append(replace(node, lower=lower, upper=inside, body=body))
+    if body:
+        parts.append(replace(node, lower=lower, upper=inside, body=body))
     if end is not None:
         parts.append(replace(node, lower=(*lower, end)))
     return tuple(parts[::-1] if node.descending else parts)
@@ -263,17 +266,19 @@ def _settled(body: Iterable[Node], known: Mapping[Compare, sp.Basic]) -> tuple[N
             case Assign():
                 result.append(replace(node, value=_simpler(node.value, known)))
             case Store():
-                subscripts = tuple(_simpler(s, known) for s in node.subscripts)
-                result.append(replace(node, value=_simpler(node.value, known), subscripts=subscripts))
+                subscripts, value = tuple(_simpler(s, known) for s in node.subscripts), _simpler(node.value, known)
+                if not node.accumulate or value != 0 or node.value == 0:  # where nothing is added, nothing need be in range
+                    result.append(replace(node, value=value, subscripts=subscripts))
             case For():
                 dropped = {e for e, question in _bounds(node) if known.get(question) == sp.true}
                 lower, upper = ((b[0], *(e for e in b[1:] if e not in dropped)) for b in (node.lower, node.upper))
-                result.append(replace(node, lower=lower, upper=upper, body=_settled(node.body, known)))
+                if inner := _settled(node.body, known):
+                    result.append(replace(node, lower=lower, upper=upper, body=inner))
             case If():
                 condition, inner = _simpler(node.condition, known), _settled(node.body, known)
                 if condition == sp.true:
                     result += inner
-                elif condition != sp.false:
+                elif condition != sp.false and inner:
                     result.append(If(condition, inner))
             case _:
                 result.append(node)

@@ -178,3 +178,11 @@ def test_conditions_of_a_scattered_sum_are_asked_in_order(target):
     arrays = {"mask": np.float32([[1, 0, 1], [0, 0, 0]]), "w": np.float32([[1, 2, 4], [8, 16, 32]]), "k": np.array([3, -5]),
               "a": np.float32([1, 1, 1, 1]), "n": np.array([2, 99])}
     np.testing.assert_array_equal(gc.compile(y, target=target)(arrays), [0, 0, 0, 5])
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_where_an_index_says_that_nothing_is_added(target):
+    """Found by random programs: the loop over the other rows tested integers of terms that do not count."""
+    i, t, T = gc.index("i"), gc.tensor("t", 4, dtype="int64"), gc.tensor("T", 4, 2)
+    T[i, t[i]] += gc.where((t[i] > 0) & (i == 0) & (t[i] < 2), 1, 0)
+    np.testing.assert_array_equal(gc.compile(T, target=target)(t=np.array([1, 9, -9, 2])), [[0, 1], [0, 0], [0, 0], [0, 0]])
