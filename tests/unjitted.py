@@ -47,35 +47,30 @@ def _fill(me: int, team: int, view: _Strict) -> None:
     view.array[...] = 0
 
 
-def _contract(
-    me: int, team: int, c: _Strict, a: _Strict, b: _Strict, batch: Array, rows: Array, columns: Array, depth: Array, choice: Array,
-    adding: bool, scale: Any,
-) -> None:
+def _places(n: int, batch: Array, rows: Array, columns: Array, depth: Array) -> list[Array]:
+    """Of C[m, n], A[m, k], B[n, k], and H[m, n] where it has one, in group n."""
+    pairs = [(rows[0], columns[0]), (rows[1], depth[0]), (columns[1], depth[1]), *zip(rows[2:], columns[2:], strict=True)]
+    found = [start[n] + down[:, None] + across[None, :] for start, (down, across) in zip(batch, pairs, strict=True)]
+    if min(x.min(initial=0) for x in found) < 0:  # negative places would be outside
+        raise IndexError("a contraction begins before its operand")
+    return found
+
+
+def _contract(me: int, team: int, c: _Strict, a: _Strict, b: _Strict, *rest: Any) -> None:
+    *tables, _, adding, scale = rest
     out, left, right = (x.array.reshape(-1) for x in (c, a, b))
-    for n in range(batch.shape[1]):
-        # Rows, columns, depth; negative places would be outside.
-        first = batch[1, n] + rows[1][:, None] + depth[0][None, :]
-        second = batch[2, n] + columns[1][:, None] + depth[1][None, :]
-        places = batch[0, n] + rows[0][:, None] + columns[0][None, :]
-        if min(x.min(initial=0) for x in (first, second, places)) < 0:
-            raise IndexError("a contraction begins before its operand")
+    for n in range(tables[0].shape[1]):
+        places, first, second = _places(n, *tables)
         product = scale * (left[first] @ right[second].T)
         out[places] = out[places] + product if adding else product
 
 
 def _terms(reduced: Any, combined: Any) -> Any:
-    def run(
-        me: int, team: int, c: _Strict, a: _Strict, b: _Strict, h: _Strict, batch: Array, rows: Array, columns: Array, depth: Array,
-        choice: Array, adding: bool, term: Any,
-    ) -> None:
+    def run(me: int, team: int, c: _Strict, a: _Strict, b: _Strict, h: _Strict, *rest: Any) -> None:
+        *tables, _, adding, term = rest
         out, left, right, third = (x.array.reshape(-1) for x in (c, a, b, h))
-        for n in range(batch.shape[1]):
-            first = batch[1, n] + rows[1][:, None] + depth[0][None, :]
-            second = batch[2, n] + columns[1][:, None] + depth[1][None, :]
-            places = batch[0, n] + rows[0][:, None] + columns[0][None, :]
-            beside = [batch[3, n] + rows[2][:, None] + columns[2][None, :]] if len(batch) > 3 else []
-            if min(x.min(initial=0) for x in (first, second, places, *beside)) < 0:
-                raise IndexError("a contraction begins before its operand")
+        for n in range(tables[0].shape[1]):
+            places, first, second, *beside = _places(n, *tables)
             factors = [left[first][:, None, :], right[second][None, :, :], *(third[x][:, :, None] for x in beside)]
             value = reduced(np.broadcast_to(term(*factors), np.broadcast_shapes(*(f.shape for f in factors))), axis=2)
             out[places] = combined(out[places], value) if adding else value
@@ -104,7 +99,8 @@ _FUNCTIONS: dict[str, Any] = {
     "choose": lambda condition, chosen, otherwise: np.where(condition, chosen, otherwise)[()],
     "draw": draw, "uniform32": uniform32, "uniform64": uniform64,
     "normal32": lambda bits: normal32(polar(bits)), "normal64": lambda bits: normal64(polar(bits)),
-    "njit": _njit, "Part": None, "launch": None, "wait": lambda *_: None, "share": lambda me, team, extent: (0, extent),
+    "njit": _njit, "versioned": lambda function: function, "Part": None, "launch": None, "wait": lambda *_: None,
+    "share": lambda me, team, extent: (0, extent),
     "fill": _fill, "contract": _contract, "sum_terms": _terms(np.sum, np.add),
     "max_terms": _terms(partial(np.max, initial=-np.inf), np.maximum), "min_terms": _terms(partial(np.min, initial=np.inf), np.minimum),
     "checked": _checked, "flat": lambda view: _Strict(view.array.reshape(-1)),

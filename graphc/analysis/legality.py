@@ -192,9 +192,11 @@ def _at_no_point(expression_: sp.Expr, facts: tuple[sp.Expr, ...], statement: St
     if math.prod(map(len, values)) > _POINTS:
         return False
     known = [f for f in facts if set(f.free_symbols) <= symbols]
-    points = (dict(zip(names, point, strict=True)) for point in itertools.product(*values))
-    return all(substitute(expression_, at) >= 0 for at in ({s: sp.Integer(v) for s, v in p.items()} for p in points)
-               if all(substitute(f, at) >= 0 for f in known))
+    for point in itertools.product(*values):
+        at = {symbol: sp.Integer(value) for symbol, value in zip(names, point, strict=True)}
+        if all(substitute(f, at) >= 0 for f in known) and not substitute(expression_, at) >= 0:
+            return False
+    return True
 
 
 def _limits(r: Range) -> str:

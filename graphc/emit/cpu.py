@@ -351,6 +351,7 @@ def emit_cpu(
         imports.append(f"from graphc.kernels.blocks import {', '.join(blocks)}")
     imports += [
         "from graphc.kernels.team import launch, share, wait",
+        *(["from graphc.kernels.tile import versioned"] if emitter.terms else []),
         "from graphc.kernels.unit import Part",
         f"from graphc.kernels.view import {', '.join(views)}",
     ]
@@ -372,6 +373,7 @@ def emit_cpu(
             "",
             "",
             "@njit(cache=True, **FLAGS)",
+            *(["@versioned"] if emitter.terms else []),
             "def start(sync, status, memory, sizes):",
             "    launch(program, sync, (status, memory, sizes))",
             "",

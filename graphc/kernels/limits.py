@@ -8,7 +8,7 @@ from numba import njit, types
 from numba.core import cgutils
 
 from graphc.kernels.team import launch, share
-from graphc.kernels.tile import SIMD, VERSION, intrinsic, multiply_add, splat, vector_of
+from graphc.kernels.tile import SIMD, intrinsic, multiply_add, splat, vector_of, versioned
 
 __all__ = ["CHAINS", "start_copy", "start_multiply_adds"]
 
@@ -17,9 +17,8 @@ CHAINS = 24 if SIMD == 512 else 12
 
 
 def kernel(function: Any) -> Any:
-    """Compile a function with Numba's disk cache, whose key knows nothing of `SIMD` and of `graphc.kernels.tile`: the name has to."""
-    function.__qualname__ += "_" + VERSION
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
+    """Compile a function with Numba's disk cache."""
+    return njit(cache=True, nogil=True, error_model="numpy")(versioned(function))
 
 
 @intrinsic

@@ -26,9 +26,9 @@ from graphc.kernels.tile import (
     lanes_mask,
     load_lanes,
     multiply_add,
+    outer_step,
     pointers,
     running_loop,
-    splat,
     store_lanes,
     table_entry,
     tile_function,
@@ -161,18 +161,11 @@ def _tile(module: ir.Module, element: ir.Type, name: str, combine: str, term: _T
     third = [load_lanes(builder, vector, place, masks[i % vectors]) for i, place in enumerate(places(H, h_rows, h_columns))] if here else []
     on_lanes = _on_lanes(term, 2 + here)
 
-    def step(k: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
-        a_offset, b_offset = table_entry(builder, a_depth, k), table_entry(builder, b_depth, k)
-        factors = [load_lanes(builder, vector, builder.gep(right[v], [b_offset]), masks[v]) for v in range(vectors)]
-        updated = []
-        for row in range(rows):
-            broadcast = splat(builder, builder.load(builder.gep(left[row], [a_offset])), vector.count)
-            for v in range(vectors):
-                i = row * vectors + v
-                value = on_lanes(*(Lane(builder, x) for x in (broadcast, factors[v], *third[i : i + here])))
-                updated.append(_joined(builder, combine, totals[i], value.value))
-        return updated
+    def joined(i: int, broadcast: ir.Value, factor: ir.Value, total: ir.Value) -> ir.Value:
+        value = on_lanes(*(Lane(builder, x) for x in (broadcast, factor, *third[i : i + here])))
+        return _joined(builder, combine, total, value.value)
 
+    step = outer_step(builder, left, right, masks, a_depth, b_depth, vector, joined)
     start = ir.Constant(vector, [ir.Constant(element, _COMBINED[combine][0])] * vector.count)
     totals = running_loop(function, builder, depth, rows * vectors, start, step)
     results = places(C, c_rows, c_columns)

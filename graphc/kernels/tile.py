@@ -54,6 +54,16 @@ _OWN, _CONSTANTS = Path(__file__), Path(__file__).with_name("choice.py")  # a sa
 VERSION = f"simd{SIMD}_{zlib.crc32(_OWN.read_bytes() + (_CONSTANTS.read_bytes() if _CONSTANTS.exists() else b'')):08x}"
 """Names the code that the intrinsics of this module generate, and the constants of `graphc.kernels.choice` that are frozen into it."""
 
+
+def versioned(function: Any) -> Any:
+    """The function by a name that says for which vectors it is compiled: Numba's disk cache knows nothing of them.
+
+    Whatever contains a tile, or is called with one, has to be.
+    """
+    function.__qualname__ += "_" + VERSION
+    return function
+
+
 intrinsic: Any = extending.intrinsic
 """Numba's decorator, without its annotation, which describes the generator and not the call."""
 
@@ -163,6 +173,30 @@ def running_loop(
     return results
 
 
+def outer_step(
+    builder: ir.IRBuilder,
+    left: list[ir.Value],
+    right: list[ir.Value],
+    masks: list[Any],
+    a_depth: ir.Value,
+    b_depth: ir.Value,
+    vector: ir.VectorType,
+    combine: Callable[[int, ir.Value, ir.Value, ir.Value], ir.Value],
+) -> Callable[..., list[ir.Value]]:
+    """A step of `running_loop`: total i becomes ``combine(i, left factor of its row, vector of right factors, total)``."""
+
+    def step(k: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
+        a_offset, b_offset = table_entry(builder, a_depth, k), table_entry(builder, b_depth, k)
+        factors = [load_lanes(builder, vector, builder.gep(right[v], [b_offset]), mask) for v, mask in enumerate(masks)]
+        updated: list[ir.Value] = []
+        for row in left:
+            broadcast, first = splat(builder, builder.load(builder.gep(row, [a_offset])), vector.count), len(updated)
+            updated += [combine(first + v, broadcast, factor, totals[first + v]) for v, factor in enumerate(factors)]
+        return updated
+
+    return step
+
+
 def tile_function(module: ir.Module, name: str, arguments: list[ir.Type]) -> tuple[ir.Function, ir.IRBuilder]:
     """A new private function, never inlined: its registers are its own."""
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), f"graphc_{name}_{VERSION}")
@@ -189,16 +223,10 @@ def _outer_function(module: ir.Module, element: ir.Type, rows: int, vectors: int
     for address in (a for row in results for a in row):
         _prefetch(builder, address)
 
-    def step(k: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-        a_offset, b_offset = table_entry(builder, a_depth, k), table_entry(builder, b_depth, k)
-        factors = [load_lanes(builder, vector, builder.gep(right[v], [b_offset]), masks[v]) for v in range(vectors)]
-        updated = []
-        for row in range(rows):
-            broadcast = splat(builder, builder.load(builder.gep(left[row], [a_offset])), vector.count)
-            updated += [multiply_add(builder, broadcast, factors[v], sums[row * vectors + v]) for v in range(vectors)]
-            updated[-vectors:] = [_fence(builder, total) for total in updated[-vectors:]]
-        return updated
+    def added(i: int, broadcast: ir.Value, factor: ir.Value, total: ir.Value) -> ir.Value:
+        return _fence(builder, multiply_add(builder, broadcast, factor, total))
 
+    step = outer_step(builder, left, right, masks, a_depth, b_depth, vector, added)
     sums = running_loop(function, builder, depth, rows * vectors, ir.Constant(vector, None), step)
     factor = splat(builder, scale, vector.count)
     with builder.if_else(accumulate) as (add, overwrite):

@@ -1,7 +1,8 @@
 """Parts of several modules as one text: what a saved program needs of the kernels and the runtime.
 
-A part is a top-level definition. Those that the program reaches are kept, in the order of their modules, with their comments;
-names that two modules define are renamed in the later one. A module that is reached at all keeps its registrations with Numba.
+A part is a top-level definition. Those that the program reaches are kept, in the order of their modules, with their comments; roots
+keep their names, and of others that two modules define the later one is renamed. A module that is reached at all keeps its
+registrations with Numba.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import inspect
 import io
 import re
 import tokenize
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -95,12 +96,13 @@ def bundle(roots: Iterable[tuple[str, str]], taken: Iterable[str]) -> Bundle:
             if name in part.defines:
                 reach(module, part)
 
+    roots = tuple(roots)
     for source, name in roots:
         if not any(name in part.defines for part in _module(source).parts):
             raise InternalError(f"{source} does not define {name}.")
         demand(_module(source), name)
     order = _ordered(kept)
-    renamed, names = _names(order, kept, {*taken, *external})
+    renamed, names = _names(order, kept, {*taken, *external}, roots)
     sections = tuple((source, _local(_module(source).docstring), _text(_module(source), kept[source], renamed)) for source in order)
     return Bundle(tuple(_import_lines(external)), sections, frozenset(names), renamed)
 
@@ -193,15 +195,20 @@ def _ordered(kept: Mapping[str, set[_Part]]) -> list[str]:
     return order
 
 
-def _names(order: Iterable[str], kept: Mapping[str, set[_Part]], taken: set[str]) -> tuple[dict[tuple[str, str], str], set[str]]:
-    """New names for definitions whose name is taken, and all names."""
+def _names(
+    order: Iterable[str], kept: Mapping[str, set[_Part]], taken: set[str], roots: Collection[tuple[str, str]]
+) -> tuple[dict[tuple[str, str], str], set[str]]:
+    """New names for definitions whose name is taken, and all names. The text that the bundle is for calls the roots by theirs."""
     renamed: dict[tuple[str, str], str] = {}
+    if clash := sorted({name for _, name in roots} & taken):
+        raise InternalError(f"A bundle cannot define {', '.join(clash)}, which is taken.")
+    taken |= {name for _, name in roots}
     for source in order:
         for part in _module(source).parts:
             if part in kept[source]:
                 for name in part.defines:
                     final = name
-                    while final in taken:
+                    while final in taken and (source, name) not in roots:
                         stem = source.rpartition(".")[2]
                         final = f"{final}_{stem.upper() if name.isupper() else stem}"
                     taken.add(final)

@@ -4,10 +4,11 @@ import importlib.util
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 import graphc as gc
+from graphc.kernels.tile import SIMD
 from graphc.runtime.bundle import bundle, rename
 
 pytestmark = pytest.mark.slow
@@ -160,14 +162,15 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
     yield Saved(folder, cases, run_all(folder), run_all(folder))
 
 
-def run_all(folder: Path) -> dict[str, list[int]]:
+def run_all(folder: Path, names: Iterable[str] = CASES, **chosen: str) -> dict[str, list[int]]:
     variables = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "PYTHONPATH", "GRAPHC_CHECK")}
     packages = sysconfig.get_paths()["purelib"]
     processes = {
         name: subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", RUN, str(folder), name, packages], cwd="/", env=variables, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-I", "-S", "-c", RUN, str(folder), name, packages],
+            cwd="/", env=variables | chosen, stdout=subprocess.PIPE, text=True,
         )
-        for name in CASES
+        for name in names
     }
     printed = {name: process.communicate(timeout=120)[0] for name, process in processes.items()}
     return {name: json.loads(text) for name, text in printed.items()}
@@ -212,6 +215,20 @@ def test_same_results_without_graphc(saved: Saved, name: str) -> None:
 def test_second_process_finds_machine_code(saved: Saved, name: str) -> None:
     assert saved.first[name] == [0, 1]
     assert saved.second[name] == [1, 0]
+
+
+@pytest.mark.skipif(SIMD == 128, reason="no narrower vectors")
+def test_other_vectors_beside_machine_code_in_the_cache(saved: Saved, tmp_path: Path) -> None:
+    """The program contains a tile, which Numba's cache must not take for one of other vectors."""
+    for file in saved.folder.glob("distances.*"):
+        shutil.copy2(file, tmp_path)
+    run_all(tmp_path, ["distances"], GRAPHC_SIMD="128")
+    run_all(tmp_path, ["distances"])
+    results, _ = pickle.loads((tmp_path / "distances.result").read_bytes())
+    case = saved.cases["distances"]
+    for call, result in zip(case.calls, results, strict=True):
+        for value, wanted in zip(arrays(result), arrays(case.program(**call)), strict=True):
+            np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-4)
 
 
 def test_runs_beside_graphc(saved: Saved) -> None:
@@ -320,6 +337,13 @@ def test_bundle_takes_what_is_reached() -> None:
     assert "def exp(" in text and "def tanh(" not in text
     assert "def evaluate_bits(" in text and "evaluate(" not in text
     assert made.renamed == {("graphc.kernels.bits", "evaluate"): "evaluate_bits"}
+
+
+def test_bundle_leaves_the_names_of_roots() -> None:
+    """`part` is a decorator of the engine as well, which comes first."""
+    made = bundle([("graphc.kernels.contraction", "contract"), ("graphc.kernels.view", "part")], ())
+    assert made.renamed["graphc.kernels.engine", "part"] == "part_engine"
+    assert ("graphc.kernels.view", "part") not in made.renamed
 
 
 def test_rename_leaves_attributes_alone() -> None:

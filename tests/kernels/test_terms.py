@@ -117,8 +117,6 @@ CHOICES = [None, *(Choice(way, block, tiles) for way in (DIRECT, PACKED, TRANSPO
 @pytest.mark.parametrize("kind", REDUCED)
 @pytest.mark.parametrize("term", TERMS, ids=lambda t: t.__name__)
 def test_odd_sizes(term: Any, kind: str, dtype: str) -> None:
-    if dtype == "float64" and (kind != "sum" or term in (near, beside)):
-        pytest.skip("as in float32; their constants are of that type")
     random = np.random.default_rng(7)
     for number, choice in enumerate(CHOICES * 6):
         m, n, k = (int(x) for x in random.choice(SIZES, 3))
