@@ -9,8 +9,8 @@ import sympy as sp
 
 from graphc.analysis.conditions import counted_where
 from graphc.analysis.legality import in_range
-from graphc.ir.expr import Access, Compare, Index, Logical, all_of
-from graphc.ir.nest import Assign, For, If, Local, Loop, Moment, Nest, Node, Step, Store
+from graphc.ir.expr import Access, Compare, Index, Logical, Where, all_of
+from graphc.ir.nest import Assign, For, If, Local, Loop, Moment, Nest, Node, Step, Store, nodes_in
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, postorder, substitute
 from graphc.schedule.bodies import plus
@@ -34,17 +34,28 @@ def looked_up(step: Step, tensors: dict[str, Tensor]) -> Step:
         return step
     worker = _Lookups(step.kernel.body, tensors)
     body = worker.around.mapped(step.kernel.body, (), worker.rule)
-    return replace(step, kernel=replace(step.kernel, body=tuple(map(_counted, body))))
+    sums = {n.name for n in nodes_in(step.kernel.body) if isinstance(n, Assign) and n.name in n.value.free_symbols}
+    return replace(step, kernel=replace(step.kernel, body=_counted(body, {}, sums)))
 
 
-def _counted(node: Node) -> Node:
-    """The node, with terms that are 0 without a condition added only where it holds: elsewhere their subscripts need not point inside."""
-    if isinstance(node, For | If):
-        return replace(node, body=tuple(map(_counted, node.body)))
-    if isinstance(node, Store) and node.accumulate and any(isinstance(s, Access) for s in node.subscripts):
-        tests = counted_where(node.value)
-        return If(all_of(tests), (node,)) if tests else node
-    return node
+def _counted(body: Sequence[Node], chosen: dict[sp.Basic, sp.Expr], sums: set[Local]) -> tuple[Node, ...]:
+    """Terms that are 0 without a condition are added only where it holds: elsewhere their subscripts need not point inside.
+
+    `chosen` are variables that stand for a value with conditions, which is computed in front of a loop.
+    """
+    known, result = dict(chosen), []
+    for node in body:
+        if isinstance(node, For | If):
+            node = replace(node, body=_counted(node.body, known, sums))
+        elif isinstance(node, Assign):
+            known.pop(node.name, None)
+            if node.name not in sums and contains(node.value, Where):
+                known[node.name] = substitute(node.value, known)
+        elif isinstance(node, Store) and node.accumulate and any(isinstance(s, Access) for s in node.subscripts):
+            tests = counted_where(substitute(node.value, known))
+            node = If(all_of(tests), (node,)) if tests else node
+        result.append(node)
+    return tuple(result)
 
 
 class _Lookups:

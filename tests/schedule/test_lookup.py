@@ -61,3 +61,15 @@ def test_a_label_outside_is_used_only_where_its_condition_says_so():
     np.testing.assert_array_equal(f(scores=given, label=np.array([-1, 2])), [[0, 0, 0], [-2, -1, 0]])
     with pytest.raises(gc.ArgumentError, match="3"):
         f(scores=given, label=np.array([-1, 3]))
+
+
+def test_a_place_outside_is_added_to_only_where_the_conditions_of_a_term_say_so():
+    """The term is the same for all i and computed in front of that loop: its conditions go with it."""
+    place, x, y = gc.tensor("place", 2, dtype="int64"), gc.tensor("x", 2, 3), gc.tensor("y", 2)
+    first, sums = gc.tensor("first", 2), gc.index("i", 3)
+    first[n] += x[n, j]
+    y[place[n]] += gc.where(place[n] < 2, gc.where(sums + n > 2, gc.where(place[n] >= 0, first[n], 0), 0), 0)
+    f = gc.compile(y)
+    given = np.ones((2, 3), "f")
+    np.testing.assert_array_equal(f(place=np.array([1, 3]), x=given), [0, 0])
+    np.testing.assert_array_equal(f(place=np.array([-1, 0]), x=given), [3, 0])
