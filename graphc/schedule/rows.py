@@ -46,13 +46,13 @@ def flat_step(bodies: Bodies, statements: Sequence[tuple[Statement, bool]], need
         body.append(Store(s.target, (element,), substitute(value, dict(lets)), adding))
     own = tuple(dict.fromkeys(s.target for s, _ in statements))
     taken = {"e", *(local.name for local in lets.values())}
-    nodes = scalarised(body, lambda n: tensors[n].dtype, set(own) - needed, taken)
     extent = sp.Mul(*(first.range_of(i).extent for i in first.free))
-    nest: tuple[Node, ...] = (
-        *(Assign(name, a, tensors[a.tensor].dtype) for a, name in lets.items()),
-        For(element, (_ZERO,), (extent,), nodes, True),
-    )
-    written = written_tensors(nodes)
+    loop = For(element, (_ZERO,), (extent,), tuple(body), True)
+    nest = scalarised(
+        (*(Assign(name, a, tensors[a.tensor].dtype) for a, name in lets.items()), loop),
+        lambda n: tensors[n].dtype, set(own) - needed, taken,
+    )  # fmt: skip
+    written = written_tensors(nest)
     external = tuple(dict.fromkeys(r for s, _ in statements for r in reads(s) if r not in own))
     texts = [show(s) for s, _ in statements]
     touched = (*written, *(n for n in (*external, *own) if n in read_tensors(nest) and n not in written))

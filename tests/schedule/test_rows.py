@@ -101,3 +101,11 @@ def test_a_condition_with_equal_branches_keeps_its_index():
     x, y = gc.tensor("x", ()), gc.tensor("y")
     y[p, q] = gc.where(p != 0, 1, x[()])
     assert gc.compile(y)(x=np.float32(3)).tolist() == [[3, 3, 3], [1, 1, 1]]
+
+
+def test_a_number_that_fills_a_tensor_is_read_in_the_same_loop():
+    n, w, total, y = gc.tensor("n", 1, dtype="int32"), gc.tensor("w", 4), gc.tensor("total"), gc.tensor("y")
+    p, k, e = gc.index("p"), gc.index("k", 3), gc.index("e", 4)
+    y[e] += gc.max(n[p], over=(k, p))
+    total[()] += w[e] * y[e]
+    agree([total, gc.grad(total, w)], n=np.array([4], "int32"), w=np.arange(4, dtype="float32"))
