@@ -106,12 +106,25 @@ def _rounded(function: Callable[[float], Any]) -> Callable[..., float]:
     return lambda x: float(function(real(x))) if math.isfinite(real(x)) else real(x)
 
 
+def _half(a: Any, b: Any) -> Any:
+    """One of two equal numbers; its complex step is the mean of both, as their derivative is."""
+    if isinstance(a, complex) or isinstance(b, complex):
+        return complex(real(a), (complex(a).imag + complex(b).imag) / 2)
+    return a
+
+
+def _magnitude(x: Any) -> Any:
+    if isinstance(x, complex) and x.real == 0:
+        return 0j  # the derivative there is 0
+    return x if real(x) >= 0 else -x
+
+
 def _largest(a: Any, b: Any) -> Any:
-    return a if a != a else b if b != b else _pick(real(a) >= real(b), a, b)
+    return a if a != a else b if b != b else _half(a, b) if real(a) == real(b) else _pick(real(a) > real(b), a, b)
 
 
 def _smallest(a: Any, b: Any) -> Any:
-    return a if a != a else b if b != b else _pick(real(a) <= real(b), a, b)
+    return a if a != a else b if b != b else _half(a, b) if real(a) == real(b) else _pick(real(a) < real(b), a, b)
 
 
 def _root(x: Any) -> Any:
@@ -140,7 +153,7 @@ _SCALAR: dict[str, Callable[..., Any]] = {
     "sqrt": _root,
     "rsqrt": lambda x: _quotient(1.0, _root(x)),
     "stop_gradient": real,
-    "abs": lambda x: x if real(x) >= 0 else -x,
+    "abs": _magnitude,
     "sign": _sign,
     "floor": _rounded(math.floor),
     "ceil": _rounded(math.ceil),

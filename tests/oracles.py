@@ -39,7 +39,7 @@ try:
 except ImportError:  # the oracle "torch" is optional
     torch = None  # type: ignore[assignment]
 
-__all__ = ["CHECKS", "QUICK", "Mismatch", "Refused", "Unsuitable", "check", "evaluate"]
+__all__ = ["CHECKS", "QUICK", "Mismatch", "Refused", "Unsuitable", "check", "evaluate", "is_sensitive"]
 
 STEP = 1e-30
 LARGEST_MATRIX = 5000
@@ -174,6 +174,19 @@ def prepare(program: RandomProgram) -> Case:
     if huge:
         raise Unsuitable(f"{huge[0]} is larger than {HUGE:g}")
     return Case(program, names, wrt, raw, values, np.random.default_rng(program.seed + 1))
+
+
+def is_sensitive(case: Case) -> bool:
+    """Whether a change of the last bits of its inputs changes a value by more than what counts as wrong, as in sin(1e10·x)."""
+    random = np.random.default_rng(case.program.seed)
+    ulps = {n: (a := case.program.arrays[n]) * (1 + random.integers(-2, 3, a.shape) * np.finfo(np.float64).eps) for n in case.wrt}
+    moved = evaluate(replace(case.raw, outputs=tuple(case.values)), case.program, {**case.program.arrays, **ulps})
+    try:
+        for name, value in case.values.items():
+            same(moved[name], value, name, TOLERANCE / 4)
+    except Mismatch:
+        return True
+    return False
 
 
 # ------------------------------------------------------------------------------------------------------------------ checks

@@ -72,7 +72,12 @@ def verdict(program: RandomProgram, kinds: Sequence[str]) -> tuple[str, str]:
     def run(case: oracles.Case) -> None:
         nonlocal kind
         for kind in kinds:
-            _run(case.again(), kind)
+            try:
+                _run(case.again(), kind)
+            except oracles.Mismatch as error:
+                if oracles.is_sensitive(case):
+                    raise oracles.Unsuitable("rounding decides its values") from error
+                raise
 
     try:
         with _limited():

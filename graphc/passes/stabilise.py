@@ -239,7 +239,7 @@ def _across(graph: Graph) -> Graph:
     written = {rule.tensor for rule in graph.rules}  # whose definition must not be read through
     single = {n: d[0] for n, d in definitions.items() if len(d) == 1 and n not in written}
     stored = {n: s for n, s in single.items() if _is_exponential(s, tensors[n])}
-    sums = {n: replace(s, value=Call("exp", e)) for n, s in single.items() if (e := _summed_exponent(s, stored)) is not None}
+    sums = {n: replace(s, value=Call("exp", e)) for n, s in single.items() if (e := _summed_exponent(s, tensors[n], stored)) is not None}
     if not sums and not stored:
         return graph
     companions: dict[str, str] = {}
@@ -336,22 +336,27 @@ def _exponent_in(node: sp.Basic, stored: dict[str, Statement]) -> sp.Expr | None
     return _call(node, "exp")
 
 
-def _summed_exponent(statement: Statement, stored: dict[str, Statement]) -> sp.Expr | None:
-    """e of a statement ``S += exp(e)``."""
-    if statement.op != "+=" or not statement.reduced or statement.scatters:
+def _summed_exponent(statement: Statement, target: Tensor, stored: dict[str, Statement]) -> sp.Expr | None:
+    """e of a statement ``S[i] += exp(e)`` over the whole tensor: the logarithm of what nothing is added to is not 0."""
+    if statement.op != "+=" or not statement.reduced or not _is_whole(statement, target):
         return None
     return _exponent_in(statement.value, stored)
 
 
 def _is_exponential(statement: Statement, target: Tensor) -> bool:
     """``P[i, j] = exp(e)`` or ``sigmoid(e)`` on distinct plain indices over the whole tensor."""
-    if statement.op != "=" or statement.domain or len(set(statement.subscripts)) != len(statement.subscripts):
+    exponential = _call(statement.value, "exp") is not None or _call(statement.value, "sigmoid") is not None
+    return statement.op == "=" and exponential and _is_whole(statement, target)
+
+
+def _is_whole(statement: Statement, target: Tensor) -> bool:
+    """Whether the left side is of distinct plain indices and hits every element of the tensor once."""
+    if statement.domain or len(set(statement.subscripts)) != len(statement.subscripts):
         return False
     if not all(isinstance(s, Index) for s in statement.subscripts):
         return False
     ranges = [statement.range_of(s) for s in statement.subscripts]
-    whole = all(r.lower == 0 and sp.expand(r.upper - e) == 0 for r, e in zip(ranges, target.shape, strict=True))
-    return whole and (_call(statement.value, "exp") is not None or _call(statement.value, "sigmoid") is not None)
+    return all(r.lower == 0 and sp.expand(r.upper - e) == 0 for r, e in zip(ranges, target.shape, strict=True))
 
 
 def _defining_value(statement: Statement, access: Access) -> sp.Expr:

@@ -87,3 +87,18 @@ def test_cross_entropy_of_a_stored_sigmoid():
     found, slope = gc.compile([loss, gc.grad(loss, z)])(**given)
     np.testing.assert_allclose(found, 200, rtol=1e-6)
     np.testing.assert_allclose(slope, [0, 1, 0, -1, 0.5], atol=1e-6)
+
+
+@pytest.mark.parametrize("place", [lambda p: 2 * p, lambda p: p // 2, lambda p: p % 2, lambda p: p + 1])
+def test_the_logarithm_of_a_sum_that_other_elements_have_or_none(place):
+    """No companion: an element that nothing is added to is 0, and one that is hit twice has both sums."""
+    x, total, y = gc.tensor("x", 3, 4), gc.tensor("total", 6), gc.tensor("y")
+    p, k, j = gc.indices("p k j")
+    total[place(p)] += gc.exp(x[p, k])
+    y[j] = gc.log(total[j])
+    given = np.random.default_rng(0).normal(size=(3, 4)).astype("f")
+    want = np.zeros(6)
+    for row in range(3):
+        want[place(row)] += np.exp(given[row]).sum()
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(gc.compile(y)(x=given), np.log(want), rtol=1e-6)
