@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from graphc.ir.graph import Graph
 from graphc.passes.differentiate import differentiate
 from graphc.passes.extension import below
 from graphc.passes.prune import inline_copies, merge, prune
+from graphc.schedule import fronts
 from graphc.targets import FOR_CPU
 from tests import c_programs, gpu, unjitted
 from tests.programs import RandomProgram
@@ -42,6 +44,8 @@ except ImportError:  # the oracle "torch" is optional
 __all__ = ["CHECKS", "QUICK", "Mismatch", "Refused", "Unsuitable", "check", "evaluate", "is_sensitive"]
 
 STEP = 1e-30
+SMALL_TILES = {False: (3, 2), True: (2, 2)}
+"""Widths and heights for `graphc.schedule.fronts`: the sizes of random programs are small."""
 LARGEST_MATRIX = 5000
 """Elements of a Jacobian or Hessian that the interpreter fills in a second or two."""
 TOLERANCE = 1e-8
@@ -607,7 +611,8 @@ def _check_machine(
 ) -> None:
     outputs = {"L": case.names["L"], **{f"{n}.grad": g for n, g in zip(case.wrt, case.made, strict=True)}}
     arrays, single = case.program.arrays, case.program.typed()
-    got = run(compiled(outputs), single)
+    with patch.dict(fronts.SIZES, SMALL_TILES):
+        got = run(compiled(outputs), single)
     rounded = called(gc.compile(outputs, target="interpret"), single)
     exact = called(gc.compile(outputs, target="interpret", precision="float64"), dict(arrays))
     for name in outputs:

@@ -112,6 +112,8 @@ class Writer:
             return " * ".join(_wrap(self._integer(f), _PRODUCT) for f in self.order.factors(node.args)), _PRODUCT
         if isinstance(node, sp.Pow) and isinstance(node.exp, sp.Integer) and node.exp > 0:
             return " * ".join([_wrap(self._integer(node.base), _PRODUCT + 1)] * int(node.exp)), _PRODUCT
+        if isinstance(node, sp.Max | sp.Min):
+            return self.syntax.extreme(isinstance(node, sp.Max), [self.integer(a) for a in sorted(node.args, key=str)]), _ATOM
         raise InternalError(f"{node} is not an integer expression.")
 
     def symbol(self, node: sp.Basic) -> str:

@@ -11,7 +11,7 @@ from graphc.analysis.order import Scan
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Access, Modulo
 from graphc.ir.graph import Graph
-from graphc.ir.nest import Assign, For, If, Loop, Nest, Node, Step, Store
+from graphc.ir.nest import Assign, For, If, Loop, Nest, Node, Step, Store, single
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, rewrite
@@ -100,7 +100,7 @@ def folded(
 ) -> tuple[Step, ...]:
     """The steps with the rows of rings; `tensors` get their shapes. A ring that others than loops touch stays an array, unless it is
     one of `held`, whose products are made for rings."""
-    others = {n for s in steps if not isinstance(s, Nest) or s.kernel.flat for n in (s.writes, *s.reads, *s.also)}
+    others = {n for s in single(steps) if not isinstance(s, Nest) or s.kernel.flat for n in (s.writes, *s.reads, *s.also)}
     chosen = {name: ring for name, ring in found.items() if name in held or name not in others}
     if not chosen:
         return tuple(steps)

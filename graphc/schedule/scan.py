@@ -24,6 +24,7 @@ from graphc.schedule.aligned import aligned
 from graphc.schedule.bodies import divided
 from graphc.schedule.contributions import joined
 from graphc.schedule.cost import cost
+from graphc.schedule.fronts import in_fronts
 from graphc.schedule.interior import split_interior
 from graphc.schedule.merge import distinct_locals, merged, read_tensors, scalarised, written_tensors
 from graphc.schedule.recurrence import at_moment, length, moment_of, shared_indices, steps_of
@@ -71,7 +72,8 @@ def recurrence(worker: _Scheduler, group: Sequence[str], statements: Sequence[St
         return builder.together(replace(scan, body=_late(inside, scan.body)))
     scan = replace(scan, body=(*inside, *scan.body))
     worker.rings |= rings(scan, worker.graph, worker.tensors, {s.target for s in outside})
-    return [builder.alone(group, [*inside, *moving], inside)]
+    whole = builder.alone(group, [*inside, *moving], inside)
+    return in_fronts(whole, worker.tensors) if worker.target.vector_innermost else [whole]
 
 
 def _joins(statement: Statement, scan: Scan) -> bool:
