@@ -44,7 +44,7 @@ except ImportError:  # the oracle "torch" is optional
 __all__ = ["CHECKS", "QUICK", "Mismatch", "Refused", "Unsuitable", "check", "evaluate", "is_sensitive"]
 
 STEP = 1e-30
-SMALL_TILES = {False: (3, 2), True: (2, 2)}
+SMALL_TILES = {1: (3, 2), 2: (2, 2), 3: (2, 1)}
 """Widths and heights for `graphc.schedule.fronts`: the sizes of random programs are small."""
 LARGEST_MATRIX = 5000
 """Elements of a Jacobian or Hessian that the interpreter fills in a second or two."""

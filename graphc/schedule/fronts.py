@@ -28,8 +28,11 @@ from graphc.schedule.surroundings import Facts, Surroundings
 
 __all__ = ["in_fronts"]
 
-SIZES = {False: (1024, 128), True: (16, 8)}
-"""Width and height of a tile of numbers, and of one of rows: what it works on fits into the cache next to a core."""
+SIZES = {1: (1024, 32), 2: (16, 8), 3: (8, 4)}
+"""Width and height of a tile of places on a line, of rows, and of layers: what it works on fits into the cache next to a core."""
+
+LONG, CHUNKS = 65536, 10
+"""A line of so many places has tiles four times as wide; where the number of steps is known, there are so many chunks of at least 8."""
 
 STEEPEST = 4
 """Places to either side that a step looks at most."""
@@ -224,7 +227,7 @@ def _tiled(step: Nest, stencil: _Stencil, slope: int) -> Loop | None:
     extent, begin, end = stencil.extent(), loop.lower[0], loop.upper[0]
     steps = sp.expand(end - begin)
     assert extent is not None
-    width, height = SIZES[any(len(stencil.tensors[name].shape) > 2 for name in stencil.along)]
+    width, height = _sizes(max(len(stencil.tensors[name].shape) for name in stencil.along) - 1, extent, steps, slope)
     if (extent.is_Integer and extent < 2 * width) or (steps.is_Integer and steps <= 2):
         return None
     sizes = {str(z) for t in stencil.tensors.values() for e in t.shape for z in e.free_symbols}
@@ -264,6 +267,19 @@ def _tiled(step: Nest, stencil: _Stencil, slope: int) -> Loop | None:
     plan = replace(step.plan, shared=str(chunk), strategy=how, reason="a step reads near neighbours of earlier steps only")
     fronts = FloorDiv(sp.expand(extent - 1 + slope * (steps - 1)), width) + chunks
     return Loop(front, (fronts,), False, (replace(step, kernel=kernel, plan=plan),))
+
+
+def _sizes(dimensions: int, extent: sp.Expr, steps: sp.Expr, slope: int) -> tuple[int, int]:
+    """Width and height of the tiles: a front has as many of them as there are chunks, or tiles in a row."""
+    width, height = SIZES[min(dimensions, 3)]
+    if dimensions == 1 and extent.is_Integer and extent >= LONG:
+        width *= 4
+    if dimensions == 1 and steps.is_Integer:
+        height = max(min(8, height), min(4 * height, int(steps) // CHUNKS // 8 * 8))
+        if extent.is_Integer:  # an even number of tiles, for two threads
+            span = int(extent) + slope * int(steps)
+            width = -(-span // (2 * max(1, round(span / (2 * width)))) // 16) * 16
+    return width, height
 
 
 def _symbols(node: Node) -> Iterator[sp.Basic]:

@@ -19,7 +19,7 @@ SIZES = [(0, 5), (5, 0), (1, 1), (2, 9), (7, 4), (9, 17), (23, 40)]
 
 @pytest.fixture(autouse=True)
 def _small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fronts, "SIZES", {False: (4, 3), True: (3, 2)})
+    monkeypatch.setattr(fronts, "SIZES", {1: (4, 3), 2: (3, 2), 3: (3, 2)})
 
 
 def given(program: Any, steps: int, places: int, wide: int = 3) -> dict[str, Any]:
