@@ -174,7 +174,8 @@ def _strongest(system: list[Linear]) -> list[Linear]:
 
 def infeasible(system: list[Linear]) -> bool:
     """Whether no integer point satisfies every ``form ≥ 0`` (False also when the proof is given up)."""
-    return any(not form.terms and form.constant < 0 for form in project(system, lambda atom: True)[0])
+    orders = (False, True) if any(isinstance(atom, FloorDiv) for atom in atoms_of(system)) else (False,)
+    return any(not form.terms and form.constant < 0 for last in orders for form in project(system, lambda atom: True, last)[0])
 
 
 def contradictory(expressions: Iterable[sp.Expr]) -> bool:
@@ -182,11 +183,11 @@ def contradictory(expressions: Iterable[sp.Expr]) -> bool:
     return infeasible([form for e in expressions if (form := linear(e)) is not None])
 
 
-def project(system: Iterable[Linear], away: Callable[[sp.Basic], bool]) -> tuple[list[Linear], bool]:
+def project(system: Iterable[Linear], away: Callable[[sp.Basic], bool], quotients_last: bool = False) -> tuple[list[Linear], bool]:
     """What a system of ``form ≥ 0``, quotients and sizes included, says about the atoms that are not projected away.
 
     Where that is too much work, the forms with the most atoms that are projected away are dropped, which is weaker; the second result
-    says whether nothing was.
+    says whether nothing was. A projection loses what only integers satisfy; the order, in which quotients may come last, decides what.
     """
     complete = True
     known = [*system]
@@ -205,7 +206,10 @@ def project(system: Iterable[Linear], away: Callable[[sp.Basic], bool]) -> tuple
         if (solved := _solved(known, away)) is not None:
             known = _strongest(_replaced(known, *solved))
             continue
-        _, work, _, cheapest = min((_inexact(*found), len(found[0]) * len(found[1]), _key(a), a) for a, found in bounds.items())
+        _, _, work, _, cheapest = min(
+            (_inexact(*found), quotients_last and isinstance(a, FloorDiv), len(found[0]) * len(found[1]), _key(a), a)
+            for a, found in bounds.items()
+        )
         if work > _LIMIT:
             mixed = [sum(away(atom) for atom, _ in form.terms) for form in known]
             known = [form for form, atoms in zip(known, mixed, strict=True) if atoms < max(mixed)]

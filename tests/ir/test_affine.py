@@ -127,3 +127,10 @@ def test_equations_have_the_solutions_that_are_found_by_trying(seed):
     assert not (found and proved)
     if len(indices) < 3 and not found:
         assert proved, "few unknowns, one equation: nothing is left open"
+
+
+def test_a_rest_is_known_where_its_index_has_one_value_that_only_integers_leave() -> None:
+    """1 ≤ 3i + 2j ≤ 2 leaves i = 0, by no condition alone."""
+    i, j = Index("i"), Index("j")
+    assert nonnegative(-Modulo(i, 3), (i, j, 3 * i + 2 * j - 1, 2 - 3 * i - 2 * j))
+    assert not nonnegative(-Modulo(i, 3), (i, j, 3 * i + 2 * j - 1, 3 - 3 * i - 2 * j))
