@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from graphc.kernels.tile import SIMD, VECTORS
 
 __all__ = [
-    "DIRECT", "INNER", "INNER_BLOCK", "PACKED", "TRANSPOSED", "WAYS", "Choice", "Planned", "cache_bytes", "estimate", "estimated",
-    "exchanged",
+    "CHOSEN", "DIRECT", "INNER", "INNER_BLOCK", "PACKED", "TRANSPOSED", "WAYS", "Choice", "Planned", "cache_bytes", "estimate",
+    "estimated", "exchanged",
 ]
 
 WAYS = DIRECT, PACKED, TRANSPOSED, INNER = 0, 1, 2, 3
@@ -39,6 +39,9 @@ PAGES = 2048
 
 USUAL_CACHE = 1 << 20
 
+CHOSEN = 4
+"""Numbers of a choice; behind them the engine gets how many vectors there are, and where each begins."""
+
 Table = NDArray[np.int64]
 
 
@@ -58,9 +61,13 @@ class Choice:
     tiles: int = 1
     exchanged: bool = False
 
-    def numbers(self) -> Table:
-        """What the engine gets."""
-        return np.array([[self.way, self.block, self.tiles, self.exchanged]], np.int64)
+    def numbers(self, tables: Sequence[Table] = (), itemsize: int = 4) -> Table:
+        """What the engine gets; with the tables of a contraction, where its vectors begin as well: it would look for that in every call."""
+        own = [self.way, self.block, self.tiles, self.exchanged]
+        if tables and self.way in (DIRECT, INNER):
+            starts = _starts((tables[3] if self.way == INNER else tables[1 if self.exchanged else 2])[:2], SIMD // (8 * itemsize))
+            own += [len(starts) - 1, *starts]
+        return np.array([own], np.int64)
 
     def words(self, first: str, second: str) -> str:
         """The choice for factors of these names.
@@ -101,7 +108,7 @@ class Planned:
     ) -> "Planned":
         """A contraction with a choice that was timed, or as estimated."""
         chosen = choice or estimated(offsets, np.dtype(dtype).itemsize, products)
-        return cls(factors, dtype, (*offsets, chosen.numbers()), chosen, choice is not None, products)
+        return cls(factors, dtype, (*offsets, chosen.numbers(offsets, np.dtype(dtype).itemsize)), chosen, choice is not None, products)
 
     def __str__(self) -> str:
         return f"{self.choice.words(*self.factors)} ({'timed' if self.timed else 'estimated'})"
@@ -187,7 +194,19 @@ def _pieces(table: Table, limit: int) -> int:
     >>> _pieces(np.array([[0, 1, 2, 8, 9]]), 2)
     3
     """
+    return len(_starts(table, limit)) - 1
+
+
+def _starts(table: Table, limit: int) -> Table:
+    """Where these pieces begin, and the end of the last.
+
+    >>> _starts(np.array([[0, 1, 2, 8, 9]]), 2)
+    array([0, 2, 3, 5])
+    """
     count = table.shape[1]
     breaks = np.flatnonzero((np.diff(table, axis=1) != 1).any(axis=0)) + 1
-    edges = np.concatenate(([0], breaks, [count]))
-    return int((-(-np.diff(edges) // limit)).sum())
+    edges = np.concatenate(([0], breaks, [count])) if count else np.zeros(1, np.int64)
+    pieces = -(-np.diff(edges) // limit)
+    first = np.cumsum(pieces) - pieces
+    starts = np.repeat(edges[:-1], pieces) + limit * (np.arange(pieces.sum()) - np.repeat(first, pieces))
+    return np.append(starts, count)

@@ -108,7 +108,7 @@ def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, cho
     - C, A, B: C-contiguous arrays or views of any rank, all float32 or all float64;
     - batch[3, G]: offsets of g in C, A, B;     - rows[2, M]: offsets of m in C, A;
     - columns[2, N]: offsets of n in C, B;      - depth[2, K]: offsets of k in A, B;
-    - choice[1, 4]: how it is computed, the numbers of a `graphc.kernels.choice.Choice`; results differ in rounding only;
+    - choice[1, H]: how it is computed, the numbers of a `graphc.kernels.choice.Choice`; results differ in rounding only;
     - accumulate: whether to add to C; otherwise C is overwritten, with zeros when K is 0;
     - scale: a factor of the whole sum.
 

@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 from numba.np.numpy_support import carray
 
-from graphc.kernels.choice import DIRECT, INNER, INNER_BLOCK, TRANSPOSED
+from graphc.kernels.choice import CHOSEN, DIRECT, INNER, INNER_BLOCK, TRANSPOSED
 from graphc.kernels.terms import TERM_ROWS, call_tile
 from graphc.kernels.tile import (
     CACHE_LINE,
@@ -46,7 +46,7 @@ PACK_ROWS = 16
 """Rows of a panel that are packed together."""
 
 INNER_PANEL = 8 * VECTORS
-"""Columns per panel when vectors lie along the summed index."""
+"""Columns per panel at most, when vectors lie along the summed index."""
 
 _njit: Any = njit  # its annotation does not know all options
 part = _njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=AllocatingPart)
@@ -254,6 +254,8 @@ def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumu
     """This member's share, with vectors along the summed index; step i holds the terms from ``starts[i]``."""
     height, width = rows.shape[1], columns.shape[1]
     panels = -(-width // INNER_PANEL)
+    across = -(-width // (VECTORS * panels)) * VECTORS
+    panels = -(-width // across)
     memory = scratch(C, ROWS * VECTORS)
     tile = at(memory, 0)
     tables = np.empty(3 * steps + ROWS + VECTORS, np.int64)
@@ -269,7 +271,7 @@ def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumu
         position += end_row - first_row
         group, number = divmod(unit, panels)
         result, left, right = at(C, batch[0, group]), at(A, batch[1, group]), at(B, batch[2, group])
-        first, end = number * INNER_PANEL, min(width, (number + 1) * INNER_PANEL)
+        first, end = number * across, min(width, (number + 1) * across)
         for start in range(0, steps, INNER_BLOCK):
             here = min(INNER_BLOCK, steps - start)
             add = accumulate or start > 0
@@ -324,17 +326,20 @@ def engine(
         height, width = width, height
         batch, depth = _exchanged(batch, 1), _exchanged(depth, 0)
     lanes = lanes_of(C)
+    known = parts > CHOSEN and (way == DIRECT or length > 0)  # where vectors begin
+    own = np.empty(0 if known else 1 + max(length, width), np.int64)
+    starts = at(choice, CHOSEN + 1) if known else at(own, 0)
     if way == INNER and length > 0:
-        steps = np.empty(length + 1, np.int64)
-        step_count = _split(depth[0], depth[1], lanes, steps)
-        _inner(me, team, C, A, B, batch, rows, columns, depth, steps, step_count, accumulate, scale)
+        steps = choice[CHOSEN] if known else _split(depth[0], depth[1], lanes, starts)
+        _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumulate, scale)
+        keep(own)
         return
-    starts = np.empty(width + 1, np.int64)
     if way == DIRECT:
-        vectors = _split(columns[0], columns[1], lanes, starts)
+        vectors = choice[CHOSEN] if known else _split(columns[0], columns[1], lanes, starts)
     else:
         vectors = -(-width // lanes)
         for v in range(vectors):
             starts[v] = v * lanes
         starts[vectors] = width
     _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way, block, tiles, accumulate, scale, tile_of_terms, H, here)
+    keep(own)

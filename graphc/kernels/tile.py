@@ -289,7 +289,7 @@ def _inner_function(module: ir.Module, element: ir.Type, rows: int, columns: int
         updated = []
         for row in range(rows):
             factor = load_lanes(builder, vector, builder.gep(left[row], [a_offset]), mask)
-            updated += [multiply_add(builder, factor, factors[c], sums[row * columns + c]) for c in range(columns)]
+            updated += [_fence(builder, multiply_add(builder, factor, factors[c], sums[row * columns + c])) for c in range(columns)]
         return updated
 
     sums = running_loop(function, builder, steps, rows * columns, ir.Constant(vector, None), step)

@@ -138,7 +138,8 @@ def offsets(*operands: tuple[int, tuple[tuple[int, int], ...]]) -> NDArray[np.in
 
 def planned(dtype: str, *tables: NDArray[np.int64], products: bool = True) -> tuple[NDArray[np.int64], ...]:
     """The offset tables of a contraction, of products or another function, and how it is computed."""
-    return (*tables, estimated(tables, np.dtype(dtype).itemsize, products).numbers())
+    itemsize = np.dtype(dtype).itemsize
+    return (*tables, estimated(tables, itemsize, products).numbers(tables, itemsize))
 
 
 remembered = lru_cache(REMEMBERED)

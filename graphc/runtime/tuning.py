@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -184,10 +185,13 @@ def _runner(planned: Planned, threads: int, seconds: float) -> Callable[[Choice]
     last = prepared(threads - 1, threads, *arrays, *tables)  # shares are rounded down, so that the last one is the largest
     repeats = -(-LEAST * threads // _work(tables))
 
+    @cache
+    def numbers(choice: Choice) -> Table:
+        return choice.numbers(tables, np.dtype(planned.dtype).itemsize)
+
     def run(choice: Choice) -> None:
-        numbers = choice.numbers()
         for _ in range(repeats):
-            last(numbers, False, 1.0)
+            last(numbers(choice), False, 1.0)
 
     return run
 

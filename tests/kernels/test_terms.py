@@ -91,7 +91,7 @@ def check(
     rows = [i * (n + 3), i * k, *[i * n] * third]
     columns = [j, j * k if along else j, *[j] * third]
     tables = table(*batch), table(*rows), table(*columns), table(d, d if along else d * n)
-    numbers = (choice or estimated(tables, C.itemsize, products=False)).numbers()
+    numbers = (choice or estimated(tables, C.itemsize, products=False)).numbers(tables, C.itemsize)
     got = C.copy()
     for me in range(team):
         call(kind, term)(me, team, got, A, B, H, *tables, numbers, adding)
