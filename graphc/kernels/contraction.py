@@ -117,6 +117,7 @@ def contract(typing_context, me, team, C, A, B, batch, rows, columns, depth, cho
 
     Raises TypingError for other types; RuntimeError when the engine is not ready, see `load`.
 
+    >>> import numpy as np
     >>> from numba import njit
     >>> from graphc.kernels.choice import estimated
     >>> @njit
