@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,65 @@ def test_two_tensors_that_look_at_each_other() -> None:
     f, loss = gc.tensor("f", T), gc.tensor("loss")
     loss[()] += f[t] * p[t, i] ** 2
     agree([loss, *gc.grad(loss, [start, first])], 2, [s for s in SIZES if s[0] > 0])
+
+
+def leapfrog() -> list[Any]:
+    """Of a staggered grid: a velocity lies between two pressures, and each is computed from the latest of the other."""
+    p, v = gc.tensors("p v")
+    start, f, loss = gc.tensor("start", N), gc.tensor("f", T), gc.tensor("loss")
+    v[t, i] = gc.pad(v, 0, dims=[0])[t - 1, i] + 0.3 * (gc.pad(p, 0, dims=[1])[t - 1, i + 1] - p[t - 1, i])
+    p[t, i] = p[t - 1, i] + 0.3 * (v[t, i] - gc.pad(v, 0, dims=[1])[t, i - 1])
+    p[-1, i] = start[i]
+    loss[()] += f[t] * p[t, i] ** 2
+    return [loss, gc.grad(loss, start)]
+
+
+def both_sides_of_the_same_step() -> list[Any]:
+    a, b, f, loss = gc.tensor("a"), gc.tensor("b"), gc.tensor("f", T, N), gc.tensor("loss")
+    before, now = gc.pad(b, 0, dims=[0, 1]), gc.pad(a, 0, dims=[1])
+    a[t, i] = 0.4 * before[t - 1, i - 1] + 0.3 * before[t - 1, i + 1] + f[t, i]
+    b[t, i] = 0.5 * now[t, i + 1] - 0.4 * now[t, i - 1]
+    loss[()] += b[t, i] ** 2
+    return [loss, gc.grad(loss, f)]
+
+
+@pytest.mark.parametrize("made", [leapfrog, both_sides_of_the_same_step])
+def test_a_tensor_that_looks_aside_at_another_one_of_the_same_step(made: Any) -> None:
+    agree(made(), 2, [s for s in SIZES if s[0] > 0])
+
+
+def backwards(text: str) -> str:
+    """The tiles of each front in the other order: they must not need each other."""
+    return re.sub(r"for (chunk_*) in (range\(.*\)):\n", r"for \1 in reversed(\2):\n", text)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_pairs(seed: int) -> None:
+    """Tensors that read each other near by, now and before; in fronts or not, they are what the interpreter computes."""
+    random = np.random.default_rng(seed)
+    a, b, f, g, loss = gc.tensor("a"), gc.tensor("b"), gc.tensor("f", T, N), gc.tensor("g", T, N), gc.tensor("loss")
+    near = {x.name: gc.pad(x, 0, dims=[0, 1]) for x in (a, b)}
+
+    def reads(names: str, now: str = "") -> Any:
+        found = []
+        for _ in range(random.integers(1, 4)):
+            name, side = random.choice(list(names + now)), int(random.integers(-2, 3))
+            age = int(random.integers(0 if name in now else 1, 3))
+            found.append(round(random.uniform(-0.4, 0.4), 2) * near[str(name)][t - age, i + side])
+        return sum(found)
+
+    a[t, i] = reads("ab") + f[t, i]
+    b[t, i] = reads("ab", "a") + g[t, i]
+    loss[()] += a[t, i] ** 2
+    loss[()] += b[T - 1, i]
+    outputs = [loss, *gc.grad(loss, [f, g])]
+    program = gc.compile(outputs, precision="float64")
+    for steps, places in ((7, 4), (9, 17), (13, 9)):
+        arrays = given(program, steps, places)
+        wanted = gc.compile(outputs, target="interpret", precision="float64")(**arrays)
+        for changed in str, backwards:
+            for got, want in zip(unjitted.run(program, arrays, changed), wanted, strict=True):
+                np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-11 * np.abs(want).max(initial=1))
 
 
 def test_edges_that_are_given_and_a_window_with_weights() -> None:
