@@ -40,3 +40,11 @@ def test_steps_of_recurrences_are_added_up():
     h[t, b, i] = gc.tanh(gc.sum(gc.pad(h, 0, dims=[0])[t - 1, b, j] * w[j, i], over=j) + x[t, b, i])
     profile = gc.compile(h).profile(x=np.ones((6, 2, 24), "float32"), w=np.ones((24, 24), "float32"))
     assert all(row.time > 0 for row in profile.rows)
+
+
+def test_work_under_conditions_that_leave_one_value() -> None:
+    n = gc.dim("N")
+    t, i, x, y = *gc.indices("t i"), gc.tensor("x", n, n), gc.tensor("y", n)
+    y[i] += gc.where(t <= 0, x[t, i], 0)
+    (record,) = (k for k in gc.compile(y).kernels if "t" in k.plan.loop)
+    assert record.cost.subs({size: 100 for size in record.cost.free_symbols}) == 100  # not 100²
