@@ -14,7 +14,7 @@ class Recurrences(Expressions):
 
     def recurrence(self) -> None:
         loops = (self._network, self._network, self._shifted, self._stepped, self._suffix)
-        self.pick(*loops, self._grid, self._window, self._gates, self._wave)()
+        self.pick(*loops, self._grid, self._window, self._gates, self._wave, self._staggered)()
         if self.rarely(0.3):
             self._sums(self.known[-1])
 
@@ -161,4 +161,21 @@ class Recurrences(Expressions):
         laplace = f"{view}[{q} - 1, {i} - 1] - 2*{u}[{q} - 1, {i}] + {view}[{q} - 1, {i} + 1]"
         self.emit(f"{u}[{q}, {i}]", "=", f"2*{u}[{q} - 1, {i}] - {u}[{q} - 2, {i}] + 0.1*({laplace}) + {term}")
         self.lines += [f"{u}[-1, {i}] = {start.name}[{i}]", f"{u}[-2, {i}] = {self.number()}*{start.name}[{i}]"]
+        self.finish(made)
+
+    def _staggered(self) -> None:
+        """Two stencils in time that look aside at each other, in the same step and in steps before."""
+        made, (steps, space), _, term = self._begun(True)
+        other = Known(f"G{self.targets}", made.shape)
+        t, i, p, v = steps.name, space.name, made.name, other.name
+
+        def near(name: str, *ages: int) -> str:
+            view = self.pick(f"gc.pad({name}, 0)", f"gc.pad(gc.clamp({name}, dims=[1]), 0, dims=[0])")
+            return f"{self.number(0.1, 0.4)}*{view}[{t} - {self.pick(*ages)}, {i} + {self.pick(-2, -1, 0, 1, 2)}]"
+
+        self.lines.insert(0, f'{v} = gc.tensor("{v}")')
+        self.emit(f"{v}[{t}, {i}]", "=", f"{near(p, 1)} - {near(p, 1, 2)} + {near(v, 1)} + {term}")
+        x = self.input(made.shape)
+        self.lines.append(f"{p}[{t}, {i}] = gc.sin({near(v, 0)}) - {near(v, 0, 1)} + {near(p, 1)} + {x.name}[{t}, {i}]")
+        self.known.append(other)
         self.finish(made)
