@@ -13,7 +13,7 @@ from graphc.analysis.injectivity import disjoint, injective
 from graphc.analysis.recurrence import margins
 from graphc.analysis.touches import Touch, touches
 from graphc.errors import DtypeError, Location, NotationError, RangeError
-from graphc.ir.affine import Linear, infeasible, linear, nonnegative, project, relevant, to_expr
+from graphc.ir.affine import Linear, contradictory, infeasible, linear, nonnegative, project, relevant, to_expr
 from graphc.ir.dtypes import is_integer
 from graphc.ir.expr import Access, BoundaryAccess, Call, Index, Reduce, Size, Where
 from graphc.ir.graph import Check, Graph
@@ -160,11 +160,12 @@ def _limit(
     subscript = expression(access.subscripts[dimension], order).replace(" ", "")
     verb = "written" if touch.written else "read"
     message = f"{tensor.name}({shape}) is {verb} at {expression(access, order)}: the subscript {subscript} of dimension {dimension} {how}."
-    if _certain(violation):
-        if nonnegative(expression_, touch.facts + tuple(sp.expand(-v[0] - 1) for v in seen if len(v) == 1)):
-            return  # in every call that passes the other checks
-        if _at_no_point(expression_, touch.facts, statement):
-            return
+    certain = _certain(violation)
+    if certain and nonnegative(expression_, touch.facts + tuple(sp.expand(-v[0] - 1) for v in seen if len(v) == 1)):
+        return  # in every call that passes the other checks
+    if _at_no_point(expression_, touch.facts, statement):
+        return
+    if certain:
         used = access.subscripts[dimension].free_symbols
         ranges = ", ".join(_limits(r) for r in statement.ranges if r.index in used)
         raise RangeError(message + (f" Here {ranges}." if ranges else ""), at=(_marked(statement, access),),
@@ -181,20 +182,22 @@ def _at_no_point(expression_: sp.Expr, facts: tuple[sp.Expr, ...], statement: St
     """Whether the expression is ≥ 0 at every integer point of the facts, where its indices have few values: proofs are of real numbers,
     and a condition that the others imply for integers may have been left out."""
     ranges = {r.index: r for r in statement.ranges}
-    symbols = set(expression_.free_symbols)
-    whole = [f for f in facts if set(f.free_symbols) <= ranges.keys()]
-    while more := {s for f in whole if set(f.free_symbols) & symbols for s in f.free_symbols} - symbols:
+    short = {i for i, r in ranges.items() if r.extent.is_Integer and r.lower.is_Integer}
+    symbols = set(expression_.free_symbols) & ranges.keys()
+    known = [f for f in facts if set(f.free_symbols) & ranges.keys() <= short]
+    while more := {s for f in known if set(f.free_symbols) & symbols for s in f.free_symbols if s in short} - symbols:
         symbols |= more
-    if not symbols <= ranges.keys() or not all(ranges[s].extent.is_Integer and ranges[s].lower.is_Integer for s in symbols):
+    if not symbols <= short:
         return False
     names = sorted(symbols, key=str)
     values = [range(int(ranges[s].lower), int(ranges[s].upper)) for s in names]
     if math.prod(map(len, values)) > _POINTS:
         return False
-    known = [f for f in facts if set(f.free_symbols) <= symbols]
+    wanted = [*(f for f in known if set(f.free_symbols) & ranges.keys() <= symbols), -expression_ - 1]
     for point in itertools.product(*values):
         at = {symbol: sp.Integer(value) for symbol, value in zip(names, point, strict=True)}
-        if all(substitute(f, at) >= 0 for f in known) and not substitute(expression_, at) >= 0:
+        left = [sp.expand(substitute(e, at)) for e in wanted]
+        if not any(e.is_Integer and e < 0 for e in left) and not contradictory(left):
             return False
     return True
 

@@ -58,8 +58,8 @@ def in_fronts(step: Nest, tensors: Mapping[str, Tensor]) -> list[Step]:
         return [step]
     for k, loop in enumerate(body):
         if isinstance(loop, For) and (tiled := _in_fronts(step, loop, tensors)) is not None:
-            before, after = body[:k], body[k + 1 :]
-            return [*([_part(step, before)] if before else []), tiled, *([_part(step, after)] if after else [])]
+            first_ones, last_ones = ([replace(_part(step, some), cost=_ZERO)] if some else [] for some in (body[:k], body[k + 1 :]))
+            return [*first_ones, tiled, *last_ones]
     return [step]
 
 

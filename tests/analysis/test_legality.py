@@ -124,3 +124,14 @@ def test_a_few_points_are_looked_at_one_by_one():
     views = np.pad(arrays["x"], ((0, 2), (0, 0)), constant_values=0.5)
     want = [[views[(b + a) // 2, 1] * arrays["x"][b - 1, (2 * b + 1) % 3 - 1] for a in range(4)] for b in range(2)]
     np.testing.assert_allclose(gc.compile(gradient, target="interpret")(arrays), [want] * 3)
+
+
+def test_a_size_at_which_only_rational_points_are_outside_is_not_refused():
+    """M = 2 leaves one point, where a remainder would have to be 1/3 to 2/3."""
+    m = gc.dim("M")
+    x, y, total = gc.tensor("x", m, m, 2, 3), gc.tensor("y", 4), gc.tensor("total")
+    n = gc.index("n")
+    total[()] += gc.pad(y, 0)[n - 2] * gc.wrap(x)[n // 2 + 1, n + 1, (2 * n + 1) % 3 - 1, n]
+    f = gc.compile([total, *gc.grad(total, [x, y])], target="interpret")
+    for size in (2, 3):
+        f(x=np.ones((size, size, 2, 3), "f"), y=np.ones(4, "f"))
