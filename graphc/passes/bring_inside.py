@@ -136,7 +136,9 @@ class _Inside:
         value = Where(Compare(">=", subscript, extent), above, subscript)
         value = value if self._unsigned(subscript) else Where(Compare("<", subscript, _ZERO), below, value)
         for condition, truth in reversed(path):
-            value = Where(condition, value, _ZERO) if truth else Where(condition, _ZERO, value)
+            asked, tests = self._padded(condition)
+            value = Where(asked, value, _ZERO) if truth else Where(asked, _ZERO, value)
+            value = Where(all_of(tests), value, _ZERO) if tests else value
         used = set(indices_of(value))
         bound = {i for part in postorder(value) if isinstance(part, Reduce) for i in part.indices}
         ranges = tuple(r for r in self.statement.ranges if r.index in used - bound)
@@ -150,6 +152,21 @@ class _Inside:
         self.statements.append(guard(made, self.tensors, self.known))
         self.made[key] = Access(name, *place)
         return self.made[key]
+
+    def _padded(self, condition: sp.Expr) -> tuple[sp.Expr, list[sp.Expr]]:
+        """A condition for a statement that is no reduction, and where it is asked at all: the terms that its views skip are dropped."""
+        tests: dict[sp.Expr, None] = {}
+
+        def rule(part: sp.Basic) -> sp.Basic | None:
+            if not (isinstance(part, BoundaryAccess) and "skip" in part.modes):
+                return None
+            for mode, subscript, extent in zip(part.modes, part.subscripts, self.tensors[part.tensor].shape, strict=True):
+                if mode == "skip":
+                    tests.update(dict.fromkeys((Compare("<=", _ZERO, subscript), Compare("<", subscript, extent))))
+            modes = ("pad" if mode == "skip" else mode for mode in part.modes)
+            return BoundaryAccess(part.tensor, ",".join(modes), part.fill, *part.subscripts)
+
+        return rewrite(condition, rule), list(tests)
 
     def _within(self, subscript: Access, extent: sp.Expr) -> list[sp.Expr]:
         below = Compare("<", subscript, extent)

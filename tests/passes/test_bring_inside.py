@@ -186,3 +186,16 @@ def test_where_an_index_says_that_nothing_is_added(target):
     i, t, T = gc.index("i"), gc.tensor("t", 4, dtype="int64"), gc.tensor("T", 4, 2)
     T[i, t[i]] += gc.where((t[i] > 0) & (i == 0) & (t[i] < 2), 1, 0)
     np.testing.assert_array_equal(gc.compile(T, target=target)(t=np.array([1, 9, -9, 2])), [[0, 1], [0, 0], [0, 0], [0, 0]])
+
+
+def test_a_condition_that_skips_terms_is_asked_only_where_there_is_a_term():
+    """The integers are brought inside by a statement that is no reduction; what is skipped needs no place, however far outside."""
+    n, m = gc.dims("n m")
+    mask, z, w, y = gc.tensor("mask", m), gc.tensor("z", 4), gc.tensor("w", n, dtype="int64"), gc.tensor("y", n)
+    i = gc.index("i", n)
+    y[i] += gc.where(gc.skip(mask)[i + 1] > 0, 1, gc.reflect(z)[w[i]])
+    given = {"mask": np.float32([9, 1, -1, -1]), "z": np.float32([5, 6, 7, 8]), "w": np.array([99, -2, 5, 99])}
+    for target in ("interpret", "cpu"):
+        np.testing.assert_array_equal(gc.compile(y, target=target)(**given), [1, 7, 6, 0])
+        gradient = gc.compile(gc.grad(y, z, seed=gc.tensor("s", n)), target=target)
+        np.testing.assert_array_equal(gradient(s=np.ones(4, "f"), **given), [0, 1, 1, 0])
