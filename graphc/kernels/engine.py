@@ -61,6 +61,14 @@ def _cut(member, team, panels, rows):
 
 
 @part
+def _stretch(position, last, panels, height):
+    """The group, the panel in it and its rows from which a share goes on at a position, up to the end of the panel or of the share."""
+    unit, first_row = divmod(position, height)
+    group, number = divmod(unit, panels)
+    return group, number, first_row, min(height, first_row + last - position)
+
+
+@part
 def _split(x, y, limit, starts):
     """Cut a table of offsets into pieces of at most `limit` neighbours in both `x` and `y`.
 
@@ -192,10 +200,8 @@ def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way,
 
     position, last = _cut(me, team, batch.shape[1] * panels, height), _cut(me + 1, team, batch.shape[1] * panels, height)
     while position < last:
-        unit, first_row = divmod(position, height)
-        end_row = min(height, first_row + last - position)
+        group, number, first_row, end_row = _stretch(position, last, panels, height)
         position += end_row - first_row
-        group, number = divmod(unit, panels)
         first, end = vectors * number // panels, vectors * (number + 1) // panels
         beside = -(-(end - first) // VECTORS)
         ends[0] = first
@@ -266,10 +272,8 @@ def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumu
 
     position, last = _cut(me, team, batch.shape[1] * panels, height), _cut(me + 1, team, batch.shape[1] * panels, height)
     while position < last:
-        unit, first_row = divmod(position, height)
-        end_row = min(height, first_row + last - position)
+        group, number, first_row, end_row = _stretch(position, last, panels, height)
         position += end_row - first_row
-        group, number = divmod(unit, panels)
         result, left, right = at(C, batch[0, group]), at(A, batch[1, group]), at(B, batch[2, group])
         first, end = number * across, min(width, (number + 1) * across)
         for start in range(0, steps, INNER_BLOCK):
