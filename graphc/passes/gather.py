@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
 from math import gcd
@@ -20,6 +21,7 @@ from graphc.ir.show import expression
 from graphc.ir.statement import Range, Statement, behind, fresh_index, rename, revised
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import indices_of
+from graphc.passes.guard import guard
 
 __all__ = ["gather"]
 
@@ -37,12 +39,12 @@ def gather(graph: Graph) -> Graph:
     extent is solved for, ``p = x - r`` with ``0 ≤ x - r < P``. Where there is none, ``2*p + 3*r = x`` has the solutions
     ``p = 3*k - x``, ``r = x - 2*k``; and ``4*p + 2*r`` is ``2*x``. Quotients on the left, and subscripts whose solution has large
     coefficients, stay a scatter, whose loops are run one after the other. A tensor that depends on itself is solved for in any case: its
-    order is found among plain left sides.
+    order is found among plain left sides. Reads that cannot be proved with the new indices are guarded.
     """
     infos, known, recurrent = graph.by_name(), ensured(graph.checks), cyclic(graph)
     aligned = (shifted(s, infos[s.target]) if s.op == "+=" and s.target in recurrent else s for s in graph.statements)
     return replace(graph, statements=tuple(
-        _gathered(_confined(s, infos[s.target], known), infos[s.target], s.target in recurrent) if s.op == "+=" else s for s in aligned))
+        _gathered(_confined(s, infos[s.target], known), infos, known, s.target in recurrent) if s.op == "+=" else s for s in aligned))
 
 
 def _confined(statement: Statement, target: Tensor, known: tuple[sp.Expr, ...]) -> Statement:
@@ -53,7 +55,7 @@ def _confined(statement: Statement, target: Tensor, known: tuple[sp.Expr, ...]) 
     return revised(statement, "inside", f"only elements that {statement.target} has", domain=statement.domain + tuple(extra))
 
 
-def _gathered(statement: Statement, target: Tensor, recurrent: bool) -> Statement:
+def _gathered(statement: Statement, tensors: Mapping[str, Tensor], known: tuple[sp.Expr, ...], recurrent: bool) -> Statement:
     if statement.scatters or all(s.is_Symbol or not indices_of(s) for s in statement.subscripts):
         return statement
     left = [r for r in statement.ranges if r.index in statement.free]
@@ -65,9 +67,11 @@ def _gathered(statement: Statement, target: Tensor, recurrent: bool) -> Statemen
     solved = {s for s in statement.subscripts if isinstance(s, Index)}
     for dimension in sorted(open_dimensions, key=lambda d: _shares(statement, d)):
         letter = letters.pop(0) if letters else "x"
-        statement = _solved(statement, dimension, target.shape[dimension], letter, solved)
+        statement = _solved(statement, dimension, tensors[statement.target].shape[dimension], letter, solved)
         solved |= set(indices_of(statement.subscripts[dimension]))
-    return given if not recurrent and _intricate(statement) and not _intricate(given) else statement
+    if not recurrent and _intricate(statement) and not _intricate(given):
+        return given
+    return statement if recurrent or statement is given else guard(statement, tensors, known)
 
 
 def _intricate(statement: Statement) -> bool:

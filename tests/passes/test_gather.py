@@ -116,3 +116,18 @@ def test_reads_that_are_not_proved_with_the_new_indices_are_guarded():
     loss[()] += t[i]
     random = np.random.default_rng(0)
     assert gc.check_grad(loss, x, x=random.normal(size=(3, 2)), y=random.normal(size=(3, 3, 2))) < 1e-12
+
+
+def test_reads_that_are_not_proved_with_a_solution_are_guarded() -> None:
+    """The second derivative was refused: its solution has coefficients of 18, of which no proof ends."""
+    n, m = gc.dims("n m")
+    x, y, z, total, out = gc.tensor("x", 2 * n - 1, 3, 2 * n), gc.tensor("y", m, 4), gc.tensor("z", 5 * n - 4), *gc.tensors("total out")
+    i, j, k = gc.index("i", n), gc.index("j", n), gc.index("k", n)
+    out[i, j] += gc.tanh(x[k - i + n - 1, j % 3, 2 * j] * gc.skip(y, dims=[0])[j + 1, k + i] - z[2 * i + 3 * j])
+    total[()] += out[i, j]
+    first = gc.grad(total, x)
+    again = gc.tensor("again")
+    again[()] += first[i, j, k] ** 2
+    random = np.random.default_rng(0)
+    given = {"x": random.normal(size=(3, 3, 4)), "y": random.normal(size=(3, 4)), "z": random.normal(size=6)}
+    assert gc.check_grad(again, z, **given) < 1e-7
