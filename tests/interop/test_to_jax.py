@@ -237,10 +237,10 @@ def test_memory_is_xlas_own(monkeypatch):
 
 
 def test_small_programs_that_are_called_often(monkeypatch):
-    from graphc.interop.jax import handler
+    from graphc.interop import often
 
-    monkeypatch.setattr(handler, "OFTEN", 2)
-    monkeypatch.setattr(handler, "VERY_OFTEN", 3)
+    monkeypatch.setattr(often, "OFTEN", 2)
+    monkeypatch.setattr(often, "VERY_OFTEN", 3)
     x, y = gc.tensor("x", N), gc.tensor("y")
     y[i] = 3 * x[i] + 1
     g, calls = gc.to_jax(y), []

@@ -19,7 +19,7 @@ from functorch.compile import make_boxed_func  # noqa: E402
 from torch._dynamo.backends.common import aot_autograd  # noqa: E402
 from torch.nn.utils import prune  # noqa: E402
 
-from graphc.interop.torch import kernel  # noqa: E402
+from graphc.interop import often  # noqa: E402
 from graphc.interop.torch.operator import Operator  # noqa: E402
 from graphc.ir.functions import FUNCTIONS  # noqa: E402
 from graphc.ir.reductions import REDUCTIONS  # noqa: E402
@@ -372,8 +372,8 @@ def views(x: Any) -> list[Any]:
 
 
 def test_tensors_with_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "VERY_OFTEN", 2)
-    monkeypatch.setattr(kernel, "OFTEN", 1)
+    monkeypatch.setattr(often, "VERY_OFTEN", 2)
+    monkeypatch.setattr(often, "OFTEN", 1)
     f, (p, q) = l1(name="gaps"), arguments((4, 3), (5, 3), grad=False)
     wanted = torch.cdist(p, q, p=1)
     for _ in range(4):
@@ -382,11 +382,11 @@ def test_tensors_with_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.allclose(f(one, q), wanted[:1].expand(4, 5))
         single = torch.complex(torch.zeros(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)).conj().imag
         assert f(single, single.resolve_neg() + 3).item() == 3
-    assert f._operator.kernel._bound
+    assert f._operator.kernel._often.calls
 
 
 def test_tensors_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "VERY_OFTEN", 2)
+    monkeypatch.setattr(often, "VERY_OFTEN", 2)
     X, Y = gc.tensor("X", N, K), gc.tensor("Y")
     Y[n, k] = X[n, k] + 4
     f, (x,) = gc.to_torch(Y, inputs=[X], name="memory"), arguments((3, 2), dtype=torch.float32, grad=False)
@@ -400,11 +400,11 @@ def test_tensors_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         for other in (x.to_sparse(), x.to_sparse_csr(), x.to_mkldnn(), torch.nested.nested_tensor([x[0], x[0, :1]])):
             with pytest.raises(gc.ArgumentError, match=r"layout|nested"):
                 f(other)
-    assert f._operator.kernel._bound
+    assert f._operator.kernel._often.calls
 
 
 def test_calls_by_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "VERY_OFTEN", 2)
+    monkeypatch.setattr(often, "VERY_OFTEN", 2)
     X, A, Y, Z = gc.tensor("X", N), gc.tensor("A", N), *gc.tensors("Y Z")
     Y[n], Z[()] = X[n] * A[n] + 4, gc.sum(A[n], over=n)
     f, (x, a) = gc.to_torch([Y, Z], inputs=[X, A], name="often"), arguments((3,), (3,), dtype=torch.float32)
@@ -414,7 +414,7 @@ def test_calls_by_address(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.allclose(y, x * a + 4)
         assert torch.allclose(dx, a * a.sum())
         assert torch.allclose(da, x * z + y.sum())
-    assert f._operator.kernel._bound
+    assert f._operator.kernel._often.calls
     with pytest.raises(gc.DtypeError):
         f(x.double(), a.double())
     with torch.inference_mode():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable, Mapping
 from ctypes import POINTER, c_char, c_void_p
 from functools import cache
 from typing import Any, cast
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 import graphc as gc
 from graphc.interop.jax.frame import Fault, Frame, MetadataExtension
+from graphc.interop.often import Often
 
 __all__ = ["CALL", "register"]
 
@@ -31,12 +31,6 @@ METADATA, EXECUTE = 1, 3
 INVALID_ARGUMENT, NOT_FOUND, INTERNAL = 3, 5, 13
 """Codes of errors."""
 
-OFTEN, VERY_OFTEN = 10, 900
-"""Calls with the same shapes after which a compiled call is loaded if it is on disk, and after which it is made."""
-
-REMEMBERED = 16
-"""Sets of shapes for which compiled calls are kept."""
-
 
 class _Called:
     """A program that XLA calls."""
@@ -46,28 +40,19 @@ class _Called:
         self.program = program
         self._arguments = [(name, kinds[name]) for name in program.inputs]
         self._results = [kinds[name] for name in program.signature.outputs]
-        self._calls: dict[tuple[int, ...], int] = {}
-        self._quick: dict[tuple[int, ...], Callable[..., bool]] = {}
+        self._often = Often()
 
     def __call__(self, frame: Any) -> None:
         """Run it on the buffers of a frame."""
         given = [frame.arguments.items[k].contents for k in range(len(self._arguments))]
         made = [frame.results.items[k].contents for k in range(len(self._results))]
         key = tuple([extent for buffer in given for extent in buffer.extents[: buffer.rank]])
-        quick = self._quick.get(key)
+        quick = self._often.calls.get(key)
         if quick is not None and quick(*[buffer.data for buffer in given], *[buffer.data for buffer in made]):
             return
         arrays = {name: _array(buffer, dtype) for buffer, (name, dtype) in zip(given, self._arguments, strict=True)}
         self.program.into(arrays, [_array(buffer, dtype) for buffer, dtype in zip(made, self._results, strict=True)])
-        self._hasten(key, {name: array.shape for name, array in arrays.items()})
-
-    def _hasten(self, key: tuple[int, ...], shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Have a compiled call for a small program that is called often with the same shapes."""
-        count = self._calls[key] = self._calls.get(key, 0) + 1
-        if count in (OFTEN, VERY_OFTEN) and 0 not in key and len(self._quick) < REMEMBERED:
-            quick = self.program.by_address(shapes, count == VERY_OFTEN)
-            if quick is not None:
-                self._quick[key] = quick
+        self._often.counted(self.program, key, {name: array.shape for name, array in arrays.items()}, lambda call: call)
 
 
 _programs: dict[bytes, _Called] = {}

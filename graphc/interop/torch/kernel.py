@@ -12,16 +12,10 @@ import torch
 
 import graphc as gc
 from graphc.calls.arrays import mismatch
+from graphc.interop.often import Often
 from graphc.interop.torch.quick import quick
 
 __all__ = ["Kernel", "check", "check_kinds", "torch_dtype"]
-
-OFTEN, VERY_OFTEN = 10, 900
-"""Calls with the same shapes after which a compiled call is loaded if it is on disk, and after which it is made."""
-
-REMEMBERED = 16
-"""Sets of shapes for which compiled calls are kept."""
-
 
 def torch_dtype(tensor: gc.Tensor) -> torch.dtype:
     """PyTorch's name for the element type of a tensor."""
@@ -45,8 +39,7 @@ class Kernel:
         self.dtypes = [torch_dtype(tensor) for tensor in inputs]
         self._programs = {**(programs or {})}
         self._lock = threading.Lock()
-        self._bound: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        self._calls: dict[tuple[Any, ...], int] = {}
+        self._often = Often()
 
     @cached_property
     def _quick(self) -> Callable[..., Sequence[torch.Tensor] | None]:
@@ -63,7 +56,7 @@ class Kernel:
         self, differentiable: Callable[[int, tuple[torch.Tensor, ...]], Any]
     ) -> Callable[..., Sequence[torch.Tensor] | None]:
         """A function for shapes that come often, as `graphc.interop.torch.quick.quick`."""
-        return quick(self._bound, self.dtypes, len(self.outputs), differentiable)
+        return quick(self._often.calls, self.dtypes, len(self.outputs), differentiable)
 
     def __call__(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """The results as new tensors."""
@@ -102,19 +95,9 @@ class Kernel:
     def _hasten(self, program: gc.Program, tensors: Sequence[torch.Tensor], values: Sequence[Any]) -> None:
         """Have a compiled call for a small program that is called often with the same shapes."""
         key = tuple([tensor.shape for tensor in tensors])
+        shapes = {name: tuple(shape) for name, shape in zip(self.names, key, strict=True)}
         with self._lock:
-            count = self._calls.pop(key, 0) + 1
-            if len(self._calls) >= REMEMBERED:
-                self._calls.pop(next(iter(self._calls)))
-            self._calls[key] = count
-            if count not in (OFTEN, VERY_OFTEN) or any(0 in shape for shape in key):
-                return
-            call = program.by_address({name: tuple(shape) for name, shape in zip(self.names, key, strict=True)}, count == VERY_OFTEN)
-            if call is None:
-                return
-            if len(self._bound) >= REMEMBERED:
-                self._bound.pop(next(iter(self._bound)))
-            self._bound[key] = call, *(part for value in values for part in (value.shape, value.dtype))
+            self._often.counted(program, key, shapes, lambda call: (call, *(part for v in values for part in (v.shape, v.dtype))))
 
 
 def _array(name: str, tensor: torch.Tensor) -> Any:
