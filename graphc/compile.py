@@ -29,6 +29,7 @@ from graphc.ir.tree import deeper
 from graphc.passes.align import align_recurrences
 from graphc.passes.boundary import lower_boundary
 from graphc.passes.bring_inside import bring_inside
+from graphc.passes.convert import convert_sums
 from graphc.passes.differentiate import differentiate
 from graphc.passes.divide import DEEP, divide
 from graphc.passes.extension import between
@@ -50,7 +51,7 @@ from graphc.runtime.memory import machine_memory
 
 __all__ = ["canonical", "compile_program", "derived", "optimised", "pushed", "swept"]
 
-PLAIN = (from_zero, align_recurrences, bring_inside, lower_boundary, lift_reductions, name_repeated, divide)
+PLAIN = (from_zero, align_recurrences, convert_sums, bring_inside, lower_boundary, lift_reductions, name_repeated, divide)
 """What makes a graph of simple statements without changing what is computed."""
 
 BEFORE_GRADIENT = (*PLAIN, stabilise, narrow, factor_contractions, simplify)

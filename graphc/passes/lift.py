@@ -19,6 +19,7 @@ from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement, revised
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import contains, indices_of, postorder, rewrite, substitute
+from graphc.passes.convert import loses
 from graphc.passes.guard import all_nonnegative, guard
 
 __all__ = ["lift_reductions"]
@@ -74,6 +75,8 @@ class _Lifter:
         self.statements.append(revised(statement, "lift", _NESTED, value=lifted, ranges=ranges))
 
     def _direct(self, statement: Statement, value: Reduce) -> bool:
+        if loses(self.tensors[statement.target].dtype, self._dtype(value)):
+            return False
         if value.op == "sum":
             return True
         return statement.op == "=" and self.counts[statement.target] == 1 and not statement.reduced
