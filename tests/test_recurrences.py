@@ -279,3 +279,99 @@ def test_a_range_that_waits_for_the_shape_does_not_hide_the_others() -> None:
     xs, ws = np.arange(1, 6, dtype="float32"), np.ones((2, 3), "float32")
     once = np.convolve(xs, [1, 1, 1], "same")
     np.testing.assert_allclose(gc.compile(layer, target="interpret")(x=xs, w=ws), [once, np.convolve(once, [1, 1, 1], "same")])
+
+
+I, J = gc.index("i", -1, N), gc.index("j", -1, B)
+
+
+def _three_slices(D):
+    D[-1, b] = 1.0 * (b + 1)
+    D[i, -1] = 1.0 * (i + 1)
+    D[-1, -1] = 50
+
+
+def _row_with_corner(D):
+    D[-1, J] = 10.0 + J
+    D[i, -1] = 20.0 + i
+
+
+def _column_with_corner(D):
+    D[-1, b] = 10.0 + b
+    D[I, -1] = 20.0 + I
+
+
+@pytest.mark.parametrize("slices", [_three_slices, _row_with_corner, _column_with_corner])
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+def test_corners(slices, target):
+    """A diagonal read finds the corner, whichever slice gives it."""
+    X, D = gc.tensor("X", N, B), gc.tensor("D")
+    slices(D)
+    D[i, b] = D[i - 1, b - 1] + X[i, b]
+    x = np.random.default_rng(0).integers(0, 9, (3, 4)).astype("float32")
+    row, column, corner = {_three_slices: (1, 1, 50), _row_with_corner: (10, 20, 9), _column_with_corner: (10, 20, 19)}[slices]
+    whole = np.zeros((4, 5), "float32")
+    whole[0, 1:], whole[1:, 0], whole[0, 0] = row + np.arange(4), column + np.arange(3), corner
+    for p in range(3):
+        for q in range(4):
+            whole[p + 1, q + 1] = whole[p, q] + x[p, q]
+    np.testing.assert_array_equal(gc.compile(D, target=target)(X=x), whole[1:, 1:])
+
+
+def test_edit_distance():
+    p, q, D = gc.tensor("p", N, dtype="int64"), gc.tensor("q", B, dtype="int64"), gc.tensor("D")
+    D[-1, b] = b + 1.0
+    D[i, -1] = i + 1.0
+    D[-1, -1] = 0
+    D[i, b] = gc.minimum(gc.minimum(D[i - 1, b] + 1, D[i, b - 1] + 1), D[i - 1, b - 1] + gc.where(p[i] != q[b], 1, 0))
+    for target in ("cpu", "interpret"):
+        assert gc.compile(D, target=target)(p=np.array([0, 1]), q=np.array([0, 1, 2])).tolist() == [[0, 1, 2], [1, 0, 1]]
+
+
+def test_gradient_of_a_corner():
+    a, c, X, D, L = gc.tensor("a", N), gc.tensor("c", ()), gc.tensor("X", N, B), *gc.tensors("D L")
+    e = gc.tensor("e", B)
+    D[-1, -1] = c[()]
+    D[-1, b] = e[b]
+    D[i, -1] = a[i]
+    D[i, b] = D[i - 1, b - 1] + gc.tanh(D[i - 1, b]) * X[i, b] + 0.1 * D[i, b - 1] ** 2
+    L[()] += D[i, b] ** 2
+    random = np.random.default_rng(0)
+    given = dict(a=random.normal(size=4), e=random.normal(size=5), c=np.array(0.7), X=random.normal(size=(4, 5)))
+    assert gc.check_grad(L, [a, e, X, c], **given) < 1e-12
+    single = {name: value.astype("float32") for name, value in given.items()}
+    made = [gc.compile([D, *gc.grad(L, [a, e, X, c])], target=target)(single) for target in ("cpu", "interpret")]
+    for fast, slow in zip(*made, strict=True):
+        np.testing.assert_allclose(fast, slow, rtol=2e-5, atol=1e-5)
+
+
+def test_corners_in_three_dimensions():
+    Z, D = gc.tensor("Z", 2, 3, 2), gc.tensor("D", 2, 3, 2)
+    r, s = gc.index("r", -1, 3), gc.index("s", -1, 2)
+    D[-1, r, s] = 1.0 + r + 10 * s
+    D[i, -1, s] = 100.0 + s + i
+    D[i, j, -1] = 1000.0 + j + i
+    D[i, j, k] = D[i - 1, j - 1, k - 1] + D[i - 1, j, k] * 0.5 + Z[i, j, k]
+    z = np.random.default_rng(0).integers(0, 9, (2, 3, 2)).astype("float32")
+    np.testing.assert_array_equal(gc.compile(D)(Z=z), gc.compile(D, target="interpret")(Z=z))
+
+
+def test_a_slice_in_pieces():
+    """Each of two assignments to one initial slice counts."""
+    h, x, later = gc.tensor("h"), gc.tensor("x", T, N), gc.index("i", 1, N)
+    h[-1, 0] = 7
+    h[-1, later] = 3.0
+    h[t, i] = 2 * h[t - 1, i] + x[t, i]
+    for target in ("cpu", "interpret"):
+        assert gc.compile(h, target=target)(x=np.zeros((2, 3), "float32")).tolist() == [[14, 6, 6], [28, 12, 12]]
+
+
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+def test_a_recurrence_of_subscripts(target):
+    """A walk that follows its own values, and what is added where it comes by."""
+    z, s, p, y = gc.tensor("z", N, dtype="int64"), gc.tensor("s", (), dtype="int64"), gc.tensor("p"), gc.tensor("y", N)
+    step = gc.index("i", N)
+    p[-1], p[-2] = s[()], 2
+    p[step] = z[p[step - 2]]
+    y[p[step - 2]] += 1.0 * (step + 1)
+    got = gc.compile([p, y], target=target)(z=np.array([2, 0, 1]), s=0)
+    assert [value.tolist() for value in got] == [[1, 2, 0], [2, 3, 1]]

@@ -10,7 +10,7 @@ from functools import lru_cache
 import sympy as sp
 
 from graphc.analysis.injectivity import disjoint, injective
-from graphc.analysis.recurrence import margins
+from graphc.analysis.recurrence import margins, outer_rows
 from graphc.analysis.touches import Touch, touches
 from graphc.errors import DtypeError, Location, NotationError, RangeError
 from graphc.ir.affine import Linear, contradictory, infeasible, linear, nonnegative, project, relevant, to_expr
@@ -112,6 +112,36 @@ def _check_touch(
             low, high = sp.expand(subscript + extent + reach), sp.expand(2 * extent - 1 + reach - subscript)
         yield from _limit(low, touch, statement, dimension, "may be negative" if not mode else _REACH[mode], tensors, seen)
         yield from _limit(high, touch, statement, dimension, "may lie behind the last element" if not mode else _REACH[mode], tensors, seen)
+
+
+def _check_corners(
+    touch: Touch, statement: Statement, definitions: Mapping[str, tuple[Statement, ...]], tensors: Mapping[str, Tensor],
+    rows: Mapping[tuple[str, int], tuple[int, int]],
+) -> None:
+    """A read that leaves its tensor in several dimensions at once finds a corner that an initial slice gives."""
+    access = touch.access
+    modes = access.modes if isinstance(access, BoundaryAccess) else ("",) * len(access.subscripts)
+    outer = {d: outer_rows(tensors[access.tensor].shape[d], rows[access.tensor, d])
+             for d, mode in enumerate(modes) if (access.tensor, d) in rows and not mode}
+    if touch.written or len(outer) < 2:
+        return
+    for count in range(2, len(outer) + 1):
+        for dimensions in itertools.combinations(outer, count):
+            for corner in itertools.product(*(outer[d] for d in dimensions)):
+                at = dict(zip(dimensions, corner, strict=True))
+                if _meet(access.subscripts, at, touch.facts) and not any(
+                        _meet(s.subscripts, at, s.constraints()) for s in definitions[access.tensor]):
+                    place = ", ".join(expression(at[d]) if d in at else ":" for d in range(len(access.subscripts)))
+                    raise RangeError(
+                        f"{access.tensor} is read at {expression(access, Order.of(statement))}, which may be the corner "
+                        f"{access.tensor}[{place}], and no initial slice gives it.",
+                        at=(_marked(statement, access),), fix=f"add a statement {access.tensor}[{place}] = … for the corner.")
+
+
+def _meet(subscripts: tuple[sp.Expr, ...], at: Mapping[int, sp.Expr], facts: tuple[sp.Expr, ...]) -> bool:
+    """Whether the subscripts may be such rows at once."""
+    apart = [sp.expand(sign * (subscripts[d] - row)) for d, row in at.items() for sign in (1, -1)]
+    return not contradictory((*facts, *apart))
 
 
 _REACH = {
@@ -236,6 +266,8 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
                     checks.setdefault(Check(violation, text + "".join(map(_whence, definitions[tensor.name][:1])), "shape"))
     for statement in graph.statements:
         found = [check for touch in touches(statement) for check in _check_touch(touch, statement, tensors, seen, rows)]
+        for touch in touches(statement):
+            _check_corners(touch, statement, definitions, tensors, rows)
         checks.update(dict.fromkeys((*found, *_extrema(statement))))
         _check_random(statement, tensors)
         if statement.op == "=":

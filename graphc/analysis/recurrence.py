@@ -12,7 +12,7 @@ from graphc.ir.graph import Graph, reads
 from graphc.ir.statement import Statement
 from graphc.ir.tree import accesses, indices_of
 
-__all__ = ["components", "cyclic", "hidden_slices", "initial_dimension", "margins", "strong_components"]
+__all__ = ["components", "cyclic", "hidden_slices", "initial_dimension", "margins", "outside", "outer_rows", "strong_components"]
 
 Key = TypeVar("Key")
 
@@ -90,19 +90,27 @@ def margins(graph: Graph) -> dict[tuple[str, int], tuple[int, int]]:
     return result
 
 
+def outer_rows(extent: sp.Expr, margin: tuple[int, int]) -> list[sp.Expr]:
+    """The rows of a dimension that are given by initial slices."""
+    below, above = margin
+    return [*(sp.Integer(-k - 1) for k in range(below)), *(sp.expand(extent + k) for k in range(above))]
+
+
+def outside(statement: Statement, graph: Graph) -> dict[int, sp.Expr]:
+    """The rows outside of its target that an assignment writes: its constant subscripts below 0 or behind the end, by dimension."""
+    found: dict[int, sp.Expr] = {}
+    if statement.op == "=":
+        for dimension, (subscript, extent) in enumerate(zip(statement.subscripts, graph.tensor(statement.target).shape, strict=True)):
+            beyond = sp.expand(subscript - extent)
+            if not indices_of(subscript) and ((subscript.is_Integer and subscript < 0) or (beyond.is_Integer and beyond >= 0)):
+                found[dimension] = sp.expand(subscript)
+    return found
+
+
 def initial_dimension(statement: Statement, graph: Graph) -> int | None:
-    """The dimension in which an assignment writes one row outside of its target."""
-    if statement.op != "=":
-        return None
-    shape = graph.tensor(statement.target).shape
-    outside = []
-    for dimension, (subscript, extent) in enumerate(zip(statement.subscripts, shape, strict=True)):
-        if indices_of(subscript):
-            continue
-        beyond = sp.expand(subscript - extent)
-        if (subscript.is_Integer and subscript < 0) or (beyond.is_Integer and beyond >= 0):
-            outside.append(dimension)
-    return outside[0] if len(outside) == 1 else None
+    """The dimension in which an assignment writes one row outside of its target; None for a corner, which lies outside in several."""
+    rows = outside(statement, graph)
+    return next(iter(rows)) if len(rows) == 1 else None
 
 
 def hidden_slices(graph: Graph) -> Iterator[tuple[Statement, BoundaryAccess, int]]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 
 import sympy as sp
 
+from graphc.analysis.conditions import pieces
 from graphc.analysis.order import ordered
-from graphc.analysis.recurrence import components, cyclic, initial_dimension
-from graphc.ir.affine import linear, nonnegative
+from graphc.analysis.recurrence import components, cyclic, margins, outer_rows, outside
+from graphc.errors import NotationError
+from graphc.ir.affine import contradictory, linear, nonnegative
 from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Where
 from graphc.ir.graph import Graph, fresh_name, reads
 from graphc.ir.origin import Part, Rewrite
 from graphc.ir.shift import shifted
-from graphc.ir.statement import Range, Statement, revised
+from graphc.ir.show import statement_body
+from graphc.ir.statement import Range, Statement, behind, rename, revised
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import indices_of, rewrite
+from graphc.ir.tree import indices_of, rewrite, substitute
 
 __all__ = ["align_recurrences"]
 
@@ -43,25 +47,60 @@ def align_recurrences(graph: Graph) -> Graph:
     return graph
 
 
+_Rows = tuple[tuple[int, sp.Expr], ...]
+"""Rows outside of a tensor, by dimension: of a slice one, of a corner several."""
+
+
 def _separate_slices(graph: Graph, names: set[str]) -> Graph:
-    tensors = dict(graph.by_name())
-    slices: dict[str, list[tuple[int, sp.Expr, str]]] = {}
+    tensors, rows = dict(graph.by_name()), margins(graph)
+    slices: dict[str, dict[_Rows, str]] = {}
     statements: list[Statement] = []
     for s in graph.statements:
-        dimension = initial_dimension(s, graph) if s.target in names else None
-        if dimension is None:
+        if s.target not in names or not outside(s, graph):
             statements.append(s)
             continue
-        info = tensors[s.target]
-        name = fresh_name(f"{s.target}.first", tensors)
-        shape = (*info.shape[:dimension], *info.shape[dimension + 1 :])
-        tensors[name] = Tensor(name, shape, info.dtype, "defined", info.group)
-        slices.setdefault(s.target, []).append((dimension, s.subscripts[dimension], name))
-        rest = (*s.subscripts[:dimension], *s.subscripts[dimension + 1 :])
-        statements.append(replace(s, target=name, subscripts=rest, origin=Part("the initial slice", s)))
+        for part in _corners(s, graph, rows):
+            info, fixed = tensors[s.target], tuple(outside(part, graph).items())
+            inner = [d for d in range(len(info.shape)) if d not in dict(fixed)]
+            known = slices.setdefault(s.target, {})
+            if fixed not in known:
+                known[fixed] = name = fresh_name(f"{s.target}.first", tensors)
+                tensors[name] = Tensor(name, tuple(info.shape[d] for d in inner), info.dtype, "defined", info.group)
+            rest = tuple(part.subscripts[d] for d in inner)
+            statements.append(replace(part, target=known[fixed], subscripts=rest, origin=Part("the initial slice", s)))
     if not slices:
         return graph
-    return replace(graph, tensors=tuple(tensors.values()), statements=tuple(_with_slices(s, slices) for s in statements))
+    return replace(graph, tensors=tuple(tensors.values()), statements=tuple(new for s in statements for new in _with_slices(s, slices)))
+
+
+def _corners(statement: Statement, graph: Graph, rows: Mapping[tuple[str, int], tuple[int, int]]) -> Iterator[Statement]:
+    """An initial slice without the corners that it reaches into, and these."""
+    fixed = outside(statement, graph)
+    for dimension, (subscript, extent) in enumerate(zip(statement.subscripts, graph.tensor(statement.target).shape, strict=True)):
+        if dimension in fixed or (statement.target, dimension) not in rows:
+            continue
+        for row in outer_rows(extent, rows[statement.target, dimension]):
+            if not contradictory((*statement.constraints(), sp.expand(subscript - row), sp.expand(row - subscript))):
+                yield from _corners(_at_row(statement, dimension, row), graph, rows)
+        open_ends = tuple(e for e in (subscript, behind(subscript, extent)) if not nonnegative(e, statement.constraints()))
+        statement = replace(statement, domain=statement.domain + open_ends)
+    yield statement
+
+
+def _at_row(statement: Statement, dimension: int, row: sp.Expr) -> Statement:
+    """The part of an initial slice that lies in one row of another dimension."""
+    form = linear(statement.subscripts[dimension])
+    indices = indices_of(statement.subscripts[dimension])
+    if form is None or len(indices) != 1 or abs(form.coefficient(indices[0])) != 1:
+        body = statement_body(statement)
+        raise NotationError(f"The corner of {statement.target} cannot be told from the initial slice that reaches into it.",
+                            at=((body, body.split(" = ")[0], statement.location),), fix="give the corner a statement of its own.")
+    index = indices[0]
+    value = sp.expand(index + form.coefficient(index) * (row - statement.subscripts[dimension]))
+    limits = statement.range_of(index)
+    moved = rename(replace(statement, ranges=tuple(r for r in statement.ranges if r.index != index)), {index: value})
+    ends = tuple(e for c in limits.constraints() if not nonnegative(e := sp.expand(substitute(c, {index: value}))))
+    return replace(moved, domain=moved.domain + ends)
 
 
 def _spread(statement: Statement, graph: Graph, names: set[str]) -> Statement:
@@ -97,29 +136,65 @@ def _moved(part: sp.Basic, names: set[str], nothing: sp.Expr) -> sp.Basic | None
     return Access(part.tensor, *moved) if isinstance(part, Access) else BoundaryAccess(part.tensor, part.args[1], part.fill, *moved)
 
 
-def _slice_of(read: Access | BoundaryAccess, name: str, dimension: int) -> sp.Expr:
-    """The same read of a slice, which lacks one dimension."""
-    rest = (*read.subscripts[:dimension], *read.subscripts[dimension + 1 :])
+def _slice_of(read: Access | BoundaryAccess, name: str, fixed: _Rows) -> sp.Expr:
+    """The same read of a slice, which lacks some dimensions."""
+    inner = [d for d in range(len(read.subscripts)) if d not in dict(fixed)]
+    rest = tuple(read.subscripts[d] for d in inner)
     if isinstance(read, Access):
         return Access(name, *rest)
-    modes = (*read.modes[:dimension], *read.modes[dimension + 1 :])
-    return BoundaryAccess(name, ",".join(modes), read.fill, *rest)
+    return BoundaryAccess(name, ",".join(read.modes[d] for d in inner), read.fill, *rest)
 
 
-def _with_slices(statement: Statement, slices: dict[str, list[tuple[int, sp.Expr, str]]]) -> Statement:
+def _with_slices(statement: Statement, slices: Mapping[str, dict[_Rows, str]]) -> Iterator[Statement]:
+    """The statement with reads of the slices; several where the place that it adds to is read from one."""
     facts = tuple(c for r in statement.ranges for c in r.constraints()) + statement.domain
 
     def rule(part: sp.Basic) -> sp.Basic | None:
-        if not (isinstance(part, Access | BoundaryAccess) and part.tensor in slices):
+        if not isinstance(part, Access | BoundaryAccess):
             return None
-        value: sp.Expr = part
-        for dimension, row, name in slices[part.tensor]:
-            subscript = part.subscripts[dimension]
+        choice = next((a for a in part.args if isinstance(a, Where)), None)
+        if choice is not None:
+            given, other = (part.func(*(branch if a is choice else a for a in part.args)) for branch in (choice.value, choice.other))
+            return Where(choice.condition, *(rule(read) or read for read in (given, other)))
+        return _chosen(part, slices[part.tensor], facts) if part.tensor in slices else None
+
+    value, left = rewrite(statement.value, rule), tuple(rewrite(s, rule) for s in statement.subscripts)
+    yield from _by_place(revised(statement, "initial slice", "the first row is a tensor of its own", value=value, subscripts=left))
+
+
+def _chosen(read: Access | BoundaryAccess, slices: Mapping[_Rows, str], facts: tuple[sp.Expr, ...]) -> sp.Expr:
+    """A read, or what it finds in a slice or a corner where its subscripts are outside."""
+    modes = read.modes if isinstance(read, BoundaryAccess) else ("",) * len(read.subscripts)
+    dimensions = [d for d, (s, mode) in enumerate(zip(read.subscripts, modes, strict=True))
+                  if linear(s) is not None and not mode and any(d in dict(fixed) for fixed in slices)]
+
+    def found(rest: list[int], fixed: _Rows, facts: tuple[sp.Expr, ...]) -> sp.Expr | None:
+        if not rest:
+            return read if not fixed else _slice_of(read, slices[fixed], fixed) if fixed in slices else None
+        dimension, subscript = rest[0], read.subscripts[rest[0]]
+        value = found(rest[1:], fixed, facts)
+        for row in dict.fromkeys(r for rows in slices for d, r in rows if d == dimension):
             if nonnegative(subscript - row - 1, facts) or nonnegative(row - subscript - 1, facts):
                 continue
-            if isinstance(part, BoundaryAccess) and part.modes[dimension]:
-                continue
-            value = Where(Compare("==", subscript, row), _slice_of(part, name, dimension), value)
+            there = found(rest[1:], (*fixed, (dimension, row)), (*facts, sp.expand(subscript - row), sp.expand(row - subscript)))
+            if there is not None:
+                value = there if value is None else Where(Compare("==", subscript, row), there, value)
         return value
 
-    return revised(statement, "initial slice", "the first row is a tensor of its own", value=rewrite(statement.value, rule))
+    value = found(dimensions, (), facts)
+    assert value is not None
+    return value
+
+
+def _by_place(statement: Statement) -> Iterator[Statement]:
+    """One statement for each of the places among which its left side chooses."""
+    choice = next((s for s in statement.subscripts if isinstance(s, Where)), None)
+    if choice is None:
+        yield statement
+        return
+    for branch, truth in ((choice.value, True), (choice.other, False)):
+        for piece in pieces(choice.condition, truth) or ():
+            subscripts = tuple(branch if s is choice else s for s in statement.subscripts)
+            part = replace(statement, subscripts=subscripts, domain=statement.domain + tuple(map(sp.expand, piece)))
+            if not contradictory(part.constraints()):
+                yield from _by_place(part)

@@ -90,7 +90,7 @@ def schedule(
         steps = tuple(over_lanes(step, in_place) for step in steps)
     elif accumulate is None:
         steps = tuple(map(jammed, steps))
-    return replace(graph, tensors=tuple(worker.tensors.values())), tuple(map(without_unread, steps))
+    return replace(graph, tensors=tuple(worker.tensors.values())), without_unread(steps)
 
 
 class _Scheduler:

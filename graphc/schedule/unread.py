@@ -16,20 +16,24 @@ __all__ = ["without_unread"]
 _Names = frozenset[sp.Basic]
 
 
-def without_unread(step: Step) -> Step:
-    """The step without variables whose values nothing reads, by liveness from the end of each kernel to its beginning.
+def without_unread(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """The steps without variables whose values nothing reads, by liveness from the end of each kernel to its beginning.
 
-    Those whose values test a subscript that is read from a tensor stay.
+    Those whose values test a subscript that is read from a tensor stay. A step in which nothing is left goes.
 
     Returns:
         The same computation.
     """
-    if isinstance(step, Loop):
-        return replace(step, steps=tuple(map(without_unread, step.steps)))
-    if not isinstance(step, Nest):
-        return step
-    body, _ = _live(step.kernel.body, frozenset())
-    return step if body == step.kernel.body else replace(step, kernel=replace(step.kernel, body=body))
+    kept: list[Step] = []
+    for step in steps:
+        if isinstance(step, Loop):
+            step = replace(step, steps=without_unread(step.steps))
+        elif isinstance(step, Nest):
+            body, _ = _live(step.kernel.body, frozenset())
+            step = step if body == step.kernel.body else replace(step, kernel=replace(step.kernel, body=body))
+        if not (isinstance(step, Loop) and not step.steps) and not (isinstance(step, Nest) and not step.kernel.body):
+            kept.append(step)
+    return tuple(kept)
 
 
 def _read(parts: Iterable[sp.Basic]) -> _Names:

@@ -520,3 +520,13 @@ def test_quotients_that_cannot_be_compared(rejects):
     y[i] = gc.tensor("P", N)[i // 2] * gc.tensor("Q", D)[i // 3]
     with rejects(gc.ShapeError):
         gc.loops(y)
+
+
+def test_corner_that_no_slice_gives(rejects):
+    D = gc.tensor("D")
+    row, column = gc.indices("row column")
+    D[-1, column] = v[column]
+    D[row, -1] = w[row]
+    D[row, column] = D[row - 1, column - 1] + v[column] * w[row]
+    with rejects(gc.RangeError):
+        gc.loops(D)
