@@ -131,7 +131,7 @@ def _check_corners(
                 at = dict(zip(dimensions, corner, strict=True))
                 if _meet(access.subscripts, at, touch.facts) and not any(
                         _meet(s.subscripts, at, s.constraints()) for s in definitions[access.tensor]):
-                    place = ", ".join(expression(at[d]) if d in at else ":" for d in range(len(access.subscripts)))
+                    place = ",".join(expression(at[d]).replace(" ", "") if d in at else ":" for d in range(len(access.subscripts)))
                     raise RangeError(
                         f"{access.tensor} is read at {expression(access, Order.of(statement))}, which may be the corner "
                         f"{access.tensor}[{place}], and no initial slice gives it.",

@@ -60,9 +60,9 @@ class Arguments:
             if isinstance(place, Device) and isinstance(state.get(name), np.ndarray):
                 continue  # refused together with all others that are not on the GPU
             array = place.array(name, state.get(name))
-            if array is None or not place.writable(array) or name in others:
+            if array is None or place.fault(array) or name in others:
                 how = ("it is not there" if name not in state else "it is given outside of the dictionary as well" if name in others
-                       else "it is read-only" if array is not None else f"it is a {type(state[name]).__name__}")
+                       else f"it is {place.fault(array)}" if array is not None else f"it is a {type(state[name]).__name__}")
                 raise ArgumentError(f"{name} is updated by the program, so it must be a writable array in the first dictionary; {how}.",
                                     fix="call step(state, X=…) with state = step.init(seed=0), or a dictionary of your own arrays.")
 

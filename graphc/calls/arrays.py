@@ -89,6 +89,18 @@ def _exact(tensor: Tensor, value: Any) -> Array:
     raise mismatch(tensor, str(array.dtype), value)
 
 
+def _apart(array: Array) -> bool:
+    """Whether no two elements lie in one place, as far as strides of growing size tell: those of slices and transposes do."""
+    if array.flags.forc or not array.size:
+        return True
+    reach = array.itemsize
+    for stride, extent in sorted((abs(stride), extent) for stride, extent in zip(array.strides, array.shape, strict=True) if extent > 1):
+        if stride < reach:
+            return False
+        reach += stride * (extent - 1)
+    return True
+
+
 # -------------------------------------------------------------------------------------------------------------- one call
 
 
@@ -118,9 +130,11 @@ class Host:
         return f'np.empty({shape}, "{dtype}")'
 
     @staticmethod
-    def writable(array: Array) -> bool:
-        """Whether it may be changed."""
-        return array.flags.writeable
+    def fault(array: Array) -> str:
+        """What keeps an array from being changed, element by element; empty if nothing does."""
+        if not array.flags.writeable:
+            return "read-only"
+        return "" if _apart(array) else "several elements in one place"
 
     @staticmethod
     def key(array: Array) -> Any:

@@ -111,8 +111,6 @@ def writable_view(name: str, value: Any) -> Array | None:
         array = _shown(name, value) if library_of(value) else _shared(value)
     except _REFUSED:
         return None
-    if array is not None and any(stride == 0 and extent > 1 for stride, extent in zip(array.strides, array.shape, strict=True)):
-        array.flags.writeable = False  # several elements in one place, as PyTorch's expand makes
     return array
 
 

@@ -84,9 +84,9 @@ class Device:
         return f'torch.empty({shape}, dtype=torch.{dtype}, device="cuda:{self._caller.device}")' if library == "torch" else new
 
     @staticmethod
-    def writable(array: DeviceArray) -> bool:
-        """Whether it may be changed."""
-        return array.writable
+    def fault(array: DeviceArray) -> str:
+        """What keeps an array from being changed; empty if nothing does."""
+        return "" if array.writable else "read-only"
 
     @staticmethod
     def key(array: DeviceArray) -> Any:

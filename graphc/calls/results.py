@@ -40,10 +40,10 @@ def results_in(
     for name, value in zip(names, arrays, strict=True):
         tensor, array = graph.tensor(name), place.array(f"out= for {name}", value)
         shape = tuple(size_value(e, sizes) for e in tensor.shape)
-        if array is None or array.shape != shape or array.dtype != tensor.dtype or not place.writable(array):
+        if array is None or array.shape != shape or array.dtype != tensor.dtype or place.fault(array):
             found = f"a {type(value).__name__}"
             if array is not None:
-                found = f"{'writable' if place.writable(array) else 'read-only'} with shape {array.shape} and dtype {array.dtype}"
+                found = f"{place.fault(array) or 'writable'} with shape {array.shape} and dtype {array.dtype}"
             raise ArgumentError(f"out= for {name} must be a writable array of shape {shape} and dtype {tensor.dtype}; it is {found}.",
                                 fix=f"use {place.empty(shape, tensor.dtype)}.")
         if name in targets or any(place.overlap(array, other, exactly=True) for other in targets.values()):

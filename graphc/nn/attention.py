@@ -21,7 +21,8 @@ def scaled_dot_product_attention(
     Args:
         query: …×T×E.
         key, value: …×U×E and …×U×V.
-        attn_mask: …×T×U or T×U: bools (False is not looked at), or numbers that are added to the scores.
+        attn_mask: …×T×U or T×U: bools (False is not looked at), or numbers that are added to the scores (-inf is not looked at). A query
+            that looks at nothing gets zeros.
         dropout_p: the probability to leave out a weight, by `dropout_key` as in `dropout`.
         is_causal: whether the query at t sees the keys at u ≤ t only.
         scale: instead of 1/√E.
@@ -45,6 +46,9 @@ def scaled_dot_product_attention(
         else:
             fit = fit + mask
     score[*b, t, u] = fit
+    if attn_mask is not None and attn_mask.dtype != "bool":
+        finite = score[*b, t, u] > -math.inf
+        seen = finite if seen is None else seen & finite
     total[*b, t] = gc.logsumexp(score[*b, t, u] if seen is None else gc.where(seen, score[*b, t, u], -math.inf), over=u)
     weight = gc.exp(score[*b, t, u] - total[*b, t])
     share[*b, t, u] = weight if seen is None else gc.where(seen, weight, 0)

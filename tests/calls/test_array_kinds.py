@@ -152,8 +152,18 @@ def test_torch_tensors_with_gaps_are_read_and_written(double, step):
     step({"w": table[:, 0]}, x=VALUES)
     assert table.tolist() == [[1, 1], [4, 3], [7, 5]]
     step({"w": torch.zeros(()).expand(1)}, x=VALUES[:1])
-    with pytest.raises(gc.ArgumentError, match="read-only"):
+    with pytest.raises(gc.ArgumentError, match="several elements in one place"):
         step({"w": torch.zeros(()).expand(3)}, x=VALUES)
+
+
+def test_arrays_of_which_elements_share_a_place_are_not_written(double, step):
+    together = np.lib.stride_tricks.as_strided(np.zeros(4, "float32"), (3,), (0,))
+    with pytest.raises(gc.ArgumentError, match="several elements in one place"):
+        step({"w": together}, x=VALUES)
+    with pytest.raises(gc.ArgumentError, match="several elements in one place"):
+        double(VALUES, out=together)
+    for apart in (np.zeros((3, 2), "float32")[:, 1], np.zeros(6, "float32")[::-2]):
+        assert double(VALUES, out=apart) is apart and apart.tolist() == (2 * VALUES).tolist()
 
 
 def test_torch_tensors_of_which_memory_holds_the_negative(double):

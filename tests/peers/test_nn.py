@@ -293,6 +293,23 @@ def test_attention() -> None:
     compare("scaled_dot_product_attention", [a[:, None] for a in arrays] + [np.tril(np.ones((3, 3), bool), 1)])
 
 
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_attention_of_a_query_that_looks_at_nothing(target: str, is_causal: bool) -> None:
+    arrays = [real(2, 4, 3), real(2, 4, 3, seed=2), real(2, 4, 2)]
+    mask = np.array([[0, 0, 0, 0], [-np.inf] * 4, [-np.inf, 0.5, -0.5, 0], [0, 0, 0, -np.inf]])
+    given = [gc.tensor(name, *a.shape, dtype="float64") for name, a in zip("qkv", arrays, strict=True)]
+    m, loss, (b, t, e) = gc.tensor("m", 4, 4, dtype="float64"), gc.tensor("loss"), gc.indices("b t e")
+    y = nn.scaled_dot_product_attention(*given, m, is_causal=is_causal)
+    loss[()] += gc.sin(y[b, t, e])
+    got = gc.compile([y, *gc.grad(loss, given)], inputs=[*given, m], target=target)(*arrays, mask)
+    tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
+    seen = mask + np.where(np.tril(np.ones((4, 4))) > 0, 0, -np.inf) if is_causal else mask
+    expected = F.scaled_dot_product_attention(*tensors, torch.tensor(seen))
+    for ours, theirs in zip(got, [expected, *torch.autograd.grad(expected.sin().sum(), tensors)], strict=True):
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-9, atol=1e-12)
+
+
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
 
