@@ -7,6 +7,7 @@ import pytest
 from numba.core.event import install_recorder
 
 import graphc as gc
+from tests.gpu import compiled
 
 T, B, H, N = gc.dims("T B H N")
 t, b, i, j, k = gc.indices("t b i j k")
@@ -375,3 +376,83 @@ def test_a_recurrence_of_subscripts(target):
     y[p[step - 2]] += 1.0 * (step + 1)
     got = gc.compile([p, y], target=target)(z=np.array([2, 0, 1]), s=0)
     assert [value.tolist() for value in got] == [[1, 2, 0], [2, 3, 1]]
+
+
+def weights_seen_from_a_state():
+    """The derivative with respect to W adds to a diagonal, and another loop to all around it."""
+    W, x, h0, h = gc.tensor("W", 3, 3), gc.tensor("x", 5, 3), gc.tensor("h0", 3), gc.tensor("h")
+    h[-1, i] = h0[i]
+    h[t, i] = gc.tanh(gc.sum(W[i, j] * h[t - 1, j], over=j) + x[t, i])
+    return gc.jacobian(h, W), {"W": (3, 3), "x": (5, 3), "h0": (3,)}
+
+
+def weights_seen_twice():
+    W, x, h0, h, L = gc.tensor("W", 3, 3), gc.tensor("x", 5, 3), gc.tensor("h0", 3), *gc.tensors("h L")
+    h[-1, i] = h0[i]
+    h[t, i] = gc.tanh(gc.sum(W[i, j] * h[t - 1, j], over=j) + x[t, i])
+    L[()] += h[t, i] ** 2
+    return gc.hessian(L, W), {"W": (3, 3), "x": (5, 3), "h0": (3,)}
+
+
+def chain_of_labels():
+    """A conditional random field; x is seen from every earlier label."""
+    A, x, alpha = gc.tensor("A", 3, 3), gc.tensor("x", 6, 3), gc.tensor("alpha")
+    alpha[-1, i] = 0
+    alpha[t, i] = gc.logsumexp(alpha[t - 1, j] + A[j, i], over=j) + x[t, i]
+    return gc.jacobian(alpha, x), {"A": (3, 3), "x": (6, 3)}
+
+
+def chain_of_labels_twice():
+    A, x, alpha, L = gc.tensor("A", 3, 3), gc.tensor("x", 6, 3), *gc.tensors("alpha L")
+    alpha[-1, i] = 0
+    alpha[t, i] = gc.logsumexp(alpha[t - 1, j] + A[j, i], over=j) + x[t, i]
+    L[()] = gc.logsumexp(alpha[5, i], over=i)
+    return gc.hessian(L, x), {"A": (3, 3), "x": (6, 3)}
+
+
+def diagonal_in_columns():
+    """Each thread has columns: it sets to 0 its own part of what lies beside the diagonal."""
+    x, D, E = gc.tensor("x", 6, 40), gc.tensor("D", 6, 40, 40), gc.tensor("E", 6, 40, 40)
+    m, n = gc.index("m", 40), gc.index("n", 40)
+    D[t, m, m] += gc.where(t > 0, E[t - 1, m, m], 0) * 0.5 + x[t, m]
+    D[t, n, m] += 0.01 * gc.where(t > 0, gc.sum(E[t - 1, j, m], over=j), 0)
+    E[t, n, m] = D[t, n, m] * 2
+    return E, {"x": (6, 40)}
+
+
+def diagonal_in_rows():
+    x, D, E = gc.tensor("x", 6, 4, 3), gc.tensor("D", 6, 4, 4, 3), gc.tensor("E", 6, 4, 4, 3)
+    D[t, i, i, k] += gc.where(t > 0, E[t - 1, i, i, k], 0) * 0.5 + x[t, i, k]
+    D[t, j, i, k] += gc.where(t > 0, E[t - 1, j, i, k], 0)
+    E[t, i, j, k] = D[t, i, j, k] * 0.5
+    return E, {"x": (6, 4, 3)}
+
+
+DIAGONALS = [
+    weights_seen_from_a_state, weights_seen_twice, chain_of_labels, chain_of_labels_twice, diagonal_in_columns, diagonal_in_rows,
+]  # fmt: skip
+
+
+def leave_nan():
+    """Memory that is given back full of NaN, so that what is read before it is written shows."""
+    for size in (8, 64, 256, 1024, 4096, 16384, 65536):
+        arrays = [np.full(size, np.nan, "float32") for _ in range(8)]
+        del arrays
+
+
+@pytest.mark.parametrize("threads", [None, 1, 3])
+@pytest.mark.parametrize("program", DIAGONALS, ids=lambda p: p.__name__)
+def test_what_lies_beside_a_diagonal_is_set_to_0(program, threads):
+    output, shapes = program()
+    arrays = {name: array.astype("float32") for name, array in arrays_of(shapes).items()}
+    want, f = gc.compile(output, target="interpret")(arrays), gc.compile(output, threads=threads)
+    for _ in range(3):
+        leave_nan()
+        np.testing.assert_allclose(f(arrays), want, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("program", DIAGONALS, ids=lambda p: p.__name__)
+def test_what_lies_beside_a_diagonal_is_set_to_0_on_a_gpu(program):
+    output, shapes = program()
+    arrays = {name: array.astype("float32") for name, array in arrays_of(shapes).items()}
+    np.testing.assert_allclose(compiled(output)(arrays), gc.compile(output, target="interpret")(arrays), rtol=2e-5, atol=2e-6)

@@ -100,3 +100,64 @@ def _one(value, a, b):
     one[i] = gc.where(i == 0, a, b)
     z[()] = value(one[0], one[1])
     return z
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_slopes_of_powers_of_zero(target, dtype):
+    """As PyTorch has them: the 0th power is flat, and so are powers of zero that are not infinite."""
+    a, b, y = gc.tensor("a", N), gc.tensor("b", N, dtype=dtype), gc.tensor("y")
+    y[()] += gc.power(a[i], b[i])
+    inf = np.inf
+    base, exponent = array(0, 0, 0, 0, 2, -2), np.array([0, 1, 2, -1, 0, 0], dtype)
+    names = [a, b] if dtype == "float32" else [a]
+    slopes = gc.compile(gc.grad(y, names), target=target)(a=base, b=exponent)
+    wanted = [[0, 1, 0, -inf, 0, 0], [0, 0, 0, -inf, np.log(2), np.nan]]
+    for slope, want in zip(slopes, wanted, strict=False):
+        np.testing.assert_allclose(slope, want, rtol=1e-6)
+    curvature = gc.compile(gc.hvp(y, {a: _ones(N)})[a], target=target)(a=base, b=exponent)
+    np.testing.assert_allclose(curvature, [0, 0, 2, inf, 0, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_mixed_slopes_of_powers_of_zero(target):
+    a, b, y = gc.tensor("a", ()), gc.tensor("b", ()), gc.tensor("y")
+    y[()] = gc.power(a[()], b[()])
+    slope_a, slope_b = gc.grad(y, [a, b])
+    second = gc.compile([*gc.grad(slope_a, [a, b]), gc.grad(slope_b, b)], target=target)
+    for exponent, want in (0, (0, 0, 0)), (1, (0, 1, 0)), (2, (2, 0, 0)), (3, (0, 0, 0)):
+        assert [float(v) for v in second(a=0.0, b=float(exponent))] == [*want]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_powers_by_an_index(target):
+    """The slope of a polynomial at 0 is its second coefficient; the loop begins there."""
+    k, x, c = gc.index("k", 4), gc.tensor("x", N), gc.tensor("c", 4)
+    V, y = gc.tensors("V y")
+    V[i, k] = x[i] ** k
+    y[()] += c[k] * V[i, k]
+    slope = gc.grad(y, x)
+    assert "for i,k if 1<=k:  x.grad[i] += V.grad[i,k]*x[i]**(k - 1)*k" in str(gc.loops(slope))
+    outputs = [slope, gc.hvp(y, {x: _ones(N)})[x]]
+    given, factors = array(0, 1, -2), array(7, 5, 3, 2)
+    first, second = gc.compile(outputs, target=target)(x=given, c=factors)
+    np.testing.assert_allclose(first, 5 + 6 * given + 6 * given**2, rtol=1e-6)
+    np.testing.assert_allclose(second, 6 + 12 * given, rtol=1e-6)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_angle_at_the_origin_is_flat(target):
+    a, b, y = gc.tensor("a", N), gc.tensor("b", N), gc.tensor("y")
+    y[()] += gc.atan2(a[i], b[i])
+    up, right = array(0, 0, 3, -0.0), array(0, 2, 4, 0)
+    slopes = gc.grad(y, [a, b])
+    found = gc.compile([*slopes, *gc.hvp(y, {a: _ones(N), b: _ones(N)}).values()], target=target)(a=up, b=right)
+    np.testing.assert_allclose(found[:2], [[0, 0.5, 4 / 25, 0], [0, 0, -3 / 25, 0]], rtol=1e-6)
+    assert np.isfinite(found).all()
+
+
+def _ones(size):
+    one = gc.tensor("one")
+    i = gc.index("i", size)
+    one[i] = 1.0
+    return one

@@ -67,6 +67,10 @@ def _hypot(numerator: sp.Expr, y: sp.Expr) -> sp.Expr:
     return Where(Compare("==", y, _ZERO), _ZERO, numerator / y)
 
 
+def _angle(numerator: sp.Expr, a: sp.Expr, b: sp.Expr) -> sp.Expr:
+    return Where(Logical("and", Compare("==", a, _ZERO), Compare("==", b, _ZERO)), _ZERO, numerator / (a**2 + b**2))
+
+
 _SQRT_HALF = sp.Float(math.sqrt(0.5))
 _TWO_OVER_SQRT_PI = sp.Float(2 / math.sqrt(math.pi))
 _INV_SQRT_2PI = sp.Float(1 / math.sqrt(2 * math.pi))
@@ -141,7 +145,7 @@ _ROWS = (
         2,
     ),
     Function("hypot", 2, (lambda a, b, y: _hypot(a, y), lambda a, b, y: _hypot(b, y)), None, "0 at a = b = 0"),
-    Function("atan2", 2, (lambda a, b, y: b / (a**2 + b**2), lambda a, b, y: -a / (a**2 + b**2))),
+    Function("atan2", 2, (lambda a, b, y: _angle(b, a, b), lambda a, b, y: _angle(-a, a, b)), None, "0 at a = b = 0"),
     Function("stop_gradient", 1, (_zero,), lambda x: x, "0 everywhere by definition", "same", 0),
 )
 

@@ -136,6 +136,7 @@ def _locals(node: sp.Basic, known: Mapping[sp.Basic, sp.Expr]) -> list[tuple[sp.
 
 
 def _power_locals(node: sp.Pow, y: sp.Expr) -> list[tuple[sp.Basic, sp.Expr]]:
+    """The same of a power: ``a**0`` does not change with a, not even at a = 0, nor ``0**b`` with b ≥ 0."""
     base, exponent = node.base, node.exp
     if y is not node and exponent == sp.Rational(1, 2):
         slope = build(lambda: 1 / (2 * y))
@@ -145,11 +146,12 @@ def _power_locals(node: sp.Pow, y: sp.Expr) -> list[tuple[sp.Basic, sp.Expr]]:
         slope = build(lambda: -y / (2 * base))
     else:
         slope = build(lambda: exponent * base ** (exponent - 1))
-    pairs: list[tuple[sp.Basic, sp.Expr]] = [(base, slope)]
-    if not exponent.is_number:
-        grows = build(lambda: y * Call("log", base))
-        pairs.append((exponent, Where(Compare("==", base, _ZERO), _ZERO, grows)))
-    return pairs
+    if exponent.is_number:
+        return [(base, slope)]
+    grows = build(lambda: y * Call("log", base))
+    if not base.is_nonzero:
+        grows = Where(Logical("and", Compare("==", base, _ZERO), Compare(">=", exponent, _ZERO)), _ZERO, grows)
+    return [(base, Where(Compare("==", exponent, _ZERO), _ZERO, slope)), (exponent, grows)]
 
 
 def under_condition(partial: sp.Expr, function: Callable[[sp.Expr], sp.Expr]) -> sp.Expr:

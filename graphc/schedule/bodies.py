@@ -182,7 +182,7 @@ class Bodies:
         own = stored if user else settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype), stored)
         if self._found_at_last(statement, rest, own):
             return self.wrap(statement, left, self._first_of_extreme(statement, rest[0], own, left))
-        start, update, result = selection(statement, own, stored, branches=not self.target.vector_innermost)
+        start, update, result = selection(statement, own, stored, rest, branches=not self.target.vector_innermost)
         after: tuple[Node, ...] = ()
         if statement.op.removeprefix("arg").removesuffix("_split") in ("max", "min") and statement.domain and not never_empty(statement):
             empty = Local("empty")
@@ -231,7 +231,7 @@ class Bodies:
     def selected_in_place(self, statement: Statement, order: Order) -> tuple[Node, ...]:
         """The same in reduced loops around a loop along the left side: the accumulators are the results where they are stored."""
         stored = self.tensors[statement.target].dtype
-        (start,), (update,), best = selection(statement, stored, stored)
+        (start,), (update,), best = selection(statement, stored, stored, statement.reduced)
         assert isinstance(start, Assign)
         assert isinstance(update, Assign)
         r = statement.range_of(order.indices[-1])

@@ -6,13 +6,13 @@ holds the whole recurrence, and threads share it only where it falls into indepe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
-from graphc.analysis.order import Scan, ordered
+from graphc.analysis.order import Scan, ordered, shared_dimensions
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Access, Call, FloorDiv, Index
 from graphc.ir.graph import reads
@@ -122,6 +122,7 @@ class Builder:
         variables: of the loops around.
         along: the dimensions of tensors that the loops around go along.
         set_once: tensors of which every statement sets other elements, and none has to be 0 before.
+        owned: the dimension of each tensor along which its elements are divided among threads.
     """
 
     worker: _Scheduler
@@ -130,6 +131,7 @@ class Builder:
     variables: tuple[Moment, ...] = ()
     along: frozenset[tuple[str, int]] = frozenset()
     set_once: frozenset[str] = frozenset()
+    owned: Mapping[str, int] = field(default_factory=dict)
 
     def _entered(self, scan: Scan) -> tuple[Moment, sp.Expr, tuple[Statement | Scan, ...], Builder]:
         """The loop's variable, number of steps and body, and the builder for what is inside."""
@@ -137,7 +139,7 @@ class Builder:
         taken = {str(z) for t in tensors.values() for e in t.shape for z in e.free_symbols} | {v.name for v in self.variables}
         moment, extent = moment_of(scan, taken), length(scan, tensors)
         facts = (*self.facts, moment, sp.expand(extent - 1 - moment))
-        inner = Builder(self.worker, self.started, facts, (*self.variables, moment), self.along | {*scan.dimensions})
+        inner = Builder(self.worker, self.started, facts, (*self.variables, moment), self.along | {*scan.dimensions}, owned=self.owned)
         return moment, extent, tuple(at_moment(i, scan, moment, extent) for i in scan.body), inner
 
     # -------------------------------------------------------------------------------------------------- one kernel
@@ -146,7 +148,9 @@ class Builder:
         loop, total = "; ".join(map(show, statements)), sp.Add(*map(cost, statements))
         shared = shared_indices(statements, group, self.worker.tensors)
         common = extent = None
+        owned: dict[str, int] = {}
         if shared is not None:
+            owned = shared_dimensions(statements, group) or {}
             extent = statements[0].range_of(shared[id(statements[0])]).extent
             common = _common_name(statements, shared)
             renamed = {id(s): rename(s, {shared[id(s)]: common}) for s in statements}
@@ -155,21 +159,23 @@ class Builder:
         assert isinstance(scan, Scan)
         scan = replace(scan, body=joined((*inside, *scan.body), dict(scan.dimensions), self.worker.tensors))
         grain = LINE if self.worker.target.vector_innermost and any(s.subscripts[-1] == common for s in steps_of(scan)) else 1
-        body = self._steps(scan, common, extent, grain)
+        body = self._steps(scan, common, extent, grain, owned)
         how = "step by step" + (f", each thread its own {common}" if common is not None else "")
         plan = LoopPlan(loop, "scan", (), str(common or ""), how, "every read is of an earlier step")
         return _nest(statements, body, None if extent is None else FloorDiv(extent + grain - 1, grain), plan, total)
 
-    def _steps(self, scan: Scan, common: Index | None, extent: sp.Expr | None, grain: int) -> tuple[Node, ...]:
-        """The loops of a recurrence of which `common` is divided among threads: all steps of one after the other, unless neighbours
-        in memory are different recurrences."""
+    def _steps(
+        self, scan: Scan, common: Index | None, extent: sp.Expr | None, grain: int, owned: Mapping[str, int]
+    ) -> tuple[Node, ...]:
+        """The loops of a recurrence of which `common` is divided among threads, along the dimensions that are `owned`: all steps of one
+        after the other, unless neighbours in memory are different recurrences."""
         if common is None or extent is None:
             return split_interior(self.nodes([scan]), {})
         if any(s.subscripts[-1] == common for s in steps_of(scan)):
-            return split_interior(divided(self.nodes([scan]), common, grain), {})
+            whole = replace(self, owned=owned)
+            return split_interior(divided(whole.nodes([scan]), common, grain), {})
         one = Moment(str(common))
-        divided_along = frozenset((s.target, d) for s in steps_of(scan) for d, x in enumerate(s.subscripts) if x == common)
-        inner = Builder(self.worker, self.started, (one, sp.expand(extent - 1 - one)), (one,), divided_along)
+        inner = Builder(self.worker, self.started, (one, sp.expand(extent - 1 - one)), (one,), frozenset(owned.items()))
         body = split_interior(inner.nodes([_at_one(scan, common, one)]), {})
         return (For(Index(one.name), (_ZERO,), (extent,), body, True),)
 
@@ -351,11 +357,14 @@ class Builder:
         return all(r.lower == 0 and sp.expand(r.upper - e) == 0 for r, e in ranges)
 
     def _zero(self, statement: Statement, domain: tuple[sp.Expr, ...]) -> Statement:
+        """What sets to 0 all that steps or threads do not divide among them: of a diagonal, what lies beside it as well."""
         shape, row = self.worker.tensors[statement.target].shape, self._row(statement)
+        own = self.owned.get(statement.target)
         subscripts: list[sp.Expr] = []
         ranges: list[Range] = []
         for d, (subscript, extent) in enumerate(zip(statement.subscripts, shape, strict=True)):
-            index = subscript if isinstance(subscript, Index) and subscript not in subscripts else Index(f"z{d}")
+            others = subscripts if own is None or d == own else (*subscripts, statement.subscripts[own])
+            index = subscript if isinstance(subscript, Index) and subscript not in others else Index(f"z{d}")
             subscripts.append(subscript if d in row else index)
             if d not in row:
                 ranges.append(Range(index, _ZERO, extent))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sympy as sp
 
 from graphc.ir.affine import linear, nonnegative
@@ -17,10 +19,13 @@ __all__ = ["never_empty", "selection"]
 _ZERO, _ONE = sp.Integer(0), sp.Integer(1)
 
 
-def selection(statement: Statement, dtype: str, stored: str, branches: bool = True) -> tuple[tuple[Node, ...], tuple[Node, ...], sp.Expr]:
+def selection(
+    statement: Statement, dtype: str, stored: str, order: Sequence[Index], branches: bool = True
+) -> tuple[tuple[Node, ...], tuple[Node, ...], sp.Expr]:
     """Start, update and result of a reduction that is computed in one type and stored in another.
 
-    Without `branches`, vectors can look for the place of an extreme value.
+    The place of an extreme value is the first one in the order of the statement, whatever the `order` of the loops. Without `branches`,
+    vectors can look for it.
     """
     op, value = statement.op.replace("_split", ""), statement.value
     best, here = Local("best"), Local("here")
@@ -43,17 +48,24 @@ def selection(statement: Statement, dtype: str, stored: str, branches: bool = Tr
     for index in statement.reduced:
         r = statement.range_of(index)
         position = sp.expand(position * r.extent + index - r.lower)
+    earlier: tuple[sp.Expr, ...] = ()
+    if tuple(order) != statement.reduced:
+        both = Logical("and", Compare("!=", here, here), Compare("!=", best, best))
+        same = Logical("or", Compare("==", here, best), both) if is_float(dtype) else Compare("==", here, best)
+        earlier = (Logical("and", same, Compare("<", position, place)),)
     if not branches and is_float(dtype) and not statement.domain:
         better = Local("better")
         opposite = Compare(">=" if sign == "<" else "<=", here, best)
         follows = Logical("and", Logical("not", opposite), Compare("==", best, best))  # a NaN comes before all, and stays
+        if earlier:
+            follows = Logical("or", follows, *earlier)
         choosing: tuple[Node, ...] = (
             Assign(here, value, dtype), Assign(better, follows, "bool"), Assign(best, Choice(better, here, best), dtype),
             Assign(place, Where(better, position, place), "int64"),
         )  # fmt: skip
         return (start, Assign(place, _ZERO, "int64")), choosing, place
     unordered = (Logical("and", Compare("!=", here, here), Compare("==", best, best)),) if is_float(dtype) else ()
-    better = Logical("or", first, Compare(sign, here, best), *unordered)
+    better = Logical("or", first, Compare(sign, here, best), *unordered, *earlier)
     update = (
         Assign(here, value, dtype),
         If(better, (Assign(best, here, dtype), Assign(place, position, "int64"), Assign(first, sp.false, "bool"))),
