@@ -9,11 +9,12 @@ import sympy as sp
 
 from graphc.analysis.order import ordered
 from graphc.analysis.recurrence import components, cyclic, initial_dimension
+from graphc.errors import NotationError
 from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Where
 from graphc.ir.graph import Graph, fresh_name, reads
 from graphc.ir.origin import Part, Rewrite
-from graphc.ir.shift import shifted
+from graphc.ir.shift import plain, shifted
 from graphc.ir.statement import Range, Statement, revised
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import indices_of, rewrite
@@ -23,7 +24,8 @@ __all__ = ["align_recurrences"]
 
 def align_recurrences(graph: Graph) -> Graph:
     """``h[t+1,i] = f(h[t,i])`` becomes ``h[t,i] = f(h[t-1,i])``; the slice ``h[-1,i] = e`` becomes ``h.first[i] = e``, which is read
-    where the subscript is -1; the row ``h[0,i] = g(c[0,i])`` of a recurrence becomes ``h[t,i] = g(c[t,i])`` on t = 0.
+    where the subscript is -1; the row ``h[0,i] = g(c[0,i])`` of a recurrence becomes ``h[t,i] = g(c[t,i])`` on t = 0. A recurrence that
+    has no order otherwise gets plain left sides: ``h[t-1,t] += h[t,i]`` becomes ``h[x,t] += h[x+1,i]`` on x = t-1.
 
     Raises:
         NotationError: a recurrence has no order.
@@ -35,12 +37,26 @@ def align_recurrences(graph: Graph) -> Graph:
     names = cyclic(graph)
     graph = replace(graph, statements=tuple(shifted(s, graph.tensor(s.target)) if s.target in names else s for s in graph.statements))
     graph = replace(graph, statements=tuple(_spread(s, graph, names) for s in graph.statements))
-    definitions = graph.definitions()
+    return _in_order(graph, names)
+
+
+def _in_order(graph: Graph, names: set[str]) -> Graph:
+    """The graph with plain left sides for the recurrences that have an order only then."""
+    definitions, made = graph.definitions(), {}
     for group in components(graph):
         moving = [s for n in group for s in definitions[n] if set(reads(s)) & set(group)]
-        if moving:
+        if not moving:
+            continue
+        try:
             ordered(moving, group)
-    return graph
+        except NotationError as error:
+            others = [s if s.scatters else plain(s, graph.tensor(s.target), names) for s in moving]
+            try:
+                ordered(others, group)
+            except NotationError:
+                raise error from None
+            made.update(zip(map(id, moving), others, strict=True))
+    return replace(graph, statements=tuple(made.get(id(s), s) for s in graph.statements)) if made else graph
 
 
 def _separate_slices(graph: Graph, names: set[str]) -> Graph:
