@@ -42,13 +42,13 @@ def align_recurrences(graph: Graph) -> Graph:
 
 def _in_order(graph: Graph, names: set[str]) -> Graph:
     """The graph with plain left sides for the recurrences that have an order only then."""
-    definitions, made = graph.definitions(), {}
+    definitions = graph.definitions()
+    made: dict[int, Statement] = {}
     for group in components(graph):
         moving = [s for n in group for s in definitions[n] if set(reads(s)) & set(group)]
-        if not moving:
-            continue
         try:
-            ordered(moving, group)
+            if moving:
+                ordered(moving, group)
         except NotationError as error:
             others = [s if s.scatters else plain(s, graph.tensor(s.target), names) for s in moving]
             try:
