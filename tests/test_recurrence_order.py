@@ -84,6 +84,97 @@ def cholesky():
     return L, [a], {"a": (3, 3)}
 
 
+def _steps(read):
+    """A recurrence over rows that reads another element of earlier ones besides, with adjoints whose left side is not plain."""
+
+    def program():
+        A, h, L = gc.tensor("A", N, N), gc.tensor("h"), gc.tensor("L")
+        later = gc.index("t", 1, N)
+        h[0, i] = A[0, i]
+        h[later, i] = gc.sin(h[later - 1, i]) * A[later, i] + gc.cos(read(h, later))
+        L[()] += h[k, i] ** 2
+        return L, [A], {"A": (5, 5)}
+
+    return program
+
+
+def columns():
+    """Along the second dimension, by elements of earlier columns that lie on a diagonal."""
+    A, h, L = gc.tensor("A", N, N), gc.tensor("h"), gc.tensor("L")
+    later = gc.index("t", 1, N)
+    h[i, 0] = A[i, 0]
+    h[i, later] = gc.sin(h[i, later - 1]) * A[i, later] + h[later, later - 1] * h[N - 1 - later, later - 1]
+    L[()] += h[i, k] ** 2
+    return L, [A], {"A": (5, 5)}
+
+
+def two_tensors():
+    x, y, L = gc.tensor("x", 4, N), gc.tensor("y", N), gc.tensor("L")
+    a, b = gc.tensors("a b")
+    later, every = gc.index("t", 1, 4), gc.index("u", 4)
+    a[0, i] = x[0, i]
+    b[0, i] = y[i]
+    a[later, i] = gc.sin(b[later - 1, i] + b[later - 1, later]) * x[later, i]
+    b[later, i] = gc.cos(a[later, i] + a[later, later]) + b[later - 1, later - 1]
+    L[()] += a[every, i] * b[every, i]
+    return L, [x, y], {"x": (4, 5), "y": (5,)}
+
+
+def shortest_paths():
+    """Floyd and Warshall: every step reads one row and one column of the step before."""
+    k = gc.index("k", N)
+    A, D, L = gc.tensor("A", N, N), gc.tensor("D"), gc.tensor("L")
+    D[-1, i, j] = A[i, j]
+    D[k, i, j] = gc.minimum(D[k - 1, i, j], D[k - 1, i, k] + D[k - 1, k, j])
+    L[()] += D[N - 1, i, j] ** 2
+    return L, [A], {"A": (5, 5)}
+
+
+def elimination():
+    k = gc.index("k", N)
+    A, D, L = gc.tensor("A", N, N), gc.tensor("D"), gc.tensor("L")
+    D[-1, i, j] = A[i, j]
+    D[k, i, j] = D[k - 1, i, j] - 0.3 * D[k - 1, i, k] * D[k - 1, k, j] / (2 + D[k - 1, k, k] ** 2)
+    L[()] += D[N - 1, i, j] ** 3
+    return L, [A], {"A": (5, 5)}
+
+
+def heap():
+    """A segment tree: every node by its two children, from the leaves up."""
+    x, tree, L = gc.tensor("x", N), gc.tensor("tree", 2 * N), gc.tensor("L")
+    inner = gc.index("I", 1, N)
+    tree[N + j] = x[j]
+    tree[inner] = gc.maximum(tree[2 * inner], tree[2 * inner + 1]) * x[inner] + gc.sin(tree[2 * inner])
+    L[()] += tree[k] ** 2
+    return L, [x], {"x": (6,)}
+
+
+def children():
+    """The same from the root down, by left sides that are not plain."""
+    x, d, L = gc.tensor("x", 9), gc.tensor("d", 9), gc.tensor("L")
+    parent = gc.index("p", 4)
+    d[0] = x[0]
+    d[2 * parent + 1] = gc.sin(d[parent]) * x[parent]
+    d[2 * parent + 2] = gc.cos(d[parent]) * x[2 * parent]
+    L[()] += d[k] ** 2
+    return L, [x], {"x": (9,)}
+
+
+NOT_PLAIN = {
+    "h[t-1,t]": _steps(lambda h, t: h[t - 1, t]),
+    "h[t-1,t//2]": _steps(lambda h, t: h[t - 1, t // 2]),
+    "h[t-1,(2*t+1)%5]": _steps(lambda h, t: h[t - 1, (2 * t + 1) % 5]),
+    "h[t//2,i]": _steps(lambda h, t: h[t // 2, i]),
+    "h[t//2,t]": _steps(lambda h, t: h[t // 2, t]),
+    "h[t-1-t//3,i]": _steps(lambda h, t: h[t - 1 - t // 3, i]),
+    "columns": columns,
+    "two tensors": two_tensors,
+    "shortest paths": shortest_paths,
+    "elimination": elimination,
+    "heap": heap,
+    "children": children,
+}
+
 PROGRAMS = [apart, shifted_definition, three_in_a_chain, rows_of_their_own, catalan, interval, cholesky]
 
 
@@ -102,6 +193,28 @@ def test_gradient_and_kernels(program):
     for got, want in zip(gc.compile(outputs)(**arrays), gc.compile(outputs, target="interpret")(**arrays), strict=True):
         # a few hundred float32 operations in another order
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NOT_PLAIN)
+def test_left_sides_that_are_not_plain(name):
+    L, wrt, shapes = NOT_PLAIN[name]()
+    arrays = arrays_of(shapes)
+    gc.check_grad(L, wrt, order=2, **arrays)
+    outputs = [L, *gc.grad(L, wrt)]
+    compiled, interpreted = (gc.compile(outputs, target=target, precision="float64") for target in ("cpu", "interpret"))
+    for got, want in zip(compiled(**arrays), interpreted(**arrays), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12)  # a few hundred operations in another order
+
+
+@pytest.mark.parametrize("dtype", ["int64", "bool"])
+def test_left_sides_that_are_not_plain_of_integers(dtype):
+    x, d = gc.tensor("x", 9, dtype=dtype), gc.tensor("d", 9, dtype=dtype)
+    parent = gc.index("p", 4)
+    d[0] = x[0]
+    d[2 * parent + 1] = d[parent] | x[parent] if dtype == "bool" else d[parent] + x[parent]
+    d[2 * parent + 2] = ~d[parent] if dtype == "bool" else d[parent] * x[2 * parent]
+    array = np.arange(9, dtype="int64") % 4 if dtype == "int64" else np.arange(9) % 3 == 0
+    np.testing.assert_array_equal(gc.compile(d)(x=array), gc.compile(d, target="interpret")(x=array))
 
 
 def test_cholesky_to_third_order():

@@ -203,15 +203,25 @@ def _affine(edge: _Edge, dimension: int) -> bool:
 
 def _no_order(statements: list[Statement], edges: list[_Edge]) -> NotationError:
     names = list(dict.fromkeys(e.access.tensor for e in edges))
-    shown = list(dict.fromkeys(e for cycle in _conflict(statements, edges) for e in cycle))
+    cycles = _conflict(statements, edges)
+    shown = list(dict.fromkeys(e for cycle in cycles for e in cycle))
     needs = [
         f"{expression(Access(e.reader.target, *e.reader.subscripts))} needs {expression(e.access, Order.of(e.reader))}" for e in shown
     ]
+    at = tuple((statement_body(e.reader), expression(e.access, Order.of(e.reader)), e.reader.location) for e in shown[:6])
+    if _certain(cycles, statements, edges):
+        return NotationError(
+            f"There is no order in which the elements of {', '.join(names)} can be computed: {', '.join(needs)}. "
+            "There is no loop along which every read is of an element that comes before.",
+            at=at,
+            fix="read earlier elements only (h[t-1]) or later ones only (h[t+1]), or use another tensor if no recurrence is meant.",
+        )
     return NotationError(
-        f"There is no order in which the elements of {', '.join(names)} can be computed: {', '.join(needs)}. "
-        "There is no loop along which every read is of an element that comes before.",
-        at=tuple((statement_body(e.reader), expression(e.access, Order.of(e.reader)), e.reader.location) for e in shown[:6]),
-        fix="read earlier elements only (h[t-1]) or later ones only (h[t+1]), or use another tensor if no recurrence is meant.",
+        f"No order is found in which the elements of {', '.join(names)} can be computed: {', '.join(needs)}. "
+        "There is no loop along which every read is provably of an element that comes before.",
+        at=at,
+        fix="along one dimension, read at subscripts that are always smaller, or always larger, than those written: h[t-1], or h[t//2] "
+        'with t = gc.index("t", 1, N); or use another tensor if no recurrence is meant.',
     )
 
 
@@ -230,6 +240,15 @@ def _conflict(statements: list[Statement], edges: list[_Edge]) -> list[list[_Edg
             if ahead is not None and back is not None:
                 return [back, ahead]
     return cycles[:1]
+
+
+def _certain(cycles: list[list[_Edge]], statements: list[Statement], edges: list[_Edge]) -> bool:
+    """Whether the cycles forbid every order: one leads back in each dimension, or there is only one dimension for two directions."""
+    first = statements[0]
+    ways = [c for d in range(len(first.subscripts)) for c in _assignments({first.target: d}, statements, edges)]
+    if len(cycles) == 1:
+        return bool(ways) and all(sp.expand(sp.Add(*(e.distance(chosen) for e in cycles[0]))) == 0 for chosen in ways)
+    return all(len(s.subscripts) == 1 for s in statements)
 
 
 def _cycle(edge: _Edge, edges: list[_Edge]) -> list[_Edge]:

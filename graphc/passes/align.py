@@ -16,7 +16,7 @@ from graphc.ir.affine import contradictory, linear, nonnegative
 from graphc.ir.expr import Access, BoundaryAccess, Compare, Index, Where
 from graphc.ir.graph import Graph, fresh_name, reads
 from graphc.ir.origin import Part, Rewrite
-from graphc.ir.shift import shifted
+from graphc.ir.shift import plain, shifted
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Range, Statement, behind, rename, revised
 from graphc.ir.tensor import Tensor
@@ -27,7 +27,8 @@ __all__ = ["align_recurrences"]
 
 def align_recurrences(graph: Graph) -> Graph:
     """``h[t+1,i] = f(h[t,i])`` becomes ``h[t,i] = f(h[t-1,i])``; the slice ``h[-1,i] = e`` becomes ``h.first[i] = e``, which is read
-    where the subscript is -1; the row ``h[0,i] = g(c[0,i])`` of a recurrence becomes ``h[t,i] = g(c[t,i])`` on t = 0.
+    where the subscript is -1; the row ``h[0,i] = g(c[0,i])`` of a recurrence becomes ``h[t,i] = g(c[t,i])`` on t = 0. A recurrence that
+    has no order otherwise gets plain left sides: ``h[t-1,t] += h[t,i]`` becomes ``h[x,t] += h[x+1,i]`` on x = t-1.
 
     Raises:
         NotationError: a recurrence has no order.
@@ -39,12 +40,26 @@ def align_recurrences(graph: Graph) -> Graph:
     names = cyclic(graph)
     graph = replace(graph, statements=tuple(shifted(s, graph.tensor(s.target)) if s.target in names else s for s in graph.statements))
     graph = replace(graph, statements=tuple(_spread(s, graph, names) for s in graph.statements))
+    return _in_order(graph, names)
+
+
+def _in_order(graph: Graph, names: set[str]) -> Graph:
+    """The graph with plain left sides for the recurrences that have an order only then."""
     definitions = graph.definitions()
+    made: dict[int, Statement] = {}
     for group in components(graph):
         moving = [s for n in group for s in definitions[n] if set(reads(s)) & set(group)]
-        if moving:
-            ordered(moving, group)
-    return graph
+        try:
+            if moving:
+                ordered(moving, group)
+        except NotationError as error:
+            others = [s if s.scatters else plain(s, graph.tensor(s.target), names) for s in moving]
+            try:
+                ordered(others, group)
+            except NotationError:
+                raise error from None
+            made.update(zip(map(id, moving), others, strict=True))
+    return replace(graph, statements=tuple(made.get(id(s), s) for s in graph.statements)) if made else graph
 
 
 _Rows = tuple[tuple[int, sp.Expr], ...]

@@ -316,6 +316,14 @@ def test_recurrence_in_both_directions(rejects):
         gc.compile(z)
 
 
+def test_recurrence_without_a_loop_that_is_found(rejects):
+    """The first element would be read to compute itself."""
+    z = gc.tensor("z", N)
+    z[i] = v[i] + z[i // 2]
+    with rejects(gc.NotationError):
+        gc.compile(z)
+
+
 def test_cycle_that_leads_back_to_itself(rejects):
     Y, U, Z = gc.tensors("Y U Z")
     Y[i] = gc.pad(U, 0)[i + 1] + v[i]
