@@ -99,11 +99,12 @@ def _either(real: Callable[..., Any], other: Callable[..., Any]) -> Callable[...
 
 def _sign(x: Any) -> float:
     value = real(x)
-    return math.nan if value != value else float((value > 0) - (value < 0))
+    sign = (value > 0) - (value < 0)
+    return math.nan if value != value else sign if isinstance(value, int) else float(sign)
 
 
 def _rounded(function: Callable[[float], Any]) -> Callable[..., float]:
-    return lambda x: float(function(real(x))) if math.isfinite(real(x)) else real(x)
+    return lambda x: x if isinstance(x, int) else float(function(real(x))) if math.isfinite(real(x)) else real(x)
 
 
 def _half(a: Any, b: Any) -> Any:
