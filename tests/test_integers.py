@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,70 @@ def test_integers_are_whole(target: str, tmp_path: Path) -> None:
     values = np.array([2**60 + 1, -(2**60) - 1, 0, 2**24 + 1])
     np.testing.assert_array_equal(result(y, target, tmp_path, z=values), values)
     np.testing.assert_array_equal(result(s, target, tmp_path, z=values), abs(values))
+
+
+INTEGERS = ["int8", "int16", "int32", "int64", "uint8"]
+
+
+def _last(x: Any) -> np.ndarray[Any, Any]:
+    """Python's integers in 64 bits."""
+    return np.array([(int(v) + 2**63) % 2**64 - 2**63 for v in np.ravel(x)], "int64")
+
+
+OVERFLOWING: dict[str, tuple[Any, Any]] = {
+    "square": (lambda z, y: {i: z[i] * z[i]}, lambda z: z * z),
+    "power": (lambda z, y: {i: z[i] ** 5}, lambda z: z**5),
+    "high power": (lambda z, y: {i: z[i] ** 9 - 2 * z[i] ** 100}, lambda z: z**9 - 2 * z**100),
+    "product": (lambda z, y: {(): gc.prod(z[i], over=i)}, lambda z: [np.prod(z)]),
+    "sum": (lambda z, y: {(): gc.sum(z[i] ** 3, over=i)}, lambda z: [np.sum(z**3)]),
+    "hash": (lambda z, y: {i: gc.pad(y, 5381)[i - 1] * 33 + z[i]},
+             lambda z: itertools.accumulate(z, lambda h, c: 33 * h + c, initial=5381)),
+}
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("name", OVERFLOWING)
+def test_integers_wrap_round_where_they_are_stored(name: str, dtype: str, target: str) -> None:
+    limits = np.iinfo(dtype)
+    values = np.array([limits.max, limits.min, limits.max // 2 + 1, 3, limits.max - 5, 2], dtype)
+    z, y = gc.tensor("z", N, dtype=dtype), gc.tensor("y", dtype=dtype)
+    written, exact = OVERFLOWING[name]
+    for left, right in written(z, y).items():
+        y[left] = right
+    expected = _last([*exact(values.astype(object))][-values.size :]).astype(dtype)
+    found = gc.compile(y, target=target)(z=values)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(np.ravel(found), expected)
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_powers_of_integers_are_floats_where_the_exponent_varies(target: str) -> None:
+    u, y = gc.tensor("u", N, dtype="uint8"), gc.tensor("y")
+    y[i] = u[i] ** u[i]
+    np.testing.assert_allclose(gc.compile(y, target=target)(u=np.array([200, 3, 0], "uint8")), [np.inf, 27, 1])
+    z, y = gc.tensor("z", N, dtype="int64"), gc.tensor("y", dtype="float64")
+    y[i] = z[i] ** z[i]
+    values = np.array([2**40, -(2**40), -3])
+    np.testing.assert_allclose(gc.compile(y, target=target)(z=values), [np.inf, 0, -1 / 27])
+
+
+def test_the_interpreter_computes_with_integers_beyond_all_floats() -> None:
+    z, y = gc.tensor("z", N, dtype="int64"), gc.tensor("y")
+    huge = z[i] ** 99
+    y[i] = gc.exp(-(huge**3)) + huge**3 / 2 + gc.tanh(-(huge**3)) + gc.where(huge > 0, 1, 0)
+    assert gc.compile(y, target="interpret")(z=np.array([2**60, 0])).tolist() == [np.inf, 1]
+    total = gc.tensor("total", dtype="float64")
+    total[()] += gc.tensor("x", N, dtype="float64")[i]
+    assert gc.compile(total, target="interpret")(x=np.array([1e308, 1e308])) == np.inf
+
+
+@pytest.mark.parametrize("target", TARGETS[:3])
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_floats_beyond_64_bits_are_the_least_integer(dtype: str, target: str, tmp_path: Path) -> None:
+    """What is between them wraps round."""
+    x, y = gc.tensor("x", N), gc.tensor("y", dtype=dtype)
+    y[i] = x[i]
+    values = np.array([1e20, -1e20, np.nan, np.inf, -1.5, 300.75, 3e9, -2147483904.0], "float32")
+    whole = [-(2**63)] * 4 + [-1, 300, 3 * 10**9, -2147483904]
+    np.testing.assert_array_equal(result(y, target, tmp_path, x=values), np.array(whole).astype(dtype))

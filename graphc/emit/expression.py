@@ -273,6 +273,8 @@ class Writer:
             kind = "int64" if base.dtype in ("weak_int", "bool") else base.dtype
             text = self.cast(base, kind).at(_PRODUCT + 1)
             return Typed(" * ".join([text] * int(node.exp)), _PRODUCT, kind)
+        if isinstance(node.exp, sp.Integer) and not is_float(base.dtype) and not is_float(wanted):
+            return Typed(self.syntax.power.format(self.cast(base, "int64").at(_ATOM), node.exp), _UNARY, "int64")
         joint = self._joint([base], wanted, floating=True)
         if node.exp == sp.Rational(1, 2):
             return self._elementary("sqrt", [base], joint)
