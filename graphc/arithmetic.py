@@ -33,7 +33,7 @@ class Arithmetic:
     Attributes:
         constant: a number of an expression as a scalar.
         functions: scalar functions by name; the others are evaluated by their expansions. "sqrt" and "rsqrt", where there are such, are
-            the powers 1/2 and -1/2: at -inf and -0 they are other numbers than C's power.
+            the powers 1/2 and -1/2: at -inf and -0 they are other numbers than C's power. "power" is one that is no integer's.
         add, multiply: of any number of scalars.
         quotient, power: of two scalars.
         compare: operators of comparisons.
@@ -52,6 +52,27 @@ class Arithmetic:
     stored: Callable[[str, Any], Any]
 
 
+def _limited(x: Any) -> Any:
+    """An integer beyond all floats as an infinity."""
+    try:
+        float(real(x))
+    except OverflowError:
+        return math.inf if x > 0 else -math.inf
+    return x
+
+
+def _any_size(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of integers of any size, which are infinite where it computes with floats."""
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except OverflowError:
+            return function(*map(_limited, arguments))
+
+    return call
+
+
 def _guarded(function: Callable[..., float], pole: float | None = None) -> Callable[..., float]:
     """A function of `math` that returns NaN instead of raising, and -inf at its pole."""
 
@@ -59,7 +80,8 @@ def _guarded(function: Callable[..., float], pole: float | None = None) -> Calla
         try:
             return function(*arguments)
         except OverflowError:
-            return math.inf
+            limited = [*map(_limited, arguments)]
+            return math.inf if limited == [*arguments] else call(*limited)
         except (ValueError, ZeroDivisionError):
             return -math.inf if arguments[0] == pole else math.nan
 
@@ -99,11 +121,12 @@ def _either(real: Callable[..., Any], other: Callable[..., Any]) -> Callable[...
 
 def _sign(x: Any) -> float:
     value = real(x)
-    return math.nan if value != value else float((value > 0) - (value < 0))
+    sign = (value > 0) - (value < 0)
+    return math.nan if value != value else sign if isinstance(value, int) else float(sign)
 
 
 def _rounded(function: Callable[[float], Any]) -> Callable[..., float]:
-    return lambda x: float(function(real(x))) if math.isfinite(real(x)) else real(x)
+    return lambda x: x if isinstance(x, int) else float(function(real(x))) if math.isfinite(real(x)) else real(x)
 
 
 def _half(a: Any, b: Any) -> Any:
@@ -191,11 +214,32 @@ def _power(base: Any, exponent: Any) -> Any:
         result = base**exponent if float(exponent).is_integer() and exponent >= 0 else float(base) ** exponent
         return math.nan if isinstance(result, complex) else result
     except OverflowError:
-        return math.inf
+        if _limited(base) is not base:
+            return _power(_limited(base), exponent)
+        return -math.inf if real(base) < 0 and real(exponent) % 2 == 1 else math.inf
     except ZeroDivisionError:
         return math.copysign(math.inf, base) if exponent % 2 == 1 else math.inf
 
 
+def _real_power(base: Any, exponent: Any) -> Any:
+    """A power that is a float: an integer exponent may be any."""
+    return _power(base, exponent if isinstance(exponent, complex) else float(_limited(exponent)))
+
+
+_SCALAR = {name: _any_size(function) for name, function in (_SCALAR | {"power": _real_power}).items()}
+
+
+@_any_size
+def _add(*values: Any) -> Any:
+    return sum(values[1:], values[0])
+
+
+@_any_size
+def _multiply(*values: Any) -> Any:
+    return math.prod(values)
+
+
+@_any_size
 def _quotient(top: Any, value: Any) -> Any:
     try:
         return top / value
@@ -211,17 +255,24 @@ def _constant(node: sp.Basic) -> Any:
     return int(node) if isinstance(node, sp.Integer) else float(node)
 
 
+def _sum(terms: list[Any]) -> Any:
+    try:
+        return math.fsum(terms) if terms and all(isinstance(t, float) and math.isfinite(t) for t in terms) else _add(0, *terms)
+    except OverflowError:
+        return _add(*terms)
+
+
 def _combine(op: str, terms: list[Any], positions: list[int], statement: Statement) -> Any:
     if op == "sum":
-        return math.fsum(terms) if terms and all(isinstance(t, float) and math.isfinite(t) for t in terms) else sum(terms)
+        return _sum(terms)
     if op == "prod":
-        return math.prod(terms)
+        return _multiply(*terms)
     if op == "any":
         return any(terms)
     if op == "all":
         return all(terms)
     if op == "mean":
-        return sum(terms) / len(terms) if terms else math.nan
+        return _quotient(_add(0, *terms), len(terms)) if terms else math.nan
     if op == "logsumexp":
         return _logsumexp(terms)
     if not terms:
@@ -241,6 +292,7 @@ def _combine(op: str, terms: list[Any], positions: list[int], statement: Stateme
 def _logsumexp(terms: list[Any]) -> Any:
     if not terms:
         return -math.inf
+    terms = [*map(_limited, terms)]
     top = max((real(t) for t in terms), key=lambda t: (t != t, t))
     if math.isinf(top) or top != top:
         return top
@@ -249,10 +301,16 @@ def _logsumexp(terms: list[Any]) -> Any:
 
 
 def _stored(dtype: str, value: Any) -> Any:
-    if dtype == "float64":
-        return float(value)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(real(value)).astype(dtype).item()
+    """The value as an element: integers wrap round, and a float beyond 64 bits is the least of them, as the kernels for the CPU have it."""
+    value = real(value)
+    if dtype == "bool":
+        return bool(value)
+    if is_float(dtype):
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(_limited(value)).astype(dtype).item()
+    whole = value if isinstance(value, int) else int(value) if -(2.0**63) <= value < 2.0**63 else -(2**63)
+    least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    return (whole - least) % (most - least + 1) + least
 
 
 def _stored_complex(dtype: str, value: Any) -> Any:
@@ -260,8 +318,7 @@ def _stored_complex(dtype: str, value: Any) -> Any:
 
 
 NUMBERS = Arithmetic(
-    _constant, _SCALAR, lambda *values: sum(values[1:], values[0]), lambda *values: math.prod(values), _quotient, _power, _COMPARE,
-    _combine, _stored,
+    _constant, _SCALAR, _add, _multiply, _quotient, _power, _COMPARE, _combine, _stored,
 )
 """Python's floats, rounded to the dtype when they are stored."""
 

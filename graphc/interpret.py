@@ -427,7 +427,9 @@ def _operator(node: sp.Basic, arithmetic: Arithmetic) -> Callable[..., Any]:
         return arithmetic.add
     if isinstance(node, sp.Pow):
         root = arithmetic.functions.get(_ROOTS.get(node.exp, ""))
-        return arithmetic.power if root is None else lambda base, _: root(base)
+        if root is not None:
+            return lambda base, _: root(base)
+        return arithmetic.power if isinstance(node.exp, sp.Integer) else arithmetic.functions.get("power", arithmetic.power)
     if isinstance(node, Compare):
         return arithmetic.compare[node.op]
     if isinstance(node, FloorDiv):

@@ -28,6 +28,7 @@ _SAFE = 2
 FLOAT_CALLS = {"abs": "absolute", "round": "round_"}
 """Names that differ from the notation's."""
 _INTEGER_CALLS = {"abs": "abs", "maximum": "max", "minimum": "min"}
+_ROUNDED = ("floor", "ceil", "round")
 _WHOLE = {"float32": "f32(8388608.0)", "float64": "f64(4503599627370496.0)"}
 
 
@@ -235,6 +236,10 @@ class Writer:
         if node.function in _INTEGER_CALLS and all(not is_float(p.dtype) for p in parts):
             name = self.syntax.prefix + _INTEGER_CALLS[node.function]
             return Typed(f"{name}({', '.join(p.text for p in parts)})", _ATOM, "int64")
+        if node.function in _ROUNDED and not is_float(parts[0].dtype):
+            return parts[0]
+        if node.function == "sign" and not is_float(parts[0].dtype):
+            return parts[0] if parts[0].dtype == "bool" else self.typed(_sign(node.arguments[0]), wanted)
         joint = self._joint(parts, wanted, floating=True)
         return self._elementary(FLOAT_CALLS.get(node.function, node.function), parts, joint)
 
@@ -268,6 +273,8 @@ class Writer:
             kind = "int64" if base.dtype in ("weak_int", "bool") else base.dtype
             text = self.cast(base, kind).at(_PRODUCT + 1)
             return Typed(" * ".join([text] * int(node.exp)), _PRODUCT, kind)
+        if isinstance(node.exp, sp.Integer) and not is_float(base.dtype) and not is_float(wanted):
+            return Typed(self.syntax.power.format(self.cast(base, "int64").at(_ATOM), node.exp), _UNARY, "int64")
         joint = self._joint([base], wanted, floating=True)
         if node.exp == sp.Rational(1, 2):
             return self._elementary("sqrt", [base], joint)
@@ -307,6 +314,11 @@ class Writer:
             shown = self.cast(term, joint).at(_SUM + 1 if text or not negative else _PRODUCT)
             text = f"{text} {'-' if negative else '+'} {shown}" if text else (f"-{shown}" if negative else shown)
         return Typed(text, _SUM, joint)
+
+
+def _sign(value: sp.Expr) -> sp.Expr:
+    """The sign of an integer, of which a float would not hold every digit."""
+    return Call("maximum", Call("minimum", value, sp.Integer(1)), sp.Integer(-1))
 
 
 def _degree(node: sp.Basic) -> int:

@@ -27,6 +27,7 @@ class Syntax:
         literal: a float {0} of each type.
         conditional: the value {1} where the condition {0} holds, else {2}.
         floor_divide, modulo: of {0} by {1}, as Python does.
+        power: the integer {0} multiplied {1} times.
         divide: sign of a division of what is not negative.
         words: signs of "and", "or" and "not", and of what is always true or false.
         not_binds: whether "not" binds more strongly than a comparison.
@@ -48,6 +49,7 @@ class Syntax:
     conditional: str
     floor_divide: str
     modulo: str
+    power: str
     divide: str
     words: Mapping[str, str]
     not_binds: bool
@@ -111,6 +113,7 @@ PYTHON = Syntax(
     conditional="({1} if {0} else {2})",
     floor_divide="{0} // {1}",
     modulo="{0} % {1}",
+    power="{0} ** {1}",
     divide="//",
     words={"and": "and", "or": "or", "not": "not ", "true": "True", "false": "False"},
     not_binds=False,
@@ -134,6 +137,7 @@ C = Syntax(
     conditional="({0} ? {1} : {2})",
     floor_divide="gc_floor_divide({0}, {1})",
     modulo="gc_modulo({0}, {1})",
+    power="gc_integer_power({0}, {1})",
     divide="/",
     words={"and": "&&", "or": "||", "not": "!", "true": "true", "false": "false"},
     not_binds=True,

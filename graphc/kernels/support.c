@@ -82,6 +82,15 @@ static inline int64_t gc_modulo(int64_t x, int64_t divisor)
     return rest < 0 ? rest + divisor : rest;
 }
 
+/* A product of so many equal factors, of which the last 64 bits remain. */
+static inline int64_t gc_integer_power(int64_t x, int64_t exponent)
+{
+    uint64_t result = 1;
+    for (uint64_t square = (uint64_t)x; exponent; exponent /= 2, square *= square)
+        result *= exponent % 2 ? square : 1;
+    return (int64_t)result;
+}
+
 static inline int64_t gc_max(int64_t x, int64_t y)
 {
     return x > y ? x : y;

@@ -14,7 +14,7 @@ from graphc.ir.dtypes import dtype_of, promote, settle
 from graphc.ir.expr import INFINITY, Access, Call, Reduce, Where
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
-from graphc.ir.reductions import REDUCTIONS
+from graphc.ir.reductions import REDUCTIONS, extreme
 from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement, revised
 from graphc.ir.tensor import Tensor
@@ -28,9 +28,10 @@ _WHOLE = "a right side that is one reduction makes the statement that reduction"
 _NESTED = "a nested reduction gets a tensor of its own"
 _Path = tuple[tuple[sp.Expr, bool], ...]
 _Facts = tuple[sp.Expr, ...]
-_NEUTRAL = {"sum": sp.Integer(0), "prod": sp.Integer(1), "max": -INFINITY, "min": INFINITY, "logsumexp": -INFINITY}
+_NEUTRAL = {"sum": sp.Integer(0), "prod": sp.Integer(1), "logsumexp": -INFINITY}
 _OVER_NOTHING = {"prod": sp.Integer(1), "all": sp.true, "logsumexp": -INFINITY}
 """Reductions with a neutral element that is not what unassigned elements are."""
+_EXTREMES = {"max": "supremum", "min": "infimum"}
 
 
 def _identity(op: str, known: dict[str, sp.Expr]) -> sp.Expr | None:
@@ -95,7 +96,8 @@ class _Lifter:
         body = reduction.body
         facts = known_on(path, ())
         value_path = [(c, t) for c, t in path if contains(c, Access)]
-        neutral = _identity(reduction.op, _NEUTRAL)
+        kind = self._dtype(reduction)
+        neutral = extreme(_EXTREMES[reduction.op], settle(kind)) if reduction.op in _EXTREMES else _identity(reduction.op, _NEUTRAL)
         if value_path and neutral is not None and not _total(body):
             for condition, truth in reversed(value_path):
                 body = Where(condition, body, neutral) if truth else Where(condition, neutral, body)
@@ -108,7 +110,7 @@ class _Lifter:
         name = self._name(f"{statement.target}.{reduction.op.replace('_split', '')}")
         inner = tuple(r for r in statement.ranges if r.index in bound | nested)
         shape = tuple(r.upper for r in free)
-        dtype = settle(self._dtype(reduction), promote(settle(self._dtype(statement.value), target.dtype), target.dtype))
+        dtype = settle(kind, promote(settle(self._dtype(statement.value), target.dtype), target.dtype))
         self.tensors[name] = Tensor(name, shape, dtype, "defined", target.group)
         op = "+=" if reduction.op == "sum" else reduction.op
         subscripts = tuple(r.index for r in free)

@@ -40,6 +40,7 @@ def selection(
     if op == "prod":
         return (Assign(best, _ONE, dtype),), (Assign(best, best * value, dtype),), best
     sign = "<" if "min" in op else ">"
+    dtype = stored if op in EXTREMES and is_float(stored) and not is_float(dtype) else dtype  # integers have no infinity to begin with
     start = Assign(best, extreme(op, stored if is_integer(dtype) else dtype) if op in EXTREMES else _farthest(op, dtype), dtype)
     if op in ("max", "min", *EXTREMES):
         return (start,), (Assign(best, Call("minimum" if op in ("min", "infimum") else "maximum", best, value), dtype),), best
