@@ -12,7 +12,7 @@ from graphc.analysis.conditions import known_on
 from graphc.ir.expr import Access, BoundaryAccess, Reduce, Where
 from graphc.ir.statement import Statement
 
-__all__ = ["Touch", "touches"]
+__all__ = ["Touch", "places", "touches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +28,19 @@ def touches(statement: Statement) -> Iterator[Touch]:
     """Every access of a statement, its left side first, each with what is known where it happens."""
     yield Touch(Access(statement.target, *statement.subscripts), statement.constraints(), True)
     for part in (*statement.subscripts, statement.value):
-        for access, around, path in _places(part):
+        for access, around, path in places(part):
             facts = _within(statement, around)
             yield Touch(access, known_on(path, facts) if path else facts)
 
 
-_Path = tuple[tuple[sp.Basic, bool], ...]
+Path = tuple[tuple[sp.Basic, bool], ...]
 """Conditions and their values."""
-_Place = tuple[sp.Basic, tuple[Reduce, ...], _Path]
+_Place = tuple[sp.Basic, tuple[Reduce, ...], Path]
 """A node, the reductions around it, and the conditions under which it is evaluated."""
 
 
 @lru_cache(maxsize=20_000)
-def _places(root: sp.Basic) -> tuple[_Place, ...]:
+def places(root: sp.Basic) -> tuple[_Place, ...]:
     """Where the reads of an expression stand, found without recursion; what is read under the same conditions twice comes once."""
     stack: list[_Place] = [(root, (), ())]
     seen: set[_Place] = set()
