@@ -7,11 +7,11 @@ from functools import lru_cache
 
 import sympy as sp
 
-from graphc.ir.affine import is_affine, nonnegative
+from graphc.ir.affine import contradictory, is_affine, nonnegative
 from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, Logical, Reduce, Where, all_of
 from graphc.ir.tree import contains
 
-__all__ = ["Conjunction", "counted_where", "cover", "implied", "known_on", "nonzero_where", "pieces"]
+__all__ = ["Conjunction", "cases", "counted_where", "cover", "implied", "known_on", "nonzero_where", "pieces"]
 
 Conjunction = tuple[sp.Expr, ...]
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
@@ -134,6 +134,13 @@ def known_on(path: Sequence[tuple[sp.Basic, bool]], facts: Conjunction) -> Conju
             break
         waiting = rest
     return facts
+
+
+def cases(path: Sequence[tuple[sp.Basic, bool]], facts: Conjunction) -> list[Conjunction]:
+    """The facts and what conditions say, in conjunctions one of which at least holds wherever these have the given values."""
+    known = known_on(path, facts)
+    together = all_of(condition if truth else Logical("not", condition) for condition, truth in path)
+    return [case for part in cover(together) if not contradictory(case := (*known, *part))]
 
 
 def counted_where(term: sp.Expr) -> tuple[sp.Expr, ...]:

@@ -15,13 +15,18 @@ from graphc.ir.statement import Statement
 __all__ = ["Touch", "places", "touches"]
 
 
+Path = tuple[tuple[sp.Basic, bool], ...]
+"""Conditions and their values."""
+
+
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """An access together with the inequalities that hold wherever it is evaluated."""
+    """An access together with the inequalities that hold wherever it is evaluated, and the conditions under which it is."""
 
     access: Access | BoundaryAccess
     facts: tuple[sp.Expr, ...]
     written: bool = False
+    path: Path = ()
 
 
 def touches(statement: Statement) -> Iterator[Touch]:
@@ -30,11 +35,9 @@ def touches(statement: Statement) -> Iterator[Touch]:
     for part in (*statement.subscripts, statement.value):
         for access, around, path in places(part):
             facts = _within(statement, around)
-            yield Touch(access, known_on(path, facts) if path else facts)
+            yield Touch(access, known_on(path, facts) if path else facts, path=path)
 
 
-Path = tuple[tuple[sp.Basic, bool], ...]
-"""Conditions and their values."""
 _Place = tuple[sp.Basic, tuple[Reduce, ...], Path]
 """A node, the reductions around it, and the conditions under which it is evaluated."""
 

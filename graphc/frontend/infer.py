@@ -81,7 +81,7 @@ class Inference:
             if not self._settle_ranges(tensor, position, statement, final=False):
                 waiting.append(position)
         if len(waiting) == len(tensor.statements) and tensor.key not in self.shapes:
-            self._settle_ranges(tensor, 0, tensor.statements[0], final=True)
+            self._settle_ranges(tensor, waiting.pop(0), tensor.statements[0], final=True)
         if tensor.key not in self.shapes:
             self.shapes[tensor.key] = self._shape(tensor)
         for position in waiting:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from graphc.analysis.conditions import Conjunction, cover, known_on
-from graphc.ir.affine import contradictory, is_affine, linear, nonnegative, project, span, to_expr
-from graphc.ir.expr import FloorDiv, Index, Logical, all_of
+from graphc.analysis.conditions import Conjunction, cases
+from graphc.ir.affine import is_affine, linear, nonnegative, project, span, to_expr
+from graphc.ir.expr import FloorDiv, Index
 from graphc.ir.statement import behind
 from graphc.ir.tree import indices_of
 
@@ -52,8 +52,8 @@ def kept_inside(index: Index, box: Box, read: Read) -> bool:
     """Whether a read of the index is inside wherever its conditions hold, on one side at least."""
     sides = [side for subscript, extent in zip(read.subscripts, read.shape, strict=True) if index in subscript.free_symbols
              for side in (subscript, behind(subscript, extent))]
-    cases = _cases(read.path, box, indices_of(sp.Tuple(*sides)))
-    return any(all(nonnegative(side, case) for case in cases) for side in sides)
+    places = _cases(read.path, box, indices_of(sp.Tuple(*sides)))
+    return any(all(nonnegative(side, case) for case in places) for side in sides)
 
 
 def reach(index: Index, box: Box, condition: sp.Expr) -> sp.Expr | None:
@@ -94,9 +94,7 @@ def _cases(path: Sequence[tuple[sp.Basic, bool]], box: Box, indices: Iterable[In
     """
     among = dict.fromkeys((*indices, *(i for condition, _ in path for i in indices_of(condition))))
     inside = [e for i, (low, high) in box.items() for e in (i - low, high - 1 - i)]
-    known = known_on(path, (*inside, *(i for i in among if i not in box)))
-    together = all_of(condition if truth else Logical("not", condition) for condition, truth in path)
-    return [case for part in cover(together) if not contradictory(case := (*known, *part))]
+    return cases(path, (*inside, *(i for i in among if i not in box)))
 
 
 def _narrowed(box: Box, indices: Iterable[Index], case: Conjunction) -> list[Box]:
