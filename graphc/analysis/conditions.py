@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import sympy as sp
 
-from graphc.ir.affine import is_affine, nonnegative
+from graphc.ir.affine import contradictory, is_affine, nonnegative
 from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, Logical, Reduce, Where, all_of
 from graphc.ir.tree import contains
 
-__all__ = ["counted_where", "implied", "known_on", "pieces"]
+__all__ = ["Conjunction", "cases", "counted_where", "cover", "implied", "known_on", "nonzero_where", "pieces"]
 
 Conjunction = tuple[sp.Expr, ...]
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
@@ -77,6 +77,33 @@ def pieces(condition: sp.Basic, truth: bool = True) -> tuple[Conjunction, ...] |
     return result
 
 
+_CASES = 64
+
+
+@lru_cache(maxsize=20_000)
+def cover(condition: sp.Basic, truth: bool = True) -> tuple[Conjunction, ...]:
+    """Conjunctions, one of which at least holds wherever `condition` has the value `truth`; tensor comparisons contribute nothing.
+
+    >>> from graphc.ir.expr import Index
+    >>> i, mixed = Index("i"), Compare(">", Access("x", 0), 0)
+    >>> cover(Logical("and", Compare("!=", i, 3), mixed))
+    ((2 - i,), (i - 4,))
+    """
+    if not isinstance(condition, Logical):
+        found = pieces(condition, truth)
+        return ((),) if found is None else found
+    if condition.op == "not":
+        return cover(condition.operands[0], not truth)
+    parts = [cover(operand, truth) for operand in condition.operands]
+    if (condition.op == "and") is not truth:
+        return tuple(dict.fromkeys(case for part in parts for case in part))
+    result: tuple[Conjunction, ...] = ((),)
+    for part in parts:
+        if len(result) * len(part) <= _CASES:
+            result = _both(result, part)
+    return result
+
+
 def implied(condition: sp.Basic, truth: bool = True, facts: Conjunction = ()) -> Conjunction:
     """Affine expressions that are certainly ≥ 0 where the condition has the value `truth` and all `facts` are ≥ 0.
 
@@ -109,6 +136,13 @@ def known_on(path: Sequence[tuple[sp.Basic, bool]], facts: Conjunction) -> Conju
     return facts
 
 
+def cases(path: Sequence[tuple[sp.Basic, bool]], facts: Conjunction) -> list[Conjunction]:
+    """The facts and what conditions say, in conjunctions one of which at least holds wherever these have the given values."""
+    known = known_on(path, facts)
+    together = all_of(condition if truth else Logical("not", condition) for condition, truth in path)
+    return [case for part in cover(together) if not contradictory(case := (*known, *part))]
+
+
 def counted_where(term: sp.Expr) -> tuple[sp.Expr, ...]:
     """The conditions without which a term of a sum is 0, because it is written as ``where(condition, …, 0)``, or made of such."""
     if isinstance(term, Where):
@@ -121,6 +155,30 @@ def counted_where(term: sp.Expr) -> tuple[sp.Expr, ...]:
     if isinstance(term, sp.Add):
         return _either([(sp.true, counted_where(part)) for part in term.args])
     return ()
+
+
+def nonzero_where(term: sp.Expr) -> sp.Expr:
+    """A condition that holds wherever a term of a sum is not 0, sums inside of it included.
+
+    Indices that such a sum binds are free in it: it holds for some of their values.
+    """
+    if term == 0:
+        return sp.false
+    if isinstance(term, Where):
+        branches = ((term.condition, term.value), (Logical("not", term.condition), term.other))
+        return _any_of(all_of((condition, nonzero_where(branch))) for condition, branch in branches if branch != 0)
+    if isinstance(term, sp.Mul):
+        return all_of(condition for factor in term.args if (condition := nonzero_where(factor)) != sp.true)
+    if isinstance(term, sp.Add):
+        return _any_of(map(nonzero_where, term.args))
+    if isinstance(term, sp.Pow) and term.exp.is_positive:
+        return nonzero_where(term.base)
+    return nonzero_where(term.body) if isinstance(term, Reduce) and term.op == "sum" else sp.true
+
+
+def _any_of(conditions: Iterable[sp.Expr]) -> sp.Expr:
+    found = tuple(dict.fromkeys(conditions))
+    return found[0] if len(found) == 1 else sp.true if sp.true in found else Logical("or", *found)
 
 
 def _either(cases: Sequence[tuple[sp.Expr, tuple[sp.Expr, ...]]]) -> tuple[sp.Expr, ...]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import sympy as sp
 
+from graphc.analysis.conditions import cases
 from graphc.analysis.injectivity import disjoint, injective
 from graphc.analysis.recurrence import margins, outer_rows
 from graphc.analysis.touches import Touch, touches
@@ -193,7 +194,7 @@ def _limit(
     certain = _certain(violation)
     if certain and nonnegative(expression_, touch.facts + tuple(sp.expand(-v[0] - 1) for v in seen if len(v) == 1)):
         return  # in every call that passes the other checks
-    if _at_no_point(expression_, touch.facts, statement):
+    if _in_no_case(expression_, touch) or _at_no_point(expression_, touch.facts, statement):
         return
     if certain:
         used = access.subscripts[dimension].free_symbols
@@ -202,6 +203,11 @@ def _limit(
                          fix="change the subscript, declare a smaller range with gc.index, or read through gc.pad, gc.clamp or gc.skip.")
     seen.add(violation)
     yield Check(violation, f"{message}{_whence(statement)}", "range")
+
+
+def _in_no_case(expression_: sp.Expr, touch: Touch) -> bool:
+    """Whether the expression is ≥ 0 in each of several cases into which the conditions fall: ``(i == 1) | (i >= 3)``."""
+    return bool(touch.path) and all(_violation(expression_, case) is None for case in cases(touch.path, touch.facts))
 
 
 _POINTS = 512

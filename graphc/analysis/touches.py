@@ -12,35 +12,38 @@ from graphc.analysis.conditions import known_on
 from graphc.ir.expr import Access, BoundaryAccess, Reduce, Where
 from graphc.ir.statement import Statement
 
-__all__ = ["Touch", "touches"]
+__all__ = ["Touch", "places", "touches"]
+
+
+Path = tuple[tuple[sp.Basic, bool], ...]
+"""Conditions and their values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """An access together with the inequalities that hold wherever it is evaluated."""
+    """An access together with the inequalities that hold wherever it is evaluated, and the conditions under which it is."""
 
     access: Access | BoundaryAccess
     facts: tuple[sp.Expr, ...]
     written: bool = False
+    path: Path = ()
 
 
 def touches(statement: Statement) -> Iterator[Touch]:
     """Every access of a statement, its left side first, each with what is known where it happens."""
     yield Touch(Access(statement.target, *statement.subscripts), statement.constraints(), True)
     for part in (*statement.subscripts, statement.value):
-        for access, around, path in _places(part):
+        for access, around, path in places(part):
             facts = _within(statement, around)
-            yield Touch(access, known_on(path, facts) if path else facts)
+            yield Touch(access, known_on(path, facts) if path else facts, path=path)
 
 
-_Path = tuple[tuple[sp.Basic, bool], ...]
-"""Conditions and their values."""
-_Place = tuple[sp.Basic, tuple[Reduce, ...], _Path]
+_Place = tuple[sp.Basic, tuple[Reduce, ...], Path]
 """A node, the reductions around it, and the conditions under which it is evaluated."""
 
 
 @lru_cache(maxsize=20_000)
-def _places(root: sp.Basic) -> tuple[_Place, ...]:
+def places(root: sp.Basic) -> tuple[_Place, ...]:
     """Where the reads of an expression stand, found without recursion; what is read under the same conditions twice comes once."""
     stack: list[_Place] = [(root, (), ())]
     seen: set[_Place] = set()

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
+from graphc.analysis.conditions import nonzero_where
+from graphc.analysis.touches import places
 from graphc.errors import Location, NotationError, ShapeError
 from graphc.frontend.expression import display
+from graphc.frontend.limits import Box, Limits, Read, extreme, kept_inside, limits, reach
 from graphc.frontend.recorded import Recorded
 from graphc.frontend.tensor import Tensor
-from graphc.ir.affine import is_affine, linear, nonnegative, span, to_expr
+from graphc.ir.affine import is_affine, linear, span
 from graphc.ir.dtypes import dtype_of, promote, settle, summed
-from graphc.ir.expr import Access, FloorDiv, Index, Reduce
+from graphc.ir.expr import Access, Index, Reduce
 from graphc.ir.statement import Range
 from graphc.ir.tree import accesses, indices_of, postorder
 
@@ -78,7 +81,7 @@ class Inference:
             if not self._settle_ranges(tensor, position, statement, final=False):
                 waiting.append(position)
         if len(waiting) == len(tensor.statements) and tensor.key not in self.shapes:
-            self._settle_ranges(tensor, 0, tensor.statements[0], final=True)
+            self._settle_ranges(tensor, waiting.pop(0), tensor.statements[0], final=True)
         if tensor.key not in self.shapes:
             self.shapes[tensor.key] = self._shape(tensor)
         for position in waiting:
@@ -128,15 +131,18 @@ class Inference:
         if open_indices:
             if not final:
                 return False
-            self._unknown(open_indices[0], statement)
+            self._unknown(open_indices[0], found, tensor, statement)
         self.ranges[tensor.key, position] = tuple(Range(i, *found[i]) for i in names)
         return True
 
-    def _unknown(self, index: Index, statement: Recorded) -> None:
+    def _unknown(self, index: Index, found: Box, tensor: Tensor, statement: Recorded) -> None:
+        no_bound = "no single access bounds it"
+        for access, read in self._reads(tensor, statement):
+            if read.path and kept_inside(index, found, read):
+                no_bound = f"no access bounds it: {statement.shown(access)} is read only where a condition keeps it inside"
         raise ShapeError(
-            f"The range of the index {index} cannot be inferred: it occurs plainly in no tensor of known shape, "
-            "and no single access bounds it.", at=((statement.text, str(index), statement.location),),
-            fix=f'declare its range: {index} = gc.index("{index}", n).',
+            f"The range of the index {index} cannot be inferred: it occurs plainly in no tensor of known shape, and {no_bound}.",
+            at=((statement.text, str(index), statement.location),), fix=f'declare its range: {index} = gc.index("{index}", n).',
         )
 
     def _loop_order(self, statement: Recorded) -> list[Index]:
@@ -203,25 +209,33 @@ class Inference:
             return tensor.statements[0].text, tensor.statements[0].left, tensor.statements[0].location
         return f"{tensor.name}({', '.join(display(e) for e in self.shapes[tensor.key])})", "", tensor.location
 
+    def _reads(self, tensor: Tensor, statement: Recorded) -> list[tuple[Access, Read]]:
+        """The accesses of other tensors whose shapes are known."""
+        written = (statement.value, *statement.subscripts, *statement.lost)
+        return [(access, Read(access.subscripts, self.shapes[access.tensor], path)) for part in written for access, _, path in places(part)
+                if isinstance(access, Access) and access.tensor in self.shapes and access.tensor != tensor.key]
+
     def _largest_range(
         self, index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]], tensor: Tensor, statement: Recorded, final: bool
     ) -> tuple[sp.Expr, sp.Expr] | None:
-        """The largest range that keeps every access inside.
+        """The largest range that keeps every access inside; conditions bound an index where the terms of a sum are 0 elsewhere.
 
         Quotients of the index count where nothing else in the program bounds it, and beside other bounds if it is known which is less.
         """
-        written = (statement.value, *statement.subscripts, *statement.lost)
-        accessed = [a for part in written for a in accesses(part) if isinstance(a, Access)]
-        inside = [(a.subscripts, self.shapes[a.tensor]) for a in accessed if a.tensor in self.shapes and a.tensor != tensor.key]
-        direct, by_quotients = _limits(index, found, inside)
-        if not direct and not by_quotients and tensor.key in self.shapes:
-            direct, by_quotients = _limits(index, found, [(statement.subscripts, self.shapes[tensor.key])])
-        if not direct and not (by_quotients and final):
+        direct, by_quotients = limits(index, found, (read for _, read in self._reads(tensor, statement)))
+        if not _above(direct) and (final or index not in statement.subscripts):
+            term = _term(index, statement)
+            direct.append((None, None if term is None else reach(index, found, nonzero_where(term))))
+        if not _above(direct) and not _above(by_quotients) and tensor.key in self.shapes:
+            left, left_by_quotients = limits(index, found, [Read(statement.subscripts, self.shapes[tensor.key])])
+            direct, by_quotients = direct + left, by_quotients + left_by_quotients
+        if not _above(direct) and not (final and _above(by_quotients)):
             return None
         facts = [high - low - 1 for low, high in found.values()]
-        for limits in ([*direct, *by_quotients], direct or by_quotients):
-            lowers, uppers = [_ZERO, *(low for low, _ in limits)], [high for _, high in limits]
-            lower, upper = _extreme(lowers, True, facts), _extreme(uppers, False, facts)
+        for chosen in ([*direct, *by_quotients], direct if _above(direct) else by_quotients):
+            lowers = [_ZERO, *(low for low, _ in chosen if low is not None)]
+            uppers = _above(chosen)
+            lower, upper = extreme(lowers, True, facts), extreme(uppers, False, facts)
             if lower is not None and upper is not None:
                 return lower, upper
         shown = " and ".join(display(u) for u in dict.fromkeys(uppers if upper is None else lowers))
@@ -257,7 +271,7 @@ class Inference:
         if plain:
             return sp.expand(plain[0][0])
         others = [e for e in others if not (e.is_Integer and e <= 0)]
-        largest = _extreme(others, largest=True) if others else None
+        largest = extreme(others, largest=True) if others else None
         if largest is None:
             statement = tensor.statements[0]
             at = ((statement.text, statement.left, statement.location),)
@@ -285,56 +299,17 @@ def same(a: sp.Expr, b: sp.Expr) -> bool:
     return a == b or linear(a - b) == linear(_ZERO)
 
 
-def _limits(
-    index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]], inside: Iterable[tuple[Sequence[sp.Expr], Sequence[sp.Expr]]]
-) -> tuple[list[tuple[sp.Expr, sp.Expr]], list[tuple[sp.Expr, sp.Expr]]]:
-    """What pairs of subscripts and shape say about an index: where it stands directly in a subscript, and where in a quotient."""
-    direct: list[tuple[sp.Expr, sp.Expr]] = []
-    by_quotients: list[tuple[sp.Expr, sp.Expr]] = []
-    for subscripts, shape in inside:
-        for subscript, extent in zip(subscripts, shape, strict=True):
-            limits = _solve(subscript, _ZERO, extent - 1, index, found)
-            if limits is not None:
-                form = linear(subscript)
-                (direct if form is not None and form.coefficient(index) else by_quotients).append(limits)
-    return direct, by_quotients
+def _above(found: Iterable[Limits]) -> list[sp.Expr]:
+    """The bounds from above."""
+    return [high for _, high in found if high is not None]
 
 
-def _solve(
-    subscript: sp.Expr, least: sp.Expr, most: sp.Expr, index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]]
-) -> tuple[sp.Expr, sp.Expr] | None:
-    """Half-open limits of `index` that keep ``least ≤ subscript ≤ most`` for all values of the indices in `found`.
-
-    None where it occurs in no term or in several that do not make one (``i%k`` is ``i - k*(i//k)``), or beside indices of unknown range.
-    """
-    terms = sp.Add.make_args(sp.expand(subscript))
-    form = linear(sp.Add(*(term for term in terms if index in term.free_symbols)))
-    rest = sp.Add(*(term for term in terms if index not in term.free_symbols))
-    carriers = [(atom, factor) for atom, factor in form.terms if index in atom.free_symbols] if form is not None else []
-    if form is None or len(carriers) != 1 or not is_affine(rest):
-        return None
-    atom, factor = carriers[0]
-    rest = sp.expand(rest + to_expr(form) - factor * atom)
-    if any(other not in found for other in indices_of(rest)):
-        return None
-    low, high = span(rest, {i: (lower, upper - 1) for i, (lower, upper) in found.items()})
-    if factor > 0:
-        first, last = -FloorDiv(low - least, factor), FloorDiv(most - high, factor)
-    else:
-        first, last = -FloorDiv(most - high, -factor), FloorDiv(low - least, -factor)
-    if isinstance(atom, FloorDiv):
-        k = atom.divisor
-        return _solve(atom.numerator, k * first, k * last + k - 1, index, found)
-    return first, last + 1
-
-
-def _extreme(values: Sequence[sp.Expr], largest: bool, facts: Sequence[sp.Expr] = ()) -> sp.Expr | None:
-    """The largest (smallest) of several size expressions if that is the same one for all sizes."""
-    distinct = list(dict.fromkeys(sp.expand(v) for v in values))
-    for candidate in distinct:
-        if all(other is candidate or nonnegative(candidate - other if largest else other - candidate, facts) for other in distinct):
-            return candidate
-    return None
+def _term(index: Index, statement: Recorded) -> sp.Expr | None:
+    """What is added up over the values of an index; None where it is not summed, nor an index of ``+=``."""
+    for part in postorder(statement.value):
+        if isinstance(part, Reduce) and index in part.indices:
+            return part.body if part.op == "sum" else None
+    return statement.value if statement.op == "+=" else None
 
 
 def _by_coefficient(subscript: sp.Basic) -> list[Index]:

@@ -379,6 +379,21 @@ def test_index_without_range(rejects):
         gc.loops(Y)
 
 
+def test_index_bounded_by_a_condition_only(rejects):
+    """The other branch could go on for ever."""
+    Y = gc.tensor("Y")
+    Y[i] = gc.where(i < N - 1, v[i + 1], 5)
+    with rejects(gc.ShapeError):
+        gc.loops(Y)
+
+
+def test_summed_index_bounded_by_a_condition_only(rejects):
+    Y = gc.tensor("Y")
+    Y[()] += gc.where(i < N - 1, v[i + 1], 1)
+    with rejects(gc.ShapeError):
+        gc.loops(Y)
+
+
 def test_index_as_a_number_without_range(rejects):
     Y = gc.tensor("Y")
     Y[i] = 2 * i

@@ -98,3 +98,102 @@ def test_a_quotient_on_the_left() -> None:
     y = gc.tensor("y", 5)
     y[i // 3] += 1
     np.testing.assert_array_equal(gc.compile(y, target="interpret")(), [3] * 5)
+
+
+CONDITIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "greater": lambda at, n: (at > 0, at - 1),
+    "at_least": lambda at, n: (at >= 1, at - 1),
+    "unlike": lambda at, n: (at != 0, at - 1),
+    "not_less": lambda at, n: (~(at < 1), at - 1),
+    "more_than_needed": lambda at, n: (at > 2, at - 1),
+    "backwards": lambda at, n: (at > 0, n - at),
+    "one_or_more": lambda at, n: ((at == 1) | (at >= 3), at - 1),
+    "quotient": lambda at, n: (at >= 2, at // 2 - 1),
+    "less_than_needed": lambda at, n: (at >= 1, at - 3),
+    "nothing_to_do_with_it": lambda at, n: (at % 2 == 0, at - 1),
+}
+"""A condition on an index, and where it allows to read."""
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_a_bound_that_a_condition_implies_does_not_count(name: str, target: str) -> None:
+    x, y = gc.tensor("x", N), gc.tensor("y")
+    test, position = CONDITIONS[name](i, N)
+    y[i] = gc.where(test, x[position], 5)
+    values = np.array([1, 2, 3], "float32")
+    found = gc.compile(y, target=target)(x=values)
+    expected = []
+    for at in range(len(found) + 1):
+        inside, position = CONDITIONS[name](np.int64(at), 3)
+        expected.append(None if inside and not 0 <= position < 3 else values[position] if inside else 5)
+    first = max(at for at in range(len(found) + 1) if at == 0 or expected[at - 1] is None)
+    assert expected[-1] is None, "one more is too many"
+    np.testing.assert_array_equal(found, [*[0] * first, *expected[first:-1]])
+
+
+def test_conditions_on_values_and_indices() -> None:
+    x, s = gc.tensor("x", N), gc.tensor("s", ())
+    for test, first in ((s[()] > 0, 0), ((s[()] > 0) & (i > 0), 5), ((s[()] > 0) | (i > 0), 0), (~((s[()] <= 0) | (i < 1)), 5)):
+        y = gc.tensor("y")
+        y[i] = gc.where(test, x[i - 1], 5)
+        np.testing.assert_array_equal(gc.compile(y, target="interpret")(x=[1, 2], s=1), [first, 1, 2])
+
+
+def test_one_tensor_behind_another() -> None:
+    x, z, y = gc.tensor("x", N + 1), gc.tensor("z", M), gc.tensor("y")
+    y[i] = gc.where(i < N, x[i + 1], z[i - N])
+    assert str(y.shape) == "(M + N,)"
+    np.testing.assert_array_equal(gc.compile(y, target="interpret")(x=[0, 1, 2], z=[3, 4, 5]), [1, 2, 3, 4, 5])
+
+
+def test_conditions_limit_the_other_indices() -> None:
+    x, w, y = gc.tensor("x", N), gc.tensor("w", 5), gc.tensor("y")
+    y[i, j] = gc.where(j <= 1, x[i - j], 5) * w[j]
+    np.testing.assert_array_equal(gc.compile(y, target="interpret")(x=[1, 2, 3], w=[1, 1, 1, 1, 1]),
+                                  [[0] * 5, [2, 1, 5, 5, 5], [3, 2, 5, 5, 5]])
+
+
+def test_a_causal_convolution_has_its_beginning() -> None:
+    x, w, y = gc.tensor("x", N), gc.tensor("w", M), gc.tensor("y")
+    y[i] = gc.sum(gc.where(j <= i, x[i - j] * w[j], 0), over=j)
+    np.testing.assert_array_equal(gc.compile(y, target="interpret")(x=[1, 2, 3], w=[1, 1]), [1, 3, 5])
+
+
+SUMS: dict[str, tuple[Callable[[Any], Any], float]] = {
+    "ahead": (lambda x: gc.where(i < N - 1, x[i + 1], 0), 5),
+    "behind": (lambda x: gc.where(i > 0, x[i - 1], 0), 6),
+    "squared": (lambda x: 2 * gc.where(i < N - 1, x[i + 1], 0) ** 2, 26),
+    "two": (lambda x: gc.where(i < N - 1, x[i + 1], 0) + gc.where(i < N - 2, x[i + 2], 0), 8),
+    "product": (lambda x: gc.where((i + j < N) & (x[0] > 0), x[i + j], 0) * gc.tensor("w", 2)[j], 11),
+    "inside": (lambda x: gc.sum(gc.where(i + j < N, x[i + j], 0) * gc.tensor("w", 2)[j], over=j), 11),
+    "one_or_more": (lambda x: gc.where((i == 1) | (i >= 3), x[i - 1], 0), 4),
+    "beside": (lambda x: gc.where(i < N - 1, x[i + 1] * x[i - 1], 0), 3),
+}
+
+
+@pytest.mark.parametrize("name", SUMS)
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_condition_bounds_what_is_summed(name: str, nested: bool) -> None:
+    """Where the terms of a sum are 0 elsewhere, nothing is lost."""
+    x, total = gc.tensor("x", N), gc.tensor("total")
+    term, expected = SUMS[name]
+    total[()] += gc.sum(term(x), over=i) if nested else term(x)
+    arrays = {"x": np.array([1, 2, 3], "float32")} | ({"w": np.ones(2, "float32")} if name in ("product", "inside") else {})
+    np.testing.assert_allclose(gc.compile(total, target="interpret")(**arrays), expected, rtol=1e-6)
+
+
+def test_contributions_have_the_rows_of_the_others() -> None:
+    x, y = gc.tensor("x", N), gc.tensor("y")
+    y[i] += gc.where(i < N - 1, x[i + 1], 0)
+    assert str(y.shape) == "(N - 1,)", "it has as many rows as there are terms"
+    z = gc.tensor("z")
+    z[i] = x[i]
+    z[i] += gc.where(i < N - 1, x[i + 1], 0)
+    np.testing.assert_array_equal(gc.compile(z, target="interpret")(x=[1, 2, 3]), [3, 5, 3])
+
+
+def test_bounds_found_last_are_kept() -> None:
+    x, y = gc.tensor("x", N), gc.tensor("y")
+    y[i] = x[i // 2 - 1]
+    np.testing.assert_array_equal(gc.compile(y, target="interpret")(x=[1, 2]), [0, 0, 1, 1, 2, 2])
