@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import graphc as gc
 from graphc.nn.axes import check_extent, refuse
+from graphc.requests import refusal
 
-__all__ = ["Layer", "Sequential"]
+__all__ = ["Layer", "Sequential", "check_arguments"]
 
 
 class Layer(ABC):
@@ -80,6 +82,27 @@ class Layer(ABC):
             raise refuse(type(self).__name__, f"{known!r} would need the shape {wanted} for {x!r}", x.name,
                          "make another layer for inputs of another size.")
         return known
+
+
+def check_arguments(layer: str, function: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any], more: str = "") -> None:
+    """Refuse arguments that do not fit those of a function behind its first one.
+
+    Args:
+        layer: that they are given to.
+        function, arguments, options: what they have to fit, and those by position and by name.
+        more: behind the names of what it takes.
+
+    Raises:
+        ArgumentError: they do not.
+    """
+    known = inspect.signature(function)
+    try:
+        known.bind(None, *arguments, **options)
+    except TypeError as error:
+        given = ", ".join((*map(repr, arguments), *(f"{name}={value!r}" for name, value in options.items())))
+        wanted = ", ".join(name for name in known.parameters if name not in ("self", "x", "name"))
+        raise refusal(gc.ArgumentError, f"gc.nn.{layer}: {error}.", f"{layer}({given})", given or layer,
+                      f"it takes {wanted or 'nothing but a name'}{more}.") from None
 
 
 class Sequential(Layer):

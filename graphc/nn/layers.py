@@ -13,14 +13,15 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable
-from typing import Any, ClassVar
+from numbers import Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 import graphc as gc
-from graphc.nn.axes import check_groups, check_rank, per_dimension
+from graphc.nn.axes import check_groups, check_rank, per_dimension, refuse
 from graphc.nn.convolution import conv1d, conv2d, conv3d, conv_transpose2d
-from graphc.nn.layer import Layer
+from graphc.nn.layer import Layer, check_arguments
 from graphc.nn.linear import embedding, linear, maxout
 from graphc.nn.noise import dropout, stochastic_depth
 from graphc.nn.normalisation import batch_norm, group_norm, layer_norm
@@ -32,7 +33,33 @@ __all__ = [
 ]
 
 
-class Linear(Layer):
+class _Made(Layer):
+    """A layer that takes sizes from its input, and says so to who passes them as PyTorch wants them."""
+
+    taken: ClassVar[str] = ""
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        if cls.__module__ == __name__:
+            check_arguments(cls.__name__, cls.__init__, arguments, options, f"; {cls.taken} is taken from x" if cls.taken else "")
+        return super().__new__(cls, *arguments, **options)
+
+    def _check_flags(self, example: str, /, **flags: Any) -> None:
+        """Refuse what is neither True nor False; `example` are the arguments that may have been meant."""
+        for name, value in flags.items():
+            if not isinstance(value, bool | np.bool_):
+                raise self._refusal(f"{name}={value!r}", "is neither True nor False", f"give True or False; {self.taken}", example)
+
+    def _check_eps(self, eps: Any, example: str = "") -> None:
+        """Refuse what is too large to be added to a variance, such as a number of channels."""
+        if isinstance(eps, bool) or not isinstance(eps, Real) or not 0 <= float(eps) < 1:
+            raise self._refusal(f"eps={eps!r}", "is no number that is at least 0 and less than 1", self.taken, example)
+
+    def _refusal(self, given: str, fault: str, fix: str, example: str) -> gc.ArgumentError:
+        kind = type(self).__name__
+        return refuse(kind, f"{given} {fault}", given, f"{fix} is taken from x: gc.nn.{kind}({example}).")
+
+
+class Linear(_Made):
     """`linear` to `out_features`; weight and bias begin uniformly in ±1/√(number of inputs), as PyTorch's.
 
     >>> import graphc as gc
@@ -41,10 +68,11 @@ class Linear(Layer):
     [fc1.weight(500, 2450), fc1.bias(500)]
     """
 
-    default = "linear"
+    default, taken = "linear", "the number of inputs"
 
     def __init__(self, out_features: int, bias: bool = True, *, init: Any = "fan_in_uniform", name: str | None = None) -> None:
         super().__init__(name)
+        self._check_flags(_meant(bias, out_features), bias=bias)
         self._check(out_features=out_features)
         self.out_features, self.bias, self.init = out_features, bias, init
 
@@ -54,10 +82,10 @@ class Linear(Layer):
         return linear(x, weight, bias, name=self._name())
 
 
-class Maxout(Layer):
+class Maxout(_Made):
     """`maxout` to `out_features`, the largest of several `pieces`."""
 
-    default = "maxout"
+    default, taken = "maxout", "the number of inputs"
 
     def __init__(self, out_features: int, pieces: int = 2, *, name: str | None = None) -> None:
         super().__init__(name)
@@ -70,7 +98,7 @@ class Maxout(Layer):
         return maxout(x, weight, self.parameter("bias", x, self.pieces, self.out_features, init=start), name=self._name())
 
 
-class Embedding(Layer):
+class Embedding(_Made):
     """`embedding` in a table that begins with normal numbers."""
 
     default = "embedding"
@@ -84,8 +112,8 @@ class Embedding(Layer):
         return embedding(x, self.parameter("weight", x, *self.shape, init=self.init), name=self._name())
 
 
-class _Convolution(Layer):
-    default = "conv"
+class _Convolution(_Made):
+    default, taken = "conv", "the number of channels"
     rank: ClassVar[int]
     function: ClassVar[Callable[..., gc.Tensor]]
 
@@ -94,6 +122,7 @@ class _Convolution(Layer):
         padding_mode: str = "zeros", *, init: Any = "fan_in_uniform", name: str | None = None,
     ) -> None:
         super().__init__(name)
+        self._check_flags("out_channels, kernel_size, …", bias=bias)
         self._check(out_channels=out_channels)
         self.out_channels, self.bias, self.init = out_channels, bias, init
         self.kernel_size = per_dimension(type(self).__name__, "kernel_size", kernel_size, self.rank)
@@ -133,16 +162,17 @@ class Conv3d(_Convolution):
     rank, function = 3, staticmethod(conv3d)
 
 
-class ConvTranspose2d(Layer):
+class ConvTranspose2d(_Made):
     """`conv_transpose2d` to `out_channels`."""
 
-    default = "conv"
+    default, taken = "conv", "the number of channels"
 
     def __init__(
         self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1,
         bias: bool = True, dilation: Any = 1, *, init: Any = "fan_in_uniform", name: str | None = None,
     ) -> None:
         super().__init__(name)
+        self._check_flags("out_channels, kernel_size, …", bias=bias)
         self._check(out_channels=out_channels)
         self.out_channels, self.bias, self.init = out_channels, bias, init
         self.kernel_size = per_dimension("ConvTranspose2d", "kernel_size", kernel_size, 2)
@@ -158,14 +188,16 @@ class ConvTranspose2d(Layer):
         return conv_transpose2d(x, weight, bias, **self.options, name=self._name())
 
 
-class _BatchNorm(Layer):
+class _BatchNorm(_Made):
     """`batch_norm`; in training it puts the new running statistics into `updates`."""
 
-    default = "norm"
+    default, taken = "norm", "the number of channels"
     ranks: ClassVar[tuple[int, int]]
 
     def __init__(self, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, *, name: str | None = None) -> None:
         super().__init__(name)
+        self._check_eps(eps)
+        self._check_flags("", affine=affine)
         self.eps, self.momentum, self.affine = eps, momentum, affine
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
@@ -192,16 +224,18 @@ class BatchNorm3d(_BatchNorm):
     ranks = (5, 5)
 
 
-class LayerNorm(Layer):
+class LayerNorm(_Made):
     """`layer_norm` over the last dimension, or over those of `normalized_shape`."""
 
-    default = "norm"
+    default, taken = "norm", "the last extent"
 
     def __init__(
         self, normalized_shape: Any = None, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
         *, name: str | None = None,
     ) -> None:
         super().__init__(name)
+        self._check_eps(eps)
+        self._check_flags("", elementwise_affine=elementwise_affine, bias=bias)
         self.shape, self.eps, self.affine, self.bias = normalized_shape, eps, elementwise_affine, elementwise_affine and bias
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
@@ -211,13 +245,16 @@ class LayerNorm(Layer):
         return layer_norm(x, shape, weight, bias, self.eps, name=self._name())
 
 
-class GroupNorm(Layer):
+class GroupNorm(_Made):
     """`group_norm` in `num_groups` groups."""
 
-    default = "norm"
+    default, taken = "norm", "the number of channels"
 
     def __init__(self, num_groups: int, eps: float = 1e-5, affine: bool = True, *, name: str | None = None) -> None:
         super().__init__(name)
+        self._check(num_groups=num_groups)
+        self._check_eps(eps, repr(num_groups))
+        self._check_flags(repr(num_groups), affine=affine)
         self.num_groups, self.eps, self.affine = num_groups, eps, affine
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
@@ -226,7 +263,7 @@ class GroupNorm(Layer):
         return group_norm(x, self.num_groups, weight, bias, self.eps, name=self._name())
 
 
-class Dropout(Layer):
+class Dropout(_Made):
     """`dropout`, by a key and the name of the layer; nothing unless training.
 
     Without a key the layer counts steps, so that each leaves out something else: the number is in `updates`.
@@ -263,13 +300,15 @@ class StochasticDepth(Dropout):
     function = staticmethod(stochastic_depth)
 
 
-class _Recurrent(Layer):
+class _Recurrent(_Made):
+    taken = "the size of the input"
     gates: ClassVar[int]
     function: ClassVar[Callable[..., Any]]
     states: ClassVar[int] = 1
 
     def __init__(self, hidden_size: int, bias: bool = True, *, name: str | None = None) -> None:
         super().__init__(name)
+        self._check_flags(_meant(bias, hidden_size), bias=bias)
         self._check(hidden_size=hidden_size)
         self.hidden_size, self.bias = hidden_size, bias
         self.options: dict[str, Any] = {}
@@ -298,6 +337,9 @@ class RNN(_Recurrent):
 
     def __init__(self, hidden_size: int, nonlinearity: str = "tanh", bias: bool = True, *, name: str | None = None) -> None:
         super().__init__(hidden_size, bias, name=name)
+        if nonlinearity not in ("tanh", "relu"):
+            raise self._refusal(f"nonlinearity={nonlinearity!r}", "is unknown", f'use "tanh" or "relu"; {self.taken}',
+                                _meant(nonlinearity, hidden_size))
         self.options = {"nonlinearity": nonlinearity}
 
 
@@ -311,6 +353,11 @@ class GRU(_Recurrent):
     """`gru` with `hidden_size` states."""
 
     default, gates, function = "gru", 3, staticmethod(gru)
+
+
+def _meant(value: Any, size: Any) -> str:
+    """The size that may have been meant by two arguments, of which PyTorch's layers call the first that of the input."""
+    return repr(size if value is None or isinstance(value, bool | float | str) else value)
 
 
 def _bias(inputs: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import graphc as gc
 
@@ -304,3 +305,16 @@ def test_attention_with_dropout_and_no_key(rejects):
 def test_reduction_of_a_named_loss(rejects):
     with rejects(gc.ArgumentError):
         nn.mse_loss(*gc.tensors("y t", 3), reduction="avg", name="error")
+
+
+@pytest.mark.parametrize("made", [
+    lambda: nn.Linear(784, 100), lambda: nn.Linear(in_features=784, out_features=100), lambda: nn.Linear(100, bias=None),
+    lambda: nn.Linear(), lambda: nn.Conv2d(3, 64, 3, 1, 1, 1, 1), lambda: nn.Conv2d(3, 64, 3, stride=2),
+    lambda: nn.ConvTranspose2d(16, 33, 3, 2, 1, 1, 1), lambda: nn.BatchNorm2d(64), lambda: nn.BatchNorm1d(affine=1),
+    lambda: nn.LayerNorm(64, 64), lambda: nn.GroupNorm(8, 64), lambda: nn.GroupNorm(8.0), lambda: nn.LSTM(10, 20),
+    lambda: nn.LSTM(10, 20, 2), lambda: nn.RNN(10, 20), lambda: nn.GRU(10, bias="yes"), lambda: nn.LSTM(20, batch_first=True),
+], ids=["linear", "linear_by_name", "bias_none", "nothing", "conv", "conv_stride", "transposed", "batch_norm", "affine", "layer_norm",
+        "group_norm", "groups", "lstm", "lstm_layers", "rnn", "gru", "batch_first"])
+def test_layer_made_as_pytorch_makes_it(rejects, made):
+    with rejects(gc.ArgumentError):
+        made()
