@@ -36,11 +36,11 @@ class Layer(ABC):
         self._parameters: dict[str, gc.Tensor] = {}
 
     def __call__(self, x: gc.Tensor, *more: Any, training: bool = True, **others: Any) -> Any:
-        """The result of the layer for a tensor; an error names the layer."""
+        """The result of the layer for a tensor; an error names the layer, unless it is about what the layer is given."""
         try:
             return self.apply(x, *more, training=training, **others)
         except gc.GraphcError as error:
-            if not self.name or ", layer " in error.what:
+            if not self.name or ", layer " in error.what or not _sound((x, *more, *others.values())):
                 raise
             raise type(error)(f"{error.what.removesuffix('.')}, layer {self.name}.", at=error.at, fix=error.fix) from None
 
@@ -82,6 +82,18 @@ class Layer(ABC):
             raise refuse(type(self).__name__, f"{known!r} would need the shape {wanted} for {x!r}", x.name,
                          "make another layer for inputs of another size.")
         return known
+
+
+def _sound(given: Any) -> bool:
+    """Whether the definitions of the tensors in what a layer is given have shapes and types."""
+    if isinstance(given, tuple | list):
+        return all(map(_sound, given))
+    if isinstance(given, gc.Tensor):
+        try:
+            return bool(given.dtype) and given.shape is not None
+        except gc.GraphcError:
+            return False
+    return True
 
 
 def check_arguments(layer: str, function: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any], more: str = "") -> None:

@@ -318,3 +318,17 @@ def test_reduction_of_a_named_loss(rejects):
 def test_layer_made_as_pytorch_makes_it(rejects, made):
     with rejects(gc.ArgumentError):
         made()
+
+
+def test_clash_in_front_of_a_layer(rejects):
+    (n, t), h = gc.indices("n t"), gc.tensor("h")
+    h[n, t] = gc.tensor("a", 2, 3)[n, t] + gc.tensor("p", 2, 4)[n, t]
+    with rejects(gc.ShapeError):
+        nn.Sequential(nn.Linear(4, name="head"), name="net")(h)
+
+
+def test_clash_in_the_state_that_a_layer_begins_with(rejects):
+    (b, k), h0 = gc.indices("b k"), gc.tensor("h0")
+    h0[b, k] = gc.tensor("a", 2, 3)[b, k] + gc.tensor("p", 2, 4)[b, k]
+    with rejects(gc.ShapeError):
+        nn.LSTM(3, name="memory")(gc.tensor("x", 5, 2, 3), (h0, gc.tensor("c0", 2, 3)))
