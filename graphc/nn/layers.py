@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 import graphc as gc
-from graphc.nn.axes import check_groups, check_rank, per_dimension, refuse
+from graphc.nn.axes import check_groups, check_rank, extents, per_dimension, refuse
 from graphc.nn.convolution import conv1d, conv2d, conv3d, conv_transpose2d
 from graphc.nn.layer import Layer, check_arguments
 from graphc.nn.linear import embedding, linear, maxout
@@ -99,17 +99,26 @@ class Maxout(_Made):
 
 
 class Embedding(_Made):
-    """`embedding` in a table that begins with normal numbers."""
+    """`embedding` in a table that begins with normal numbers; those of the row `padding_idx`, which is not trained, are 0."""
 
     default = "embedding"
 
-    def __init__(self, num_embeddings: Any, embedding_dim: Any, *, init: Any = "normal", name: str | None = None) -> None:
+    def __init__(
+        self, num_embeddings: Any, embedding_dim: Any, padding_idx: int | None = None, *, init: Any = "normal", name: str | None = None,
+    ) -> None:
         super().__init__(name)
         self._check(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        self.shape, self.init = (num_embeddings, embedding_dim), init
+        self.shape, self.padding_idx, self.init = (num_embeddings, embedding_dim), padding_idx, init
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
-        return embedding(x, self.parameter("weight", x, *self.shape, init=self.init), name=self._name())
+        init = self.init if self.padding_idx is None or self.init != "normal" else self._padded
+        return embedding(x, self.parameter("weight", x, *self.shape, init=init), self.padding_idx, name=self._name())
+
+    def _padded(self, shape: tuple[int, ...], generator: np.random.Generator) -> Any:
+        """Normal numbers, and zeros in the row of what fills up."""
+        table = generator.standard_normal(shape)
+        table[self.padding_idx] = 0
+        return table
 
 
 class _Convolution(_Made):
@@ -130,8 +139,8 @@ class _Convolution(_Made):
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
         check_rank(type(self).__name__, x, self.rank + 2, self.rank + 2)
-        check_groups(type(self).__name__, self.options["groups"], channels=x.shape[1], filters=self.out_channels)
-        channels = x.shape[1] if self.options["groups"] == 1 else x.shape[1] // self.options["groups"]
+        groups = check_groups(type(self).__name__, self.options["groups"], channels=x.shape[1], filters=self.out_channels)
+        channels = x.shape[1] if groups == 1 else x.shape[1] // groups
         weight = self.parameter("weight", x, self.out_channels, channels, *self.kernel_size, init=self.init)
         start = _bias(channels * math.prod(self.kernel_size))
         bias = self.parameter("bias", x, self.out_channels, init=start) if self.bias else None
@@ -180,8 +189,7 @@ class ConvTranspose2d(_Made):
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
         check_rank("ConvTranspose2d", x, 4, 4)
-        check_groups("ConvTranspose2d", self.options["groups"], channels=x.shape[1], filters=self.out_channels)
-        each = self.out_channels // self.options["groups"]
+        each = self.out_channels // check_groups("ConvTranspose2d", self.options["groups"], channels=x.shape[1], filters=self.out_channels)
         weight = self.parameter("weight", x, x.shape[1], each, *self.kernel_size, init=self.init)
         start = _bias(each * math.prod(self.kernel_size))
         bias = self.parameter("bias", x, self.out_channels, init=start) if self.bias else None
@@ -236,10 +244,11 @@ class LayerNorm(_Made):
         super().__init__(name)
         self._check_eps(eps)
         self._check_flags("", elementwise_affine=elementwise_affine, bias=bias)
-        self.shape, self.eps, self.affine, self.bias = normalized_shape, eps, elementwise_affine, elementwise_affine and bias
+        self.shape = None if normalized_shape is None else extents("LayerNorm", "normalized_shape", normalized_shape)
+        self.eps, self.affine, self.bias = eps, elementwise_affine, elementwise_affine and bias
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
-        shape = (x.shape[-1],) if self.shape is None else self.shape if isinstance(self.shape, tuple | list) else (self.shape,)
+        shape = (x.shape[-1],) if self.shape is None else self.shape
         weight = self.parameter("weight", x, *shape, init="ones") if self.affine else None
         bias = self.parameter("bias", x, *shape, init="zeros") if self.bias else None
         return layer_norm(x, shape, weight, bias, self.eps, name=self._name())
@@ -321,8 +330,16 @@ class _Recurrent(_Made):
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
         weights = [self.parameter(part, x, *shape, init=("uniform", 1 / math.sqrt(size))) for part, shape in shapes.items()]
-        before = [self._zeros(f"before{k}", x) for k in range(self.states)] if hx is None else [hx] if self.states == 1 else hx
+        before = [self._zeros(f"before{k}", x) for k in range(self.states)] if hx is None else self._before(hx)
         return type(self).function(x, *before, *weights, **self.options, name=self._name())
+
+    def _before(self, hx: Any) -> list[gc.Tensor]:
+        """The states that were given, as many as the layer has."""
+        given = list(hx) if isinstance(hx, tuple | list) else [hx]
+        if len(given) != self.states or (self.states == 1 and given[0] is not hx):
+            wanted, form = ("one state", "layer(x, h0)") if self.states == 1 else ("a pair of states", "layer(x, (h0, c0))")
+            raise refuse(type(self).__name__, f"hx={hx!r} is not {wanted}", f"hx={hx!r}", f"write {form}.")
+        return given
 
     def _zeros(self, part: str, x: gc.Tensor) -> gc.Tensor:
         (b, i), zeros = gc.indices("b i"), gc.tensor(self._name(part), x.shape[1], self.hidden_size, dtype=x.dtype)

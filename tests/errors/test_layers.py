@@ -332,3 +332,47 @@ def test_clash_in_the_state_that_a_layer_begins_with(rejects):
     h0[b, k] = gc.tensor("a", 2, 3)[b, k] + gc.tensor("p", 2, 4)[b, k]
     with rejects(gc.ShapeError):
         nn.LSTM(3, name="memory")(gc.tensor("x", 5, 2, 3), (h0, gc.tensor("c0", 2, 3)))
+
+
+def test_groups_that_are_no_integer(rejects):
+    with rejects(gc.ArgumentError):
+        nn.conv2d(x, w, groups=1.0)
+
+
+def test_one_state_for_an_lstm(rejects):
+    with rejects(gc.ArgumentError):
+        nn.LSTM(4)(gc.tensor("sequence", 5, 2, 3), gc.tensor("h", 2, 4))
+
+
+def test_two_states_for_a_gru(rejects):
+    with rejects(gc.ArgumentError):
+        nn.GRU(4)(gc.tensor("sequence", 5, 2, 3), gc.tensors("h c", 2, 4))
+
+
+def test_groups_of_an_unknown_number_of_channels(rejects):
+    with rejects(gc.ArgumentError):
+        nn.group_norm(gc.tensor("image", 1, gc.dim("C"), 5, 5), 2)
+
+
+def test_padding_by_an_array_of_another_length(rejects):
+    with rejects(gc.ArgumentError):
+        nn.conv2d(x, w, padding=np.array([1, 1, 1]))
+
+
+def test_padding_row_that_is_none(rejects):
+    with rejects(gc.ArgumentError):
+        nn.embedding(gc.tensor("token", gc.dim("N"), dtype="int64"), gc.tensor("E", 10, 4), padding_idx=10)
+
+
+@pytest.mark.parametrize("normalise", [
+    lambda: nn.layer_norm(x, 5, eps=-1e-5), lambda: nn.group_norm(x, 2, eps=-1e-5), lambda: nn.layer_norm(x, "5"),
+    lambda: nn.layer_norm(x, (5, 5.0)), lambda: nn.layer_norm(x, ()), lambda: nn.LayerNorm("5"),
+], ids=["eps", "groups", "text", "float", "nothing", "layer"])
+def test_normalisation_with_other_arguments(rejects, normalise):
+    with rejects(gc.ArgumentError):
+        normalise()
+
+
+def test_dropout_in_place(rejects):
+    with rejects(gc.ArgumentError):
+        nn.Dropout(0.5, True)(x)
