@@ -205,6 +205,7 @@ def compile_program(
     """
     tensors, structure = structured(outputs)
     check_options(tensors, target, updates, accumulate, threads, precision, memory_limit, tune)
+    threads = None if threads is None else int(threads)
     pairs = dict(updates or {})
     wanted = [*tensors, *pairs.values(), *pairs.keys()]
     collected = collect([*wanted, *given(wanted)], "compile")

@@ -259,3 +259,39 @@ def test_a_net_is_printed_as_it_was_made() -> None:
                          "    (1): Linear(10)\n  )\n)")
     net(gc.tensor("x", 2, 1, 8, 8))
     assert "(conv1): Conv2d" in repr(net) and "(head.linear1): Linear" in repr(net)
+
+
+def test_integers_and_arrays_of_numpy_are_sizes() -> None:
+    x, w = gc.tensor("x", gc.dim("N"), 4, 5, 5), gc.tensor("w", 6, 2, 3, 3)
+    given = (1, 2), (np.array([1, 1]), np.int64(2)), (np.array(1), np.int8(2))
+    texts = [gc.loops(nn.conv2d(x, w, padding=p, groups=g)) for p, g in given]
+    assert texts[0] == texts[1] == texts[2]
+    assert gc.loops(nn.group_norm(x, np.int64(2))) == gc.loops(nn.group_norm(x, 2))
+    assert nn.adaptive_avg_pool2d(x, np.array([5, 1])).shape[1:] == (4, 5, 1)
+    assert gc.loops(nn.layer_norm(x, np.array([5, 5]))) == gc.loops(nn.layer_norm(x, (5, 5)))
+
+
+def test_softplus_with_a_threshold() -> None:
+    v = gc.tensor("v", 3)
+    assert gc.loops(nn.softplus(v, 1.0, 20)) == gc.loops(nn.softplus(v)) == gc.loops(nn.Softplus(1.0, threshold=20)(v))
+
+
+@pytest.mark.parametrize("padding_idx", [0, 2, -1])
+def test_embedding_with_a_row_that_fills_up(padding_idx: int) -> None:
+    torch = pytest.importorskip("torch")
+    token, table, seed = gc.tensor("token", gc.dim("N"), dtype="int64"), gc.tensor("E", gc.dim("M"), 3), gc.tensor("seed", gc.dim("N"), 3)
+    y = nn.embedding(token, table, padding_idx)
+    random, held = np.random.default_rng(0), np.array([0, 4, 2, 4, 2, 1])
+    arrays = {"token": held, "E": random.normal(size=(5, 3)).astype("float32"), "seed": random.normal(size=(6, 3)).astype("float32")}
+    value, slope = gc.compile([y, gc.grad(y, table, seed=seed)])(arrays)
+    weight = torch.tensor(arrays["E"], requires_grad=True)
+    expected = torch.nn.functional.embedding(torch.tensor(held), weight, padding_idx)
+    expected.backward(torch.tensor(arrays["seed"]))
+    np.testing.assert_allclose(value, expected.detach())
+    np.testing.assert_allclose(slope, weight.grad, rtol=1e-6)
+
+
+def test_layer_with_a_row_that_fills_up() -> None:
+    y = nn.Embedding(5, 3, padding_idx=-1, name="table")(gc.tensor("token", 4, dtype="int64"))
+    weight = gc.compile(y, target="interpret").init(seed=0)["table.weight"]
+    assert (weight[-1] == 0).all() and (weight[:-1] != 0).all() and weight.dtype == np.float32

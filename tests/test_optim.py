@@ -24,6 +24,12 @@ def test_compiled_steps_are_the_interpreted_ones() -> None:
         np.testing.assert_allclose(array, states[1][name], rtol=1e-5, atol=1e-6)
 
 
+def test_infinite_norm_clips_nothing() -> None:
+    w, loss, i = gc.parameter("w", 5), gc.tensor("loss"), gc.index("i")
+    loss[()] += w[i] ** 2
+    assert gc.loops(*gc.optim.clip_grad_norm(loss, float("inf")).values()) == gc.loops(gc.grad(loss, w))
+
+
 def test_two_optimisers_in_one_step() -> None:
     i = gc.index("i")
     a, b, loss = gc.parameter("a", 3, init="ones"), gc.parameter("b", 3, init="ones"), gc.tensor("loss")

@@ -48,7 +48,7 @@ class Arguments:
         given: dict[str, Any] = {name: state[name] for name in self._inputs if name in state}
         others = self._signature.by_name(arrays, named)
         given.update((name, array) for name, array in others.items() if name in self._inputs)
-        self._signature.check_complete(given)
+        self._signature.check_complete(given, state)
         place = self._place(given)
         if self.updated:
             self._check_state(place, state, others)

@@ -11,6 +11,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from graphc.calls.foreign import given_back, library, viewed, writable_view
+from graphc.calls.memory import shown_bytes
 from graphc.errors import ArgumentError, DtypeError
 from graphc.interpret import size_value
 from graphc.ir.dtypes import DTYPES
@@ -19,6 +20,7 @@ from graphc.ir.show import expression
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import sizes_of
 from graphc.runtime.device import library_of
+from graphc.runtime.memory import machine_memory
 
 __all__ = ["HOST", "Host", "bound_array", "host_of", "mismatch", "new_array", "size_values"]
 
@@ -191,7 +193,7 @@ def new_array(tensor: Tensor, generator: np.random.Generator, sizes: Mapping[str
     inputs; orthogonal rows or columns as Saxe et al. (ICLR 2014).
 
     Raises:
-        ArgumentError: a size is missing or no size, or the initialiser returns another shape.
+        ArgumentError: a size is missing or no size, the machine has no room, or the initialiser returns another shape.
     """
     unknown = [str(s) for e in tensor.shape for s in sizes_of(e) if str(s) not in sizes]
     if unknown:
@@ -200,6 +202,11 @@ def new_array(tensor: Tensor, generator: np.random.Generator, sizes: Mapping[str
     if any(extent < 0 for extent in shape):
         raise ArgumentError(f"The shape of {tensor.name}, ({', '.join(map(expression, tensor.shape))}), would be {shape}.",
                             fix="give larger sizes.")
+    needed, memory = np.dtype(tensor.dtype).itemsize * math.prod(shape), machine_memory()
+    if memory is not None and needed > memory:
+        declared = f"{tensor.name}({', '.join(map(expression, tensor.shape))}) of {tensor.dtype}"
+        raise ArgumentError(f"{declared} would need {shown_bytes(needed)} of memory, but the machine has {shown_bytes(memory)}.",
+                            fix="give smaller sizes.")
     init: Any = tensor.init or "zeros"
     if callable(init):
         made = np.asarray(init(shape, generator))

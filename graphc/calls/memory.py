@@ -33,8 +33,8 @@ def bytes_of(limit: object) -> int | None:
     >>> bytes_of("2 GiB"), bytes_of("1.5kB"), bytes_of(100), bytes_of("much")
     (2147483648, 1500, 100, None)
     """
-    if isinstance(limit, int) and not isinstance(limit, bool):
-        return limit if limit > 0 else None
+    if isinstance(limit, int | np.integer) and not isinstance(limit, bool):
+        return int(limit) if limit > 0 else None
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", limit) if isinstance(limit, str) else None
     units = {unit.lower(): factor for unit, factor in _UNITS.items()}
     if found is None or found[2].lower() not in units:

@@ -151,10 +151,10 @@ def placed(arrays: Mapping[str, NDArray[Any]], device: Any) -> dict[str, Any]:
         number = None if found[1] is None else int(found[1])
     require_device()
     number = machine().current() if number is None else number
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < machine().count():
+    if not isinstance(number, int | np.integer) or isinstance(number, bool) or not 0 <= number < machine().count():
         last = machine().count() - 1
         raise ArgumentError(f"device={device!r} is no device of this machine, which has GPU 0{f' … {last}' * (last > 0)}.",
                             fix='give "cpu", "cuda", "cuda:0", a number, or a torch.device or cupy.cuda.Device.')
-    with machine().using(number):
-        caller = current_caller(library, number)
+    with machine().using(int(number)):
+        caller = current_caller(library, int(number))
         return {name: caller.upload(array).owner for name, array in arrays.items()}

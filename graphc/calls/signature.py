@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import sympy as sp
@@ -70,14 +71,18 @@ class Signature:
                 raise ArgumentError(f"The argument {name} is given by position and by name.", fix="give it once.")
         return {**by_position, **named}
 
-    def check_complete(self, given: Mapping[str, Any]) -> None:
-        """Refuse arguments by name of which some are missing.
+    def check_complete(self, given: Mapping[str, Any], state: Mapping[Any, Any] | None = None) -> None:
+        """Refuse arguments by name of which some are missing; `state` is the dictionary that some of them come from.
 
         Raises:
             ArgumentError: one is missing.
         """
         missing = [t.name for t in self.inputs if t.name not in given]
         if missing:
+            other = next((key for key in state or () if not isinstance(key, str)), None)
+            if other is not None:
+                raise ArgumentError(f"The dictionary of arguments has the key {shown(other)}, but its keys are names of tensors.",
+                                    fix="write them as texts: {" + ", ".join(f'"{n}": …' for n in missing) + "}.")
             several = len(missing) > 1
             fix = f"call it with {', '.join(f'{n}=…' for n in missing)}."
             if any("." in name for name in missing):
@@ -164,7 +169,7 @@ def check_options(
     if not outputs and not updates:
         raise _refusal(CompileError, "There is nothing to compute.", "[]", "[]",
                        "name at least one output: gc.compile(L), or updates={W: W_new}.")
-    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+    if threads is not None and (not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 1):
         raise _refusal(CompileError, f"threads={shown(threads)} is no number of threads.", f"…, threads={shown(threads)}", shown(threads),
                        "give a positive integer, or leave it out for one thread per core.")
     if not isinstance(tune, bool) or (tune and target != "cpu"):

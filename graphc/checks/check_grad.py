@@ -6,6 +6,7 @@ import cmath
 import contextlib
 import math
 from itertools import count
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def check_grad(output: Tensor, wrt: Any, *, order: int = 1, step: float | None =
     True
     """
     tensors, _ = flatten(wrt)
-    if not isinstance(order, int) or order < 1:
+    if not isinstance(order, Integral) or order < 1:
         raise ArgumentError(f"order of gc.check_grad is {order!r}, but derivatives are counted 1, 2, ….", fix="pass order=1 or order=2.")
     function, gradients = output, grad(output, tensors)
     subject, worst, given = f"gradient of {output.name}", 0.0, dict(arrays)

@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -130,8 +131,9 @@ def verify(output: Tensor, wrt: Any, *, largest: int = 4, budget: int = 20_000) 
     for tensor in (output, *tensors):
         if not isinstance(tensor, Tensor):
             raise ArgumentError(f"gc.verify takes tensors, not {shown(tensor)}.", fix="pass the tensors themselves: gc.verify(L, [W, b]).")
-    if not isinstance(largest, int) or not isinstance(budget, int) or largest < 1 or budget < 1:
+    if not isinstance(largest, Integral) or not isinstance(budget, Integral) or largest < 1 or budget < 1:
         raise ArgumentError("largest and budget of gc.verify are positive numbers.", fix="leave them out for 4 and 20000.")
+    largest, budget = int(largest), int(budget)
     scalar_output, seed = with_seed(output)
     gradients = grad(output, tensors, seed=seed)
     for tensor in tensors:

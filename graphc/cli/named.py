@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from graphc.compile import compile_program
-from graphc.errors import ArgumentError, GraphcError, InternalError, Location
+from graphc.errors import ArgumentError, DifferentiationError, GraphcError, InternalError, Location
 from graphc.frontend.collect import collect
 from graphc.frontend.tensor import Tensor
 from graphc.ir.dtypes import is_float
+from graphc.ir.graph import Graph
+from graphc.ir.show import expression, statement
 from graphc.program import Program
 from graphc.transforms.gradient import grad
 
@@ -59,9 +61,11 @@ def gradients(chosen: list[Tensor], wrt: list[str]) -> list[Tensor]:
 
     Raises:
         ArgumentError: it does not depend on a tensor of that name.
+        DifferentiationError: it is no scalar.
     """
     output = chosen[0]
     found = collect([output], "grad")
+    _check_scalar(output, found.graph, found.name_of(output))
     infos = {t.name: t for t in found.graph.tensors}
     trained = [n for n, t in infos.items() if t.kind == "parameter"]
     names = wrt or trained or [n for n, t in infos.items() if t.is_input and is_float(t.dtype)]
@@ -70,6 +74,17 @@ def gradients(chosen: list[Tensor], wrt: list[str]) -> list[Tensor]:
             known = ", ".join(n for n in found.handles if n != output.name)
             raise ArgumentError(f"{output.name} does not depend on a tensor {name}.", fix=f"choose from {known}.")
     return list(grad(output, [found.handles[name] for name in names]))
+
+
+def _check_scalar(output: Tensor, graph: Graph, name: str) -> None:
+    """Refuse what has dimensions, at the line that defines it."""
+    shape = graph.tensor(name).shape
+    if shape:
+        first = next((s for s in graph.statements if s.target == name), None)
+        at = (repr(output), output.name, output.location) if first is None else (statement(first), "", first.location)
+        raise DifferentiationError(
+            f"{output.name}({', '.join(map(expression, shape))}) is not a scalar, so it has no gradient.", at=(at,),
+            fix=f"name a scalar, or define a sum in the file: L[()] += {output.name}[{','.join('ijklmnopqrstuvwxyz'[: len(shape)])}].")
 
 
 def _value(where: str) -> tuple[Any, str, str]:

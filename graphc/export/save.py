@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import os
 import re
+import sys
 from pathlib import Path
 
 from graphc.calls.signature import Signature
@@ -18,6 +19,9 @@ from graphc.targets import CpuProgram
 __all__ = ["save"]
 
 _FORMS = (".py", ".c", ".so")
+
+_TAKEN = sys.stdlib_module_names | {"numpy", "numba", "llvmlite"}
+"""Modules that what is imported by a written one may import."""
 
 
 def save(program: object, graph: Graph, signature: Signature, path: str | os.PathLike[str]) -> None:
@@ -34,13 +38,18 @@ def save(program: object, graph: Graph, signature: Signature, path: str | os.Pat
     Raises:
         CompileError: the target has no such form, or the C compiler fails.
         TargetError: there is no C compiler.
-        ArgumentError: the path is no such name, or its folder does not exist.
+        ArgumentError: the path is no such name, the module would hide one that it needs, or its folder does not exist.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ArgumentError(f"{path!r} is no path of a file.", fix='give a path such as "net.py", "net.c" or "net.so".')
     target = Path(path)
     stem = re.sub(r"\W", "_", target.stem)
     if target.suffix not in _FORMS or not stem.isidentifier() or (target.suffix == ".py" and keyword.iskeyword(stem)):
         raise ArgumentError(f"{target.name!r} is no name of a Python module, of a C file or of a shared object.",
                             fix='give a path such as "net.py", "net.c" or "net.so".')
+    if target.suffix == ".py" and stem in _TAKEN:
+        raise ArgumentError(f"A file {target.name} would hide the module {stem} of Python, or of what it imports.",
+                            fix=f'save it under another name: "{stem}_program.py".')
     if not target.parent.is_dir():
         raise ArgumentError(f"There is no folder {str(target.parent)!r}.", fix="make it before, or save somewhere else.")
     if not isinstance(program, CpuProgram):

@@ -16,6 +16,7 @@ from graphc.errors import Location
 __all__ = ["here"]
 
 _LIBRARY = str(Path(sysconfig.get_paths()["stdlib"]).resolve()) + os.sep
+_COMMANDS = str(Path(__file__).parents[1] / "cli") + os.sep
 _PACKAGES = tuple(str(Path(file).resolve().parent) + os.sep for file in (str(Path(__file__).parent), np.__file__, sp.__file__))
 
 
@@ -29,9 +30,9 @@ def _foreign(file: str) -> bool:
 
 
 def here() -> Location | None:
-    """The innermost line of the user's program (graphc's layer library counts as graphc)."""
+    """The innermost line of the user's program (graphc's layer library counts as graphc); None on the command line, which has none."""
     frame = sys._getframe(1)
-    while frame is not None:
+    while frame is not None and not frame.f_code.co_filename.startswith(_COMMANDS):
         if not _foreign(frame.f_code.co_filename):
             return Location(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back  # type: ignore[assignment]

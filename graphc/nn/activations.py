@@ -68,8 +68,11 @@ def silu(x: gc.Tensor, inplace: bool = False, *, name: str = "silu") -> gc.Tenso
     return _elementwise("silu", x, gc.silu, name)
 
 
-def softplus(x: gc.Tensor, beta: float = 1.0, *, name: str = "softplus") -> gc.Tensor:
-    """``log(1 + exp(beta·x))/beta``."""
+def softplus(x: gc.Tensor, beta: float = 1.0, threshold: float = 20.0, *, name: str = "softplus") -> gc.Tensor:
+    """``log(1 + exp(beta·x))/beta``.
+
+    `threshold` is there because PyTorch has it, which returns x beyond it. It changes nothing: the formula does not overflow.
+    """
     check_number("nn.softplus", "beta", beta, 0, positive=True)
     return _elementwise("softplus", x, lambda e: gc.softplus(beta * e) / beta, name)
 

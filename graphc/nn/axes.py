@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
+
+import numpy as np
 
 import graphc as gc
 from graphc.requests import refusal
 
 __all__ = [
-    "axes", "check_extent", "check_groups", "check_integers", "check_rank", "check_shape", "dimension", "keys",
-    "per_dimension", "reduced", "refuse",
+    "axes", "check_extent", "check_groups", "check_integers", "check_rank", "check_shape", "dimension", "extents",
+    "keys", "listed", "per_dimension", "reduced", "refuse",
 ]
 
 
@@ -80,17 +82,19 @@ def check_integers(layer: str, name: str, tensor: gc.Tensor) -> None:
                      f'declare it with integers: gc.tensor("{tensor.name}", …, dtype="int64").')
 
 
-def check_groups(layer: str, groups: Any, **divided: Any) -> None:
-    """Refuse what is no number of groups, or does not divide what is divided into groups.
+def check_groups(layer: str, groups: Any, name: str = "groups", /, **divided: Any) -> int:
+    """The number of groups, which divides what is divided into groups.
 
     Raises:
-        ArgumentError: it is, or does, not.
+        ArgumentError: it is none, or does not.
     """
-    none = isinstance(groups, bool) or not isinstance(groups, Integral) or groups < 1
-    if none or any(isinstance(e, int) and e % groups for e in divided.values()):
-        counts = " and ".join(f"{extent} {name}" for name, extent in divided.items())
-        raise refuse(layer, f"groups={groups!r} does not divide {counts}", f"groups={groups!r}",
+    counts, given = " and ".join(f"{extent} {kind}" for kind, extent in divided.items()), f"{name}={groups!r}"
+    if isinstance(groups, bool) or not isinstance(groups, Integral) or groups < 1:
+        raise refuse(layer, f"{given} is no positive integer", given, f"give an integer that divides {counts}.")
+    if any(isinstance(e, Integral) and e % groups for e in divided.values()):
+        raise refuse(layer, f"{given} does not divide {counts}", given,
                      f"give a positive integer that divides {'both' if len(divided) > 1 else 'it'}.")
+    return int(groups)
 
 
 def check_extent(layer: str, name: str, value: Any) -> None:
@@ -99,8 +103,29 @@ def check_extent(layer: str, name: str, value: Any) -> None:
     Raises:
         ArgumentError: it is neither.
     """
-    if isinstance(value, bool | float | str) or (isinstance(value, Integral) and value < 1):
+    fraction = isinstance(value, bool) or (isinstance(value, Real) and not isinstance(value, Integral))
+    if fraction or value is None or isinstance(value, str | list | tuple | gc.Tensor) or (isinstance(value, Integral) and value < 1):
         raise refuse(layer, f"{name}={value!r} is no positive integer", f"{name}={value!r}", "give a positive integer, or a size.")
+
+
+def extents(layer: str, name: str, value: Any) -> tuple[Any, ...]:
+    """An argument that is one extent or several, each a positive integer or a size.
+
+    Raises:
+        ArgumentError: it has none, or something else.
+    """
+    value = listed(value)
+    values = tuple(value) if isinstance(value, tuple | list) else (value,)
+    if not values:
+        raise refuse(layer, f"{name}={value!r} has no extents", f"{name}={value!r}", "give a positive integer, or several.")
+    for extent in values:
+        check_extent(layer, name, extent)
+    return values
+
+
+def listed(value: Any) -> Any:
+    """An array as lists, anything else as it is."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def dimension(layer: str, x: gc.Tensor, dim: Any, name: str = "dim") -> int:
@@ -122,6 +147,7 @@ def per_dimension(layer: str, name: str, value: Any, rank: int, least: int = 1) 
     Raises:
         ArgumentError: it is neither, or less than `least`.
     """
+    value = listed(value)
     values = tuple(value) if isinstance(value, tuple | list) else (value,) * rank
     if len(values) != rank or not all(isinstance(v, Integral) and not isinstance(v, bool) and int(v) >= least for v in values):
         raise refuse(layer, f"{name}={value!r} is neither an integer that is at least {least} nor {rank} of them", f"{name}={value!r}",

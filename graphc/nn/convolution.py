@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import check_groups, check_rank, check_shape, per_dimension, refuse
+from graphc.nn.axes import check_groups, check_rank, check_shape, listed, per_dimension, refuse
 
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose2d"]
 
@@ -94,7 +94,7 @@ def _padded(layer: str, x: gc.Tensor, mode: str) -> Any:
 def _groups(layer: str, x: gc.Tensor, weight: gc.Tensor, groups: int) -> tuple[Any, Any]:
     """The first channel that a filter sees, and the number of the filter."""
     channels, seen, filters = x.shape[1], weight.shape[1], weight.shape[0]
-    check_groups(layer, groups, channels=channels, filters=filters)
+    groups = check_groups(layer, groups, channels=channels, filters=filters)
     if all(isinstance(e, int) for e in (channels, seen)) and seen * groups != channels:
         raise refuse(layer, f"{weight!r} has filters for {seen} channels, but {x!r} has {channels}"
                      + (f" in {groups} groups" if groups > 1 else ""), weight.name,
@@ -109,6 +109,7 @@ def _padding(
     layer: str, padding: Any, kernel: tuple[Any, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Zeros before the first element and behind the last one, per dimension."""
+    padding = listed(padding)
     if padding == "valid":
         padding = 0
     if padding != "same":
@@ -150,7 +151,7 @@ def conv_transpose2d(
     stride, dilation = per_dimension(layer, "stride", stride, 2), per_dimension(layer, "dilation", dilation, 2)
     pad, extra = per_dimension(layer, "padding", padding, 2, 0), per_dimension(layer, "output_padding", output_padding, 2, 0)
     (_, channels, *size), (_, each, *kernel) = x.shape, weight.shape
-    check_groups(layer, groups, channels=channels)
+    groups = check_groups(layer, groups, channels=channels)
     check_shape(layer, "weight", weight, (channels, "out", "kh", "kw"), x)
     if bias is not None:
         check_shape(layer, "bias", bias, (each * groups,), weight)

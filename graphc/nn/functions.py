@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import graphc as gc
 from graphc.nn.activations import elu, gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh
-from graphc.nn.axes import refuse
-from graphc.nn.layer import Layer
+from graphc.nn.layer import Layer, check_arguments
 from graphc.nn.linear import flatten
 from graphc.nn.pooling import adaptive_avg_pool2d, avg_pool2d, fractional_max_pool2d, max_pool2d
 
@@ -25,14 +23,7 @@ class _Function(Layer):
     def __init__(self, *arguments: Any, name: str | None = None, **options: Any) -> None:
         super().__init__(name)
         self.arguments, self.options = arguments, options
-        known = inspect.signature(type(self).function)
-        try:
-            known.bind(None, *arguments, **options)
-        except TypeError as error:
-            given = ", ".join((*map(repr, arguments), *(f"{key}={value!r}" for key, value in options.items())))
-            wanted = ", ".join(key for key in known.parameters if key not in ("x", "name"))
-            raise refuse(type(self).__name__, f"{type(self).__name__}: {error}", given,
-                         f"it takes {wanted or 'nothing but a name'}.") from None
+        check_arguments(type(self).__name__, type(self).function, arguments, options)
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
         return type(self).function(x, *self.arguments, name=self.name or self.default, **self.options)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import graphc as gc
 from graphc.nn.axes import check_extent, refuse
+from graphc.requests import refusal
 
-__all__ = ["Layer", "Sequential"]
+__all__ = ["Layer", "Sequential", "check_arguments"]
 
 
 class Layer(ABC):
@@ -34,11 +36,11 @@ class Layer(ABC):
         self._parameters: dict[str, gc.Tensor] = {}
 
     def __call__(self, x: gc.Tensor, *more: Any, training: bool = True, **others: Any) -> Any:
-        """The result of the layer for a tensor; an error names the layer."""
+        """The result of the layer for a tensor; an error names the layer, unless it is about what the layer is given."""
         try:
             return self.apply(x, *more, training=training, **others)
         except gc.GraphcError as error:
-            if not self.name or ", layer " in error.what:
+            if not self.name or ", layer " in error.what or not _sound((x, *more, *others.values())):
                 raise
             raise type(error)(f"{error.what.removesuffix('.')}, layer {self.name}.", at=error.at, fix=error.fix) from None
 
@@ -80,6 +82,39 @@ class Layer(ABC):
             raise refuse(type(self).__name__, f"{known!r} would need the shape {wanted} for {x!r}", x.name,
                          "make another layer for inputs of another size.")
         return known
+
+
+def _sound(given: Any) -> bool:
+    """Whether the definitions of the tensors in what a layer is given have shapes and types."""
+    if isinstance(given, tuple | list):
+        return all(map(_sound, given))
+    if isinstance(given, gc.Tensor):
+        try:
+            return bool(given.dtype) and given.shape is not None
+        except gc.GraphcError:
+            return False
+    return True
+
+
+def check_arguments(layer: str, function: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any], more: str = "") -> None:
+    """Refuse arguments that do not fit those of a function behind its first one.
+
+    Args:
+        layer: that they are given to.
+        function, arguments, options: what they have to fit, and those by position and by name.
+        more: behind the names of what it takes.
+
+    Raises:
+        ArgumentError: they do not.
+    """
+    known = inspect.signature(function)
+    try:
+        known.bind(None, *arguments, **options)
+    except TypeError as error:
+        given = ", ".join((*map(repr, arguments), *(f"{name}={value!r}" for name, value in options.items())))
+        wanted = ", ".join(name for name in known.parameters if name not in ("self", "x", "name"))
+        raise refusal(gc.ArgumentError, f"gc.nn.{layer}: {error}.", f"{layer}({given})", given or layer,
+                      f"it takes {wanted or 'nothing but a name'}{more}.") from None
 
 
 class Sequential(Layer):

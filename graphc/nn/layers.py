@@ -13,14 +13,15 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable
-from typing import Any, ClassVar
+from numbers import Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 import graphc as gc
-from graphc.nn.axes import check_groups, check_rank, per_dimension
+from graphc.nn.axes import check_groups, check_rank, extents, per_dimension, refuse
 from graphc.nn.convolution import conv1d, conv2d, conv3d, conv_transpose2d
-from graphc.nn.layer import Layer
+from graphc.nn.layer import Layer, check_arguments
 from graphc.nn.linear import embedding, linear, maxout
 from graphc.nn.noise import dropout, stochastic_depth
 from graphc.nn.normalisation import batch_norm, group_norm, layer_norm
@@ -32,7 +33,33 @@ __all__ = [
 ]
 
 
-class Linear(Layer):
+class _Made(Layer):
+    """A layer that takes sizes from its input, and says so to who passes them as PyTorch wants them."""
+
+    taken: ClassVar[str] = ""
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        if cls.__module__ == __name__:
+            check_arguments(cls.__name__, cls.__init__, arguments, options, f"; {cls.taken} is taken from x" if cls.taken else "")
+        return super().__new__(cls, *arguments, **options)
+
+    def _check_flags(self, example: str, /, **flags: Any) -> None:
+        """Refuse what is neither True nor False; `example` are the arguments that may have been meant."""
+        for name, value in flags.items():
+            if not isinstance(value, bool | np.bool_):
+                raise self._refusal(f"{name}={value!r}", "is neither True nor False", f"give True or False; {self.taken}", example)
+
+    def _check_eps(self, eps: Any, example: str = "") -> None:
+        """Refuse what is too large to be added to a variance, such as a number of channels."""
+        if isinstance(eps, bool) or not isinstance(eps, Real) or not 0 <= float(eps) < 1:
+            raise self._refusal(f"eps={eps!r}", "is no number that is at least 0 and less than 1", self.taken, example)
+
+    def _refusal(self, given: str, fault: str, fix: str, example: str) -> gc.ArgumentError:
+        kind = type(self).__name__
+        return refuse(kind, f"{given} {fault}", given, f"{fix} is taken from x: gc.nn.{kind}({example}).")
+
+
+class Linear(_Made):
     """`linear` to `out_features`; weight and bias begin uniformly in ±1/√(number of inputs), as PyTorch's.
 
     >>> import graphc as gc
@@ -41,10 +68,11 @@ class Linear(Layer):
     [fc1.weight(500, 2450), fc1.bias(500)]
     """
 
-    default = "linear"
+    default, taken = "linear", "the number of inputs"
 
     def __init__(self, out_features: int, bias: bool = True, *, init: Any = "fan_in_uniform", name: str | None = None) -> None:
         super().__init__(name)
+        self._check_flags(_meant(bias, out_features), bias=bias)
         self._check(out_features=out_features)
         self.out_features, self.bias, self.init = out_features, bias, init
 
@@ -54,10 +82,10 @@ class Linear(Layer):
         return linear(x, weight, bias, name=self._name())
 
 
-class Maxout(Layer):
+class Maxout(_Made):
     """`maxout` to `out_features`, the largest of several `pieces`."""
 
-    default = "maxout"
+    default, taken = "maxout", "the number of inputs"
 
     def __init__(self, out_features: int, pieces: int = 2, *, name: str | None = None) -> None:
         super().__init__(name)
@@ -70,22 +98,31 @@ class Maxout(Layer):
         return maxout(x, weight, self.parameter("bias", x, self.pieces, self.out_features, init=start), name=self._name())
 
 
-class Embedding(Layer):
-    """`embedding` in a table that begins with normal numbers."""
+class Embedding(_Made):
+    """`embedding` in a table that begins with normal numbers; those of the row `padding_idx`, which is not trained, are 0."""
 
     default = "embedding"
 
-    def __init__(self, num_embeddings: Any, embedding_dim: Any, *, init: Any = "normal", name: str | None = None) -> None:
+    def __init__(
+        self, num_embeddings: Any, embedding_dim: Any, padding_idx: int | None = None, *, init: Any = "normal", name: str | None = None,
+    ) -> None:
         super().__init__(name)
         self._check(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        self.shape, self.init = (num_embeddings, embedding_dim), init
+        self.shape, self.padding_idx, self.init = (num_embeddings, embedding_dim), padding_idx, init
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
-        return embedding(x, self.parameter("weight", x, *self.shape, init=self.init), name=self._name())
+        init = self.init if self.padding_idx is None or self.init != "normal" else self._padded
+        return embedding(x, self.parameter("weight", x, *self.shape, init=init), self.padding_idx, name=self._name())
+
+    def _padded(self, shape: tuple[int, ...], generator: np.random.Generator) -> Any:
+        """Normal numbers, and zeros in the row of what fills up."""
+        table = generator.standard_normal(shape)
+        table[self.padding_idx] = 0
+        return table
 
 
-class _Convolution(Layer):
-    default = "conv"
+class _Convolution(_Made):
+    default, taken = "conv", "the number of channels"
     rank: ClassVar[int]
     function: ClassVar[Callable[..., gc.Tensor]]
 
@@ -94,6 +131,7 @@ class _Convolution(Layer):
         padding_mode: str = "zeros", *, init: Any = "fan_in_uniform", name: str | None = None,
     ) -> None:
         super().__init__(name)
+        self._check_flags("out_channels, kernel_size, …", bias=bias)
         self._check(out_channels=out_channels)
         self.out_channels, self.bias, self.init = out_channels, bias, init
         self.kernel_size = per_dimension(type(self).__name__, "kernel_size", kernel_size, self.rank)
@@ -101,8 +139,8 @@ class _Convolution(Layer):
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
         check_rank(type(self).__name__, x, self.rank + 2, self.rank + 2)
-        check_groups(type(self).__name__, self.options["groups"], channels=x.shape[1], filters=self.out_channels)
-        channels = x.shape[1] if self.options["groups"] == 1 else x.shape[1] // self.options["groups"]
+        groups = check_groups(type(self).__name__, self.options["groups"], channels=x.shape[1], filters=self.out_channels)
+        channels = x.shape[1] if groups == 1 else x.shape[1] // groups
         weight = self.parameter("weight", x, self.out_channels, channels, *self.kernel_size, init=self.init)
         start = _bias(channels * math.prod(self.kernel_size))
         bias = self.parameter("bias", x, self.out_channels, init=start) if self.bias else None
@@ -133,16 +171,17 @@ class Conv3d(_Convolution):
     rank, function = 3, staticmethod(conv3d)
 
 
-class ConvTranspose2d(Layer):
+class ConvTranspose2d(_Made):
     """`conv_transpose2d` to `out_channels`."""
 
-    default = "conv"
+    default, taken = "conv", "the number of channels"
 
     def __init__(
         self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1,
         bias: bool = True, dilation: Any = 1, *, init: Any = "fan_in_uniform", name: str | None = None,
     ) -> None:
         super().__init__(name)
+        self._check_flags("out_channels, kernel_size, …", bias=bias)
         self._check(out_channels=out_channels)
         self.out_channels, self.bias, self.init = out_channels, bias, init
         self.kernel_size = per_dimension("ConvTranspose2d", "kernel_size", kernel_size, 2)
@@ -150,22 +189,23 @@ class ConvTranspose2d(Layer):
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
         check_rank("ConvTranspose2d", x, 4, 4)
-        check_groups("ConvTranspose2d", self.options["groups"], channels=x.shape[1], filters=self.out_channels)
-        each = self.out_channels // self.options["groups"]
+        each = self.out_channels // check_groups("ConvTranspose2d", self.options["groups"], channels=x.shape[1], filters=self.out_channels)
         weight = self.parameter("weight", x, x.shape[1], each, *self.kernel_size, init=self.init)
         start = _bias(each * math.prod(self.kernel_size))
         bias = self.parameter("bias", x, self.out_channels, init=start) if self.bias else None
         return conv_transpose2d(x, weight, bias, **self.options, name=self._name())
 
 
-class _BatchNorm(Layer):
+class _BatchNorm(_Made):
     """`batch_norm`; in training it puts the new running statistics into `updates`."""
 
-    default = "norm"
+    default, taken = "norm", "the number of channels"
     ranks: ClassVar[tuple[int, int]]
 
     def __init__(self, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, *, name: str | None = None) -> None:
         super().__init__(name)
+        self._check_eps(eps)
+        self._check_flags("", affine=affine)
         self.eps, self.momentum, self.affine = eps, momentum, affine
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
@@ -192,32 +232,38 @@ class BatchNorm3d(_BatchNorm):
     ranks = (5, 5)
 
 
-class LayerNorm(Layer):
+class LayerNorm(_Made):
     """`layer_norm` over the last dimension, or over those of `normalized_shape`."""
 
-    default = "norm"
+    default, taken = "norm", "the last extent"
 
     def __init__(
         self, normalized_shape: Any = None, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
         *, name: str | None = None,
     ) -> None:
         super().__init__(name)
-        self.shape, self.eps, self.affine, self.bias = normalized_shape, eps, elementwise_affine, elementwise_affine and bias
+        self._check_eps(eps)
+        self._check_flags("", elementwise_affine=elementwise_affine, bias=bias)
+        self.shape = None if normalized_shape is None else extents("LayerNorm", "normalized_shape", normalized_shape)
+        self.eps, self.affine, self.bias = eps, elementwise_affine, elementwise_affine and bias
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
-        shape = (x.shape[-1],) if self.shape is None else self.shape if isinstance(self.shape, tuple | list) else (self.shape,)
+        shape = (x.shape[-1],) if self.shape is None else self.shape
         weight = self.parameter("weight", x, *shape, init="ones") if self.affine else None
         bias = self.parameter("bias", x, *shape, init="zeros") if self.bias else None
         return layer_norm(x, shape, weight, bias, self.eps, name=self._name())
 
 
-class GroupNorm(Layer):
+class GroupNorm(_Made):
     """`group_norm` in `num_groups` groups."""
 
-    default = "norm"
+    default, taken = "norm", "the number of channels"
 
     def __init__(self, num_groups: int, eps: float = 1e-5, affine: bool = True, *, name: str | None = None) -> None:
         super().__init__(name)
+        self._check(num_groups=num_groups)
+        self._check_eps(eps, repr(num_groups))
+        self._check_flags(repr(num_groups), affine=affine)
         self.num_groups, self.eps, self.affine = num_groups, eps, affine
 
     def apply(self, x: gc.Tensor, *, training: bool) -> gc.Tensor:
@@ -226,7 +272,7 @@ class GroupNorm(Layer):
         return group_norm(x, self.num_groups, weight, bias, self.eps, name=self._name())
 
 
-class Dropout(Layer):
+class Dropout(_Made):
     """`dropout`, by a key and the name of the layer; nothing unless training.
 
     Without a key the layer counts steps, so that each leaves out something else: the number is in `updates`.
@@ -263,13 +309,15 @@ class StochasticDepth(Dropout):
     function = staticmethod(stochastic_depth)
 
 
-class _Recurrent(Layer):
+class _Recurrent(_Made):
+    taken = "the size of the input"
     gates: ClassVar[int]
     function: ClassVar[Callable[..., Any]]
     states: ClassVar[int] = 1
 
     def __init__(self, hidden_size: int, bias: bool = True, *, name: str | None = None) -> None:
         super().__init__(name)
+        self._check_flags(_meant(bias, hidden_size), bias=bias)
         self._check(hidden_size=hidden_size)
         self.hidden_size, self.bias = hidden_size, bias
         self.options: dict[str, Any] = {}
@@ -282,8 +330,16 @@ class _Recurrent(Layer):
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
         weights = [self.parameter(part, x, *shape, init=("uniform", 1 / math.sqrt(size))) for part, shape in shapes.items()]
-        before = [self._zeros(f"before{k}", x) for k in range(self.states)] if hx is None else [hx] if self.states == 1 else hx
+        before = [self._zeros(f"before{k}", x) for k in range(self.states)] if hx is None else self._before(hx)
         return type(self).function(x, *before, *weights, **self.options, name=self._name())
+
+    def _before(self, hx: Any) -> list[gc.Tensor]:
+        """The states that were given, as many as the layer has."""
+        given = list(hx) if isinstance(hx, tuple | list) else [hx]
+        if len(given) != self.states or (self.states == 1 and given[0] is not hx):
+            wanted, form = ("one state", "layer(x, h0)") if self.states == 1 else ("a pair of states", "layer(x, (h0, c0))")
+            raise refuse(type(self).__name__, f"hx={hx!r} is not {wanted}", f"hx={hx!r}", f"write {form}.")
+        return given
 
     def _zeros(self, part: str, x: gc.Tensor) -> gc.Tensor:
         (b, i), zeros = gc.indices("b i"), gc.tensor(self._name(part), x.shape[1], self.hidden_size, dtype=x.dtype)
@@ -298,6 +354,9 @@ class RNN(_Recurrent):
 
     def __init__(self, hidden_size: int, nonlinearity: str = "tanh", bias: bool = True, *, name: str | None = None) -> None:
         super().__init__(hidden_size, bias, name=name)
+        if nonlinearity not in ("tanh", "relu"):
+            raise self._refusal(f"nonlinearity={nonlinearity!r}", "is unknown", f'use "tanh" or "relu"; {self.taken}',
+                                _meant(nonlinearity, hidden_size))
         self.options = {"nonlinearity": nonlinearity}
 
 
@@ -311,6 +370,11 @@ class GRU(_Recurrent):
     """`gru` with `hidden_size` states."""
 
     default, gates, function = "gru", 3, staticmethod(gru)
+
+
+def _meant(value: Any, size: Any) -> str:
+    """The size that may have been meant by two arguments, of which PyTorch's layers call the first that of the input."""
+    return repr(size if value is None or isinstance(value, bool | float | str) else value)
 
 
 def _bias(inputs: Any) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+from typing import Any
+
 import graphc as gc
 from graphc.nn.axes import axes, check_integers, check_shape, dimension, refuse
 
@@ -25,8 +28,17 @@ def linear(x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None = None, *, na
     return y
 
 
-def embedding(x: gc.Tensor, weight: gc.Tensor, *, name: str = "embedding") -> gc.Tensor:
+def embedding(x: gc.Tensor, weight: gc.Tensor, padding_idx: int | None = None, *, name: str = "embedding") -> gc.Tensor:
     """``y[…, d] = weight[x[…], d]``: the row of the table for each integer.
+
+    Args:
+        x: integers, of any shape.
+        weight: the table, of shape count×width.
+        padding_idx: the row of what only fills up, which gets no gradient; negative ones count from the end.
+        name: of the result.
+
+    Raises:
+        ArgumentError: an argument has another shape or dtype, or there is no row `padding_idx`.
 
     >>> import graphc as gc
     >>> token, weight = gc.tensor("token", gc.dim("N"), dtype="int64"), gc.tensor("weight", 10, 4)
@@ -36,8 +48,18 @@ def embedding(x: gc.Tensor, weight: gc.Tensor, *, name: str = "embedding") -> gc
     n, d, y = axes("embedding", x, "nmlkabct"), gc.index("d"), gc.tensor(name)
     check_integers("embedding", "x", x)
     check_shape("embedding", "weight", weight, ("count", "width"), x)
-    y[*n, d] = weight[x[n], d]
+    row = weight[x[n], d]
+    y[*n, d] = row if padding_idx is None else gc.where(x[n] == _row(weight, padding_idx), gc.stop_gradient(row), row)
     return y
+
+
+def _row(weight: gc.Tensor, padding_idx: Any) -> Any:
+    """The number of the row of a table, counted from 0."""
+    number, count = isinstance(padding_idx, Integral) and not isinstance(padding_idx, bool), weight.shape[0]
+    if not number or (isinstance(count, int) and not -count <= int(padding_idx) < count):
+        raise refuse("embedding", f"padding_idx={padding_idx!r} is no row of {weight!r}", f"padding_idx={padding_idx!r}",
+                     "give the number of a row, or leave it out.")
+    return int(padding_idx) + (count if padding_idx < 0 else 0)
 
 
 def maxout(x: gc.Tensor, weight: gc.Tensor, bias: gc.Tensor | None = None, *, name: str = "maxout") -> gc.Tensor:

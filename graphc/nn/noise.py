@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import axes, check_integers, keys
+from graphc.nn.axes import axes, check_integers, keys, refuse
 from graphc.requests import check_number
 
 __all__ = ["dropout", "stochastic_depth"]
@@ -14,6 +14,9 @@ __all__ = ["dropout", "stochastic_depth"]
 def _check(layer: str, p: Any, key: Any) -> None:
     check_number(f"nn.{layer}", "p", p, most=1)
     for part in key if isinstance(key, tuple) else (key,):
+        if isinstance(part, bool):
+            raise refuse(layer, f"key={part!r} is no integer", f"key={part!r}",
+                         "give an integer or an integer tensor; nothing is done in place, so there is no flag for it.")
         if isinstance(part, gc.Tensor):
             check_integers(layer, "key", part)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import axes, check_shape, dimension, refuse
+from graphc.nn.axes import axes, check_groups, check_shape, dimension, extents, refuse
 from graphc.requests import check_number, refuse_calls
 
 __all__ = ["batch_norm", "group_norm", "layer_norm", "normalize"]
@@ -68,11 +69,11 @@ def layer_norm(
     for i:  layer_norm.variance[i] = mean((x[i,j] - layer_norm.mean[i])**2, over=j)
     for i,j:  layer_norm[i,j] = (x[i,j] - layer_norm.mean[i])/sqrt(layer_norm.variance[i] + 1e-05)
     """
-    count = len(normalized_shape) if isinstance(normalized_shape, tuple | list) else 1
-    i = axes("layer_norm", x, least=count)
-    lead, inner = i[: len(i) - count], i[len(i) - count :]
-    wanted = tuple(normalized_shape) if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
-    if any(isinstance(e, int) and isinstance(d, int) and e != d for e, d in zip(wanted, x.shape[len(lead) :], strict=True)):
+    wanted = extents("layer_norm", "normalized_shape", normalized_shape)
+    check_number("nn.layer_norm", "eps", eps, 0)
+    i = axes("layer_norm", x, least=len(wanted))
+    lead, inner = i[: len(i) - len(wanted)], i[len(i) - len(wanted) :]
+    if any(isinstance(e, Integral) and isinstance(d, int) and e != d for e, d in zip(wanted, x.shape[len(lead) :], strict=True)):
         raise refuse("layer_norm", f"normalized_shape={normalized_shape!r} does not end the shape of {x!r}",
                      f"normalized_shape={normalized_shape!r}", "give the last extents of the tensor.")
     for part, tensor in (("weight", weight), ("bias", bias)):
@@ -92,9 +93,11 @@ def group_norm(
 ) -> gc.Tensor:
     """``(x - μ)/√(σ² + eps)·weight + bias`` over groups of channels of each image (Wu and He, ECCV 2018)."""
     (n, c, *p), channels = axes("group_norm", x, "nchwdefg", 2), x.shape[1]
-    if not isinstance(channels, int) or not isinstance(num_groups, int) or num_groups < 1 or channels % num_groups:
-        raise refuse("group_norm", f"num_groups={num_groups!r} does not divide {channels} channels", f"num_groups={num_groups!r}",
-                     "give a divisor of an integer number of channels.")
+    check_number("nn.group_norm", "eps", eps, 0)
+    num_groups = check_groups("group_norm", num_groups, "num_groups", channels=channels)
+    if not isinstance(channels, int):
+        raise refuse("group_norm", f"{x!r} has no fixed number of channels to divide into {num_groups} groups", x.name,
+                     "declare the channels as an integer.")
     _check_channels("group_norm", x, weight=weight, bias=bias)
     size = channels // num_groups
     g, k = gc.index("g", num_groups), gc.index("k", size)

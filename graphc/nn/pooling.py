@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import graphc as gc
-from graphc.nn.axes import check_rank, keys, per_dimension, refuse
+from graphc.nn.axes import check_rank, keys, listed, per_dimension, refuse
 from graphc.requests import check_number
 
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "fractional_max_pool2d", "max_pool2d"]
@@ -91,7 +91,7 @@ def adaptive_avg_pool2d(x: gc.Tensor, output_size: Any, *, name: str = "adaptive
     """
     layer = "adaptive_avg_pool2d"
     check_rank(layer, x, 4, 4)
-    size = x.shape[2:]
+    size, output_size = x.shape[2:], listed(output_size)
     wanted = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * 2
     known = tuple(e if o is None and isinstance(e, int) else o for o, e in zip(wanted, size, strict=False))
     output = per_dimension(layer, "output_size", known if len(wanted) == 2 else output_size, 2)

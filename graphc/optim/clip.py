@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import graphc as gc
@@ -47,7 +48,7 @@ def clip_grad_norm(loss: Any, max_norm: float) -> dict[gc.Tensor, gc.Tensor]:
 
     Args:
         loss: a scalar tensor, or a dict from parameters to their gradients.
-        max_norm: the largest norm that stays.
+        max_norm: the largest norm that stays; an infinite one leaves the gradients as they are.
 
     Returns:
         A dict from parameters to gradients, which every optimiser takes in the place of the loss.
@@ -64,8 +65,10 @@ def clip_grad_norm(loss: Any, max_norm: float) -> dict[gc.Tensor, gc.Tensor]:
     grad_norm.factor[()] = minimum(1, 1/(sqrt(grad_norm.square[()]) + 1e-06))
     for i:  w.grad.clipped[i] = w.grad[i]*grad_norm.factor[()]
     """
-    check_number("optim.clip_grad_norm", "max_norm", max_norm)
+    check_number("optim.clip_grad_norm", "max_norm", max_norm, infinite=True)
     found = gradients(loss, "clip_grad_norm")
+    if math.isinf(max_norm):
+        return found
     square, factor, clipped = gc.tensor("grad_norm.square"), gc.tensor("grad_norm.factor"), {}
     for gradient in found.values():
         i = subscripts(gradient)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from graphc.errors import NotationError
 from graphc.frontend.expression import shown
 from graphc.frontend.tensor import Tensor
@@ -45,8 +47,8 @@ def checkpoint(tensor: Tensor, every: int) -> Tensor:
     if not tensor.statements:
         raise refusal(NotationError, f"{tensor.name} is an input; only a recurrence has steps that can be computed again.", text, tensor,
                       f"define {tensor.name} by statements first, one of which reads {tensor.name}.")
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+    if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
         raise refusal(NotationError, f"every={shown(every)} is no number of steps.", text, f"every={shown(every)}",
                       "give an int of at least 1; the square root of the number of steps needs the least memory.")
-    tensor.every = every
+    tensor.every = int(every)
     return tensor

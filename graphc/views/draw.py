@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from graphc.calls.profile import Profile
 from graphc.errors import ArgumentError
 from graphc.frontend.collect import Program, collect
+from graphc.frontend.unindexed import shown
 from graphc.ir.dtypes import is_float
 from graphc.ir.graph import Graph
 from graphc.passes.align import align_recurrences
@@ -159,6 +160,11 @@ def _notes(program: Program, forward: Graph, values: Mapping[str, Any]) -> dict[
     from graphc.compile import compile_program
     from graphc.transforms.gradient import grad
 
+    others = [shown(name) for name in values if not isinstance(name, str)] if isinstance(values, Mapping) else [shown(values)]
+    if others:
+        wanted = "name" if isinstance(values, Mapping) else "dict"
+        raise ArgumentError(f"values= takes a dict from names of inputs to their values; {others[0]} is no {wanted}.",
+                            fix='write values={"x": …}.')
     names = [t.name for t in forward.tensors]
     tensors = [program.handles[name] for name in names]
     loss = sole_scalar(forward)

@@ -71,6 +71,22 @@ def test_grad(graphc):
     assert "X.grad[b,j] +=" in graphc("grad", "net.py:L")[1]
 
 
+def test_gradient_of_what_is_no_scalar(graphc):
+    code, _, err = graphc("grad", "net.py:U")
+    assert code == 2
+    assert err.splitlines() == [
+        "DifferentiationError: U(N, M) is not a scalar, so it has no gradient.", "", "    for b,i,j:  U[b,i] += X[b,j]*A[j,i]",
+        "  at net.py, line 8", "    U[b, i] += X[b, j] * A[j, i]", "",
+        "  How to fix: name a scalar, or define a sum in the file: L[()] += U[i,j].",
+    ]
+    assert "at net.py, line 6" in graphc("grad", "net.py:X")[2]
+
+
+def test_no_line_of_the_command_itself(graphc):
+    err = graphc("grad", "net.py:R", "--wrt", "kind")[2]
+    assert "integer tensors are never differentiated" in err and "  at " not in err
+
+
 def test_explain(graphc):
     code, out, _ = graphc("explain", "net.py:L", "--wrt", "A")
     assert code == 0
@@ -154,7 +170,7 @@ def test_info(graphc):
     (("loops", "net.py:number"), "gives a int, not a tensor"),
     (("loops", "net.py:broken"), "IndexError: list index out of range"),
     (("grad", "net.py:L", "--wrt", "Q"), "L does not depend on a tensor Q."),
-    (("grad", "net.py:U"), "U is not a scalar"),
+    (("grad", "net.py:U"), "U(N, M) is not a scalar"),
     (("summary", "net.py:L", "--size", "N"), "'N' is not a size."),
     (("summary", "net.py:L", "--size", "K=3"), "no size K"),
     (("profile", "net.py:L", "--size", "N=3"), "The size D is not given."),

@@ -182,6 +182,25 @@ def test_missing_arguments(rejects):
         program()()
 
 
+def test_arguments_by_tensor(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        program()({X: x, W: w})
+
+
+def test_parameters_larger_than_the_machine(rejects, monkeypatch):
+    monkeypatch.setattr("graphc.calls.arrays.machine_memory", lambda: 10**10)
+    with rejects(gc.ArgumentError, call=True):
+        program().init(D=10**15)
+
+
+def test_integers_of_numpy_are_options():
+    f = program(threads=np.int64(2), memory_limit=np.int64(10**9))
+    assert f.options["threads"] == 2 and type(f.options["threads"]) is int
+    np.testing.assert_array_equal(f(X=x, W=w), [2, 2, 2])
+    assert gc.check_grad(L, W, X=x, W=w, order=np.int64(1)) < 1e-6
+    assert gc.verify(L, W, largest=np.int64(2), budget=np.int64(1000))
+
+
 def test_argument_twice(rejects):
     with rejects(gc.ArgumentError, call=True):
         program(inputs=[X, W])(x, w, X=x)

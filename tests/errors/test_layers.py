@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import graphc as gc
 
@@ -304,3 +305,74 @@ def test_attention_with_dropout_and_no_key(rejects):
 def test_reduction_of_a_named_loss(rejects):
     with rejects(gc.ArgumentError):
         nn.mse_loss(*gc.tensors("y t", 3), reduction="avg", name="error")
+
+
+@pytest.mark.parametrize("made", [
+    lambda: nn.Linear(784, 100), lambda: nn.Linear(in_features=784, out_features=100), lambda: nn.Linear(100, bias=None),
+    lambda: nn.Linear(), lambda: nn.Conv2d(3, 64, 3, 1, 1, 1, 1), lambda: nn.Conv2d(3, 64, 3, stride=2),
+    lambda: nn.ConvTranspose2d(16, 33, 3, 2, 1, 1, 1), lambda: nn.BatchNorm2d(64), lambda: nn.BatchNorm1d(affine=1),
+    lambda: nn.LayerNorm(64, 64), lambda: nn.GroupNorm(8, 64), lambda: nn.GroupNorm(8.0), lambda: nn.LSTM(10, 20),
+    lambda: nn.LSTM(10, 20, 2), lambda: nn.RNN(10, 20), lambda: nn.GRU(10, bias="yes"), lambda: nn.LSTM(20, batch_first=True),
+], ids=["linear", "linear_by_name", "bias_none", "nothing", "conv", "conv_stride", "transposed", "batch_norm", "affine", "layer_norm",
+        "group_norm", "groups", "lstm", "lstm_layers", "rnn", "gru", "batch_first"])
+def test_layer_made_as_pytorch_makes_it(rejects, made):
+    with rejects(gc.ArgumentError):
+        made()
+
+
+def test_clash_in_front_of_a_layer(rejects):
+    (n, t), h = gc.indices("n t"), gc.tensor("h")
+    h[n, t] = gc.tensor("a", 2, 3)[n, t] + gc.tensor("p", 2, 4)[n, t]
+    with rejects(gc.ShapeError):
+        nn.Sequential(nn.Linear(4, name="head"), name="net")(h)
+
+
+def test_clash_in_the_state_that_a_layer_begins_with(rejects):
+    (b, k), h0 = gc.indices("b k"), gc.tensor("h0")
+    h0[b, k] = gc.tensor("a", 2, 3)[b, k] + gc.tensor("p", 2, 4)[b, k]
+    with rejects(gc.ShapeError):
+        nn.LSTM(3, name="memory")(gc.tensor("x", 5, 2, 3), (h0, gc.tensor("c0", 2, 3)))
+
+
+def test_groups_that_are_no_integer(rejects):
+    with rejects(gc.ArgumentError):
+        nn.conv2d(x, w, groups=1.0)
+
+
+def test_one_state_for_an_lstm(rejects):
+    with rejects(gc.ArgumentError):
+        nn.LSTM(4)(gc.tensor("sequence", 5, 2, 3), gc.tensor("h", 2, 4))
+
+
+def test_two_states_for_a_gru(rejects):
+    with rejects(gc.ArgumentError):
+        nn.GRU(4)(gc.tensor("sequence", 5, 2, 3), gc.tensors("h c", 2, 4))
+
+
+def test_groups_of_an_unknown_number_of_channels(rejects):
+    with rejects(gc.ArgumentError):
+        nn.group_norm(gc.tensor("image", 1, gc.dim("C"), 5, 5), 2)
+
+
+def test_padding_by_an_array_of_another_length(rejects):
+    with rejects(gc.ArgumentError):
+        nn.conv2d(x, w, padding=np.array([1, 1, 1]))
+
+
+def test_padding_row_that_is_none(rejects):
+    with rejects(gc.ArgumentError):
+        nn.embedding(gc.tensor("token", gc.dim("N"), dtype="int64"), gc.tensor("E", 10, 4), padding_idx=10)
+
+
+@pytest.mark.parametrize("normalise", [
+    lambda: nn.layer_norm(x, 5, eps=-1e-5), lambda: nn.group_norm(x, 2, eps=-1e-5), lambda: nn.layer_norm(x, "5"),
+    lambda: nn.layer_norm(x, (5, 5.0)), lambda: nn.layer_norm(x, ()), lambda: nn.LayerNorm("5"),
+], ids=["eps", "groups", "text", "float", "nothing", "layer"])
+def test_normalisation_with_other_arguments(rejects, normalise):
+    with rejects(gc.ArgumentError):
+        normalise()
+
+
+def test_dropout_in_place(rejects):
+    with rejects(gc.ArgumentError):
+        nn.Dropout(0.5, True)(x)

@@ -14,6 +14,17 @@ def test_saved_under_no_name_of_a_module(rejects, tmp_path):
         gc.compile(y).save(tmp_path / "y.cpp")
 
 
+def test_saved_under_the_name_of_a_module_that_it_needs(rejects, tmp_path):
+    with rejects(gc.ArgumentError, call=True):
+        gc.compile(y).save(tmp_path / "numpy.py")
+    assert not list(tmp_path.iterdir())
+
+
+def test_saved_nowhere(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        gc.compile(y).save(None)
+
+
 def test_saved_for_another_target(rejects, tmp_path):
     with rejects(gc.CompileError, call=True):
         gc.compile(y, target="interpret").save(tmp_path / "y.c")

@@ -198,6 +198,10 @@ def test_large_arrays_show_shape_and_first_numbers():
 
 def test_unknown_values_are_refused():
     loss, values = scalar_net()
+    with pytest.raises(gc.ArgumentError, match="x is no name"):
+        gc.draw(loss, values={gc.tensor("x", ()): 1})
+    with pytest.raises(gc.ArgumentError, match="True is no dict"):
+        gc.draw(loss, values=True)
     with pytest.raises(gc.ArgumentError, match="values= has q"):
         gc.draw(loss, values={**values, "q": 1})
     with pytest.raises(gc.ArgumentError, match="b2 is missing"):
