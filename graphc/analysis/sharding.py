@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
@@ -11,6 +11,7 @@ from graphc.errors import GraphcError, NotationError
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Access, Index, Size
 from graphc.ir.graph import Graph
+from graphc.ir.origin import Exported, Given, Part, Rewrite
 from graphc.ir.show import Order, expression, statement
 from graphc.ir.statement import Statement
 from graphc.ir.tree import accesses, indices_of
@@ -105,6 +106,9 @@ def sharding(graph: Graph, seeds: Collection[Place], name: str, fixed: Collectio
     for tensor in sorted(graph.tensors, key=lambda t: not t.is_input):
         if tensor.name in fixed and tensor.name in dimensions:
             raise _whole(graph, tensor.name, dimensions[tensor.name], name)
+    for k, index in loops.items():
+        if (left := next(_left_out(graph.statements[k]), None)) is not None and index in left.without:
+            raise _derivative(left, name)
     extent = _extent(graph, dimensions, loops, name)
     rows = tuple(_rows(s, loops.get(k), dimensions, extent, name) for k, s in enumerate(graph.statements))
     halos: dict[str, tuple[int, int]] = {}
@@ -221,7 +225,36 @@ def _twice(graph: Graph, tensor: str, name: str) -> GraphcError:
                     using[:1], tensor, "shard an index that occurs once on each left side.")
 
 
+def _left_out(s: Statement, further: bool = False) -> Iterator[Part]:
+    """How the statement, or `further` what it comes from, leaves the current term out of a reduction, as derivatives of products do."""
+    origin = s.origin
+    while origin is not None and not isinstance(origin, Given):
+        if isinstance(origin, Part) and origin.without:
+            yield origin
+        if not (further or isinstance(origin, Rewrite | Exported)):
+            return
+        origin = origin.origin if isinstance(origin, Exported) else origin.source.origin
+
+
+def _derivative(part: Part, name: str) -> GraphcError:
+    """About what the user wrote, in place of the statement that the derivative needs."""
+    written, op = part.source, part.source.op
+    while written.origin is not None and not isinstance(written.origin, Given):
+        written = replace(written, origin=written.origin.origin) if isinstance(written.origin, Exported) else written.origin.source
+    what, names = "product" if op == "prod" else op, [_plain_name(i) for i in part.without]
+    over = names[0] if len(names) == 1 else f"({', '.join(names)})"
+    fix = "shard another index."
+    if op == "prod":
+        fix = f"if the factors are positive, write gc.exp(gc.sum(gc.log(…), over={over})), whose derivative needs no other row; or {fix}"
+    return NotationError(
+        f"The derivative of the {what} over {over} in {written.target} takes, for each row that sharding {name} divides, the {what} of all "
+        "other rows, and no rank has them.", at=((statement(written), op, written.location),), fix=fix)
+
+
 def _pairs(s: Statement, one: Index, other: Index, name: str) -> GraphcError:
+    for part in _left_out(s, further=True):
+        if one in part.without or other in part.without:
+            return _derivative(part, name)
     return _refused(f"Both {one} and {other} run over the rows that sharding {name} divides: every row meets every other one, and no rank "
                     "has all of them.", (s,), (str(one), str(other)),
                     "shard an index whose rows are independent, or pass the rows a second time, as an array that is not divided.")

@@ -71,13 +71,36 @@ class Signature:
                 raise ArgumentError(f"The argument {name} is given by position and by name.", fix="give it once.")
         return {**by_position, **named}
 
-    def check_complete(self, given: Mapping[str, Any], state: Mapping[Any, Any] | None = None) -> None:
-        """Refuse arguments by name of which some are missing; `state` is the dictionary that some of them come from.
+    def complete(self, arrays: Sequence[Any], named: Mapping[str, Any], maker: str) -> dict[str, Any]:
+        """All arguments by name, given by position, by name, or in a first dictionary that may hold more.
+
+        Args:
+            arrays, named: as for a call.
+            maker: what makes the parameters, for messages.
+
+        Raises:
+            ArgumentError: there are too many, or one is missing, unknown or given twice.
+        """
+        state: Mapping[str, Any] = {}
+        if arrays and isinstance(arrays[0], Mapping):
+            state, arrays = arrays[0], arrays[1:]
+        given = {t.name: state[t.name] for t in self.inputs if t.name in state} | self.by_name(arrays, named)
+        self.check_complete(given, state, maker)
+        return given
+
+    def check_complete(self, given: Mapping[str, Any], state: Mapping[Any, Any] | None = None, maker: str = "") -> None:
+        """Refuse arguments by name of which some are missing.
+
+        Args:
+            given: by name.
+            state: the dictionary that some of them come from.
+            maker: what makes the parameters, for messages; ``init``, which makes more, if it is not said.
 
         Raises:
             ArgumentError: one is missing.
         """
-        missing = [t.name for t in self.inputs if t.name not in given]
+        lacking = [t for t in self.inputs if t.name not in given]
+        missing = [t.name for t in lacking]
         if missing:
             other = next((key for key in state or () if not isinstance(key, str)), None)
             if other is not None:
@@ -86,8 +109,12 @@ class Signature:
             several = len(missing) > 1
             fix = f"call it with {', '.join(f'{n}=…' for n in missing)}."
             if any("." in name for name in missing):
-                fix = ("pass a dictionary with them as the first argument; init(seed=0) makes one of the parameters and of what updates= "
-                       "change, such as the net.updates of layers.")
+                fix = "pass a dictionary with them as the first argument"
+                if not maker:
+                    fix += "; init(seed=0) makes one of the parameters and of what updates= change, such as the net.updates of layers"
+                elif any(t.kind == "parameter" for t in lacking):
+                    fix += f"; {maker}"
+                fix += "."
             raise ArgumentError(f"The argument{'s' * several} {', '.join(missing)} {'are' if several else 'is'} missing.", fix=fix)
 
 

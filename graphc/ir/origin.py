@@ -41,10 +41,12 @@ class Part:
     Attributes:
         what: the part in words: "the nested sum".
         source: the statement that it is a part of.
+        without: indices of the reduction in `source` whose current values are left out; empty for other parts.
     """
 
     what: str
     source: Statement
+    without: tuple[Index, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import graphc as gc
 from tests.errors.conftest import Rejects
@@ -127,6 +128,63 @@ def test_distribute_own_reduction(rejects: Rejects) -> None:
     S[i] = norm(X[b, i], over=b)
     with rejects(gc.NotationError):
         gc.distribute(compiled(S), None, shard=b)
+
+
+def product(*, logarithms: bool) -> gc.Program:
+    """A step that needs the derivative of a product over rows; or of the same product as the message advises to write it."""
+    w, p, L = gc.parameter("w", D, init="ones"), *gc.tensors("p L")
+    factor = gc.exp(X[b, i]) * w[i]
+    p[i] = gc.exp(gc.sum(gc.log(factor), over=b)) if logarithms else gc.prod(factor, over=b)
+    L[()] += p[i] ** 2
+    return compiled(L, updates=gc.optim.sgd(L, lr=0.01))
+
+
+@pytest.mark.parametrize("shard", [b, N], ids=["index", "size"])
+def test_distribute_derivative_of_a_product(rejects: Rejects, shard: Any) -> None:
+    with rejects(gc.NotationError):
+        gc.distribute(product(logarithms=False), None, shard=shard)
+
+
+def test_distribute_logarithms_in_place_of_a_product() -> None:
+    x = np.linspace(-1, 1, 8, dtype="float32").reshape(4, 2)
+    step, states = product(logarithms=False), []
+    states.append(step.init(D=2))
+    expected = step(states[0], X=x)
+
+    def work(ranks: Lockstep) -> None:
+        distributed = gc.distribute(product(logarithms=True), ranks, shard=b)
+        state = distributed.init(D=2)
+        np.testing.assert_allclose(distributed(state, X=x[:3] if ranks.rank else x[3:]), expected, rtol=1e-5)
+        states.append(state)
+
+    on_two(work)
+    assert len(states) == 3
+    for state in states[1:]:
+        np.testing.assert_allclose(state["w"], states[0]["w"], rtol=1e-5)
+
+
+def test_distribute_derivative_of_a_product_that_is_not_computed(rejects: Rejects) -> None:
+    """Only the rows that the derivative combines are left of it, under other names than the index."""
+    q = gc.tensor("q")
+    q[()] = gc.log(gc.prod(X[b, i], over=(b, i)))
+    dX = gc.grad(q, X)
+    with rejects(gc.NotationError):
+        gc.distribute(compiled(dX), None, shard=b)
+
+
+def test_distribute_derivative_of_a_product_within_rows() -> None:
+    w, p, S, L = gc.parameter("w", D), *gc.tensors("p S L")
+    p[b] = gc.prod(X[b, i] * w[i], over=i)
+    S[()] += p[b]
+    L[()] = gc.prod(gc.prod(X[b, i], over=i), over=b)
+    gc.distribute(compiled(L, updates=gc.optim.sgd(S, lr=0.1)), None, shard=b)
+
+
+def test_distribute_derivative_of_an_own_reduction(rejects: Rejects) -> None:
+    w, norm, S = gc.parameter("w", D), gc.reduction("longest", lambda x, y: gc.hypot(x, y), 0), gc.tensor("S")
+    S[()] = norm(X[b, i] * w[i], over=(b, i))
+    with rejects(gc.NotationError):
+        gc.distribute(compiled(S, updates=gc.optim.sgd(S, lr=0.1)), None, shard=b)
 
 
 def test_distribute_extremum_with_condition(rejects: Rejects) -> None:

@@ -43,6 +43,14 @@ def test_a_missing_argument_for_jax(rejects, f):
         f(x, w)
 
 
+def test_missing_parameters_of_a_layer_for_jax(rejects):
+    pytest.importorskip("jax")
+    net = gc.to_jax(gc.nn.Linear(3, name="fc")(X), inputs=[X])
+    assert net(net.program.init(seed=0, D=2), x).shape == (3, 3)  # as the message says
+    with rejects(gc.ArgumentError, call=True):
+        net(x)
+
+
 def test_an_unknown_argument_for_jax(rejects, f):
     with rejects(gc.ArgumentError, call=True):
         f(x, w, T=t, learning_rate=0.1)

@@ -60,6 +60,25 @@ def test_operator_without_an_input(rejects):
         operator()(torch.ones(3, 2), torch.ones(2))
 
 
+def net() -> Any:
+    return gc.to_torch(gc.nn.Dropout(name="drop")(gc.nn.Linear(3, name="fc")(gc.tensor("x", N, 2))), name="net")
+
+
+def test_operator_without_the_parameters_of_a_layer(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        net()(x=torch.ones(3, 2))
+
+
+def test_module_without_the_step_of_dropout(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        net().module()(x=torch.ones(3, 2))
+
+
+def test_module_with_a_parameter_in_a_dictionary(rejects):
+    with rejects(gc.ArgumentError, call=True):
+        weighted("W").module(K=2)({"W": torch.ones(2)}, torch.ones(1, 2))
+
+
 def test_operator_with_an_input_that_it_does_not_have(rejects):
     with rejects(gc.ArgumentError, call=True):
         operator()(*tensors(), labels=torch.zeros(3))

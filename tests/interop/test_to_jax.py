@@ -132,11 +132,31 @@ def test_integers_and_results_that_have_no_derivative(f):
     assert several.tolist() == values[jnp.array([[1, 1], [3, 0]])].tolist()
 
 
-def test_a_value_out_of_range_is_told():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_value_out_of_range_is_told(compiled):
+    """Of both types that docs/jax.md names; after a call that succeeded JAX makes a ValueError of every error."""
     table, token, out = gc.tensor("table", N), gc.tensor("token", B, dtype="int32"), gc.tensor("out")
     out[b] = table[token[b]]
-    with pytest.raises(jax.errors.JaxRuntimeError, match=r"ArgumentError: token\[1\] is 7"):
-        gc.to_jax(out, inputs=[table, token])(jnp.ones(3), jnp.array([0, 7], "int32")).block_until_ready()
+
+    def made():
+        f = gc.to_jax(out, inputs=[table, token])
+        return jax.jit(f) if compiled else f
+
+    values, outside, told = jnp.ones(3), jnp.array([0, 7], "int32"), r"ArgumentError: token\[1\] is 7"
+    with pytest.raises(jax.errors.JaxRuntimeError, match=told):
+        made()(values, outside).block_until_ready()
+    warm = made()
+    for _ in range(2):
+        warm(values, jnp.array([0, 1], "int32")).block_until_ready()
+    with pytest.raises(ValueError, match=told):
+        warm(values, outside).block_until_ready()
+
+    def delayed(k):
+        large = jax.lax.fori_loop(0, 20, lambda _, a: jnp.tanh(a @ a), jnp.ones((300, 300)))
+        return k + (0 * large[0, 0]).astype("int32")
+
+    with pytest.raises((jax.errors.JaxRuntimeError, ValueError), match=told):
+        warm(values, jax.jit(delayed)(outside)).block_until_ready()
 
 
 def test_arguments_of_all_forms(f):

@@ -574,6 +574,38 @@ def test_parameters_that_are_given() -> None:
     assert f(torch.ones(1, 2), W=torch.ones(2)).tolist() == [2]
 
 
+def test_arguments_in_a_dictionary() -> None:
+    x, y = gc.tensor("x", N, 6), gc.tensor("y", N, dtype="int64")
+    net = gc.to_torch(gc.nn.cross_entropy(gc.nn.Linear(3, name="fc")(x), y), inputs=[x, y], name="net")
+    params = {name: value.detach().requires_grad_() for name, value in net.module().named_parameters()}
+    data, labels = torch.randn(5, 6), torch.tensor([0, 1, 2, 1, 0])
+    expected = net(data, labels, **params)
+    for found in (net(params, data, labels), net({"other": None, **params}, data, y=labels), net(params | {"x": data}, y=labels)):
+        assert torch.equal(found, expected)
+    slopes = torch.autograd.grad(expected, list(params.values()))
+    of_transform = torch.func.grad(lambda p: net(p, data, labels))(params)
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    for found in (torch.autograd.grad(compiled(params, data, labels), list(params.values())), of_transform.values()):
+        assert all(map(torch.allclose, found, slopes))
+
+
+def test_a_dictionary_with_as_many_arguments_as_there_are() -> None:
+    """The length of the call does not tell that it is there."""
+    f = l1("float32")
+    x, c = torch.randn(4, 2), torch.randn(3, 2)
+    for _ in range(often.VERY_OFTEN + 1):
+        expected = f(x, c)
+    assert torch.equal(f({"Q": c}, x), expected)
+    assert torch.equal(torch.compile(f, fullgraph=True, backend="eager")({"Q": c}, x), expected)
+
+
+def test_modules_take_a_dictionary() -> None:
+    x = gc.tensor("x", N, 6)
+    module = gc.to_torch(gc.nn.Dropout(name="drop")(gc.nn.Linear(3, name="fc")(x)), inputs=[x], name="net").module()
+    data, step = torch.randn(5, 6), torch.tensor(3)
+    assert torch.equal(module({"drop.step": step}, data), module(data, **{"drop.step": step}))
+
+
 def test_equal_programs_are_one_operator() -> None:
     assert l1().name == l1().name != l1("float32").name
     assert l1()._operator is l1()._operator

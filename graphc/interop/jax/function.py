@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -64,13 +64,9 @@ class JaxFunction:
             tensor = self._wide[0]
             raise gc.DtypeError(f"{tensor.name} has dtype {tensor.dtype}, but JAX is not told to use 64 bits.",
                                 fix=f'call jax.config.update("jax_enable_x64", True) first, or declare dtype="{tensor.dtype[:-2]}32".')
-        given: dict[str, Any] = {}
-        if arrays and isinstance(arrays[0], Mapping):
-            given, arrays = {name: arrays[0][name] for name in self.program.inputs if name in arrays[0]}, arrays[1:]
         signature = self.program.signature
-        given |= signature.by_name(arrays, named)
-        signature.check_complete(given)
-        results = primitive.bind(*(_array(t, given[t.name]) for t in self.program.signature.inputs), operator=self._operator)
+        given = signature.complete(arrays, named, "program.init(seed=0) makes one of the parameters")
+        results = primitive.bind(*(_array(t, given[t.name]) for t in signature.inputs), operator=self._operator)
         return self._structure(results)
 
 

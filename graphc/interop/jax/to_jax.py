@@ -23,7 +23,8 @@ def to_jax(outputs: Any, inputs: Sequence[gc.Tensor] | None = None) -> JaxFuncti
 
     Args:
         outputs: a tensor, or lists, tuples and dicts of tensors; results come back in the same structure.
-        inputs: the order of positional arguments; the remaining ones are given by name.
+        inputs: the order of positional arguments; the remaining ones are given by name, or in a dictionary that comes
+            first and may hold more.
 
     Raises:
         NotationError: there is no tensor, or something else than tensors.

@@ -22,7 +22,9 @@ _lock = threading.Lock()
 
 
 class TorchFunction:
-    """A program as a function on PyTorch tensors: ``f(x, w)`` or ``f(x, w=w)``.
+    """A program as a function on PyTorch tensors: ``f(x, w)``, ``f(x, w=w)`` or ``f(params, x)``.
+
+    The dictionary may hold more than is needed.
 
     Attributes:
         name: of the operator.
@@ -60,7 +62,7 @@ class TorchFunction:
     def __reduce__(self) -> Any:
         return _read, (written(*self._asked), self.title)
 
-    def __call__(self, /, *tensors: torch.Tensor, **named: torch.Tensor) -> Any:
+    def __call__(self, /, *tensors: Any, **named: torch.Tensor) -> Any:
         """Compute the outputs.
 
         Raises:
@@ -72,16 +74,18 @@ class TorchFunction:
         if named or len(tensors) != self._usual:
             tensors = self._bound(tensors, named)
         if torch.compiler.is_compiling():
-            results = self._operator.dispatched(tensors)
+            results = self._operator.dispatched(self._plain(tensors))
         else:
-            results = self._quick(*tensors) or self._operator(tensors)
+            results = self._quick(*tensors) or self._operator(self._plain(tensors))
         return self._structure([results[k] for k in self._order]) if self._order else results[0]
+
+    def _plain(self, tensors: tuple[Any, ...]) -> tuple[Any, ...]:
+        """All arguments in order, of as many as there are: the first of them may still be a dictionary."""
+        return self._bound(tensors, {}) if isinstance(tensors[0], Mapping) else tensors
 
     def _bound(self, tensors: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, ...]:
         """All arguments in order."""
-        signature = self.program.signature
-        given = signature.by_name(tensors, named)
-        signature.check_complete(given)
+        given = self.program.signature.complete(tensors, named, "module(seed=0) makes a module that has the parameters")
         return tuple([given[name] for name in self.inputs])
 
     def module(self, seed: int = 0, initial: Mapping[str, Any] | None = None, **sizes: int) -> TorchModule:

@@ -52,8 +52,11 @@ class TorchModule(torch.nn.Module):
                                    fix="give the parameter another name.")
         owner.register_parameter(leaf, torch.nn.Parameter(value, requires_grad=value.is_floating_point()))
 
-    def forward(self, *tensors: torch.Tensor, **named: torch.Tensor) -> Any:
-        """The outputs of the program, from the inputs that are no parameters."""
+    def forward(self, *tensors: Any, **named: torch.Tensor) -> Any:
+        """The outputs of the program, from the inputs that are no parameters; a dictionary may come first, as for the function."""
+        state: Mapping[str, Any] = {}
+        if tensors and isinstance(tensors[0], Mapping):
+            state, tensors = tensors[0], tensors[1:]
         if len(tensors) > len(self.arguments):
             raise gc.ArgumentError(f"{len(tensors)} arguments are given, but the module takes {len(self.arguments)}: "
                                    f"{', '.join(self.arguments)}.", fix="leave the parameters out.")
@@ -61,10 +64,11 @@ class TorchModule(torch.nn.Module):
         for name in named:
             if name in given:
                 raise gc.ArgumentError(f"The argument {name} is given by position and by name.", fix="give it once.")
+        for name in (*state, *named):
             if name in self.names:
                 raise gc.ArgumentError(f"The argument {name} is a parameter, whose value the module has.",
                                        fix=f'leave it out; torch.func.functional_call(module, {{"{name}": value}}, …) uses another value.')
-        return self.function(**given, **named, **{name: _found(self, name) for name in self.names})
+        return self.function({**state, **{name: _found(self, name) for name in self.names}}, **given, **named)
 
     def extra_repr(self) -> str:
         return f"{self.function.name}({', '.join(self.arguments)})"

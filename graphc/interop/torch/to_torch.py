@@ -24,7 +24,8 @@ def to_torch(outputs: Any, inputs: Sequence[gc.Tensor] | None = None, name: str 
 
     Args:
         outputs: a tensor, or lists, tuples and dicts of tensors; results come back in the same structure.
-        inputs: the order of positional arguments; the remaining ones, such as parameters, are given by name.
+        inputs: the order of positional arguments; the remaining ones, such as parameters, are given by name, or in a dictionary that comes
+            first and may hold more.
         name: of the operator, by default that of the first output. The operator is ``torch.ops.graphc.<name>_<hash>``; the hash
             belongs to the program, because PyTorch's caches on disk know operators by name.
 
