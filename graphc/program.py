@@ -23,7 +23,7 @@ from graphc.calls.profile import Profile, profiled
 from graphc.calls.results import results_in
 from graphc.calls.runner import Runner
 from graphc.calls.signature import Signature, similar
-from graphc.errors import ArgumentError
+from graphc.errors import ArgumentError, TargetError
 from graphc.interpret import size_value
 from graphc.ir.graph import Graph
 from graphc.ir.nest import KernelTable
@@ -45,6 +45,8 @@ class Program:
     hold more than is needed. Arrays are read where they are, whichever library made them; results are PyTorch's if one argument is,
     else JAX's if one is, else NumPy's. Results come back in the structure that was given to `graphc.compile`. Inputs are never changed or
     kept, except that ``updates`` are written into the arrays of the dictionary given first.
+
+    Copies of it are itself; it cannot be pickled, but the tensors that it was compiled from can.
 
     Attributes:
         source: the generated program as text.
@@ -103,6 +105,16 @@ class Program:
 
     def __repr__(self) -> str:
         return self._text or f"<program {', '.join(self.inputs)} → {', '.join(self._signature.outputs)}>"
+
+    def __copy__(self) -> Program:
+        return self  # as a function: nothing about it changes
+
+    def __deepcopy__(self, memo: Any) -> Program:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TargetError("A compiled program cannot be pickled.",
+                          fix="pickle the tensors, and call gc.compile in the other process: its kernels are on disk. Or use f.save.")
 
     # ------------------------------------------------------------------------------------------------------ call
     def __call__(self, /, *arrays: Any, out: Any = None, **named: Any) -> Any:

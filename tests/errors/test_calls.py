@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -584,3 +587,13 @@ def test_profile_of_the_interpreter(rejects):
     y[i] = 2 * x[i]
     with rejects(gc.TargetError, call=True):
         gc.compile(y, target="interpret").profile(x=np.ones(3, "float32"))
+
+
+def test_pickle_of_a_program(rejects):
+    """A copy is the program itself."""
+    x, y, i = gc.tensor("x", 3), gc.tensor("y"), gc.index("i", 3)
+    y[i] = 2 * x[i]
+    f = gc.compile(y)
+    assert copy.deepcopy([f])[0] is f and copy.copy(f) is f
+    with rejects(gc.TargetError, call=True):
+        pickle.dumps(f)
