@@ -49,9 +49,9 @@ def limits(index: Index, box: Box, reads: Iterable[Read]) -> tuple[list[Limits],
 
 
 def kept_inside(index: Index, box: Box, read: Read) -> bool:
-    """Whether a read of the index is inside wherever its conditions hold, on one side at least."""
+    """Whether a read is inside wherever its conditions hold, on a side that would bound the index from above."""
     sides = [side for subscript, extent in zip(read.subscripts, read.shape, strict=True) if index in subscript.free_symbols
-             for side in (subscript, behind(subscript, extent))]
+             for side in (subscript, behind(subscript, extent)) if (form := linear(side)) is not None and form.coefficient(index) <= 0]
     places = _cases(read.path, box, indices_of(sp.Tuple(*sides)))
     return any(all(nonnegative(side, case) for case in places) for side in sides)
 
