@@ -21,6 +21,7 @@ import sympy as sp
 from sympy.core.symbol import Str
 
 from graphc.analysis.conditions import counted_where
+from graphc.analysis.reach import out_of_reach
 from graphc.analysis.recurrence import cyclic
 from graphc.arithmetic import COMPLEX, NUMBERS, Arithmetic, Empty, real
 from graphc.errors import ArgumentError, InternalError
@@ -400,17 +401,29 @@ class _Coder:
 
         def read(env: Environment) -> Any:
             where, padded = [], False
-            for mode, subscript, extent in zip(node.modes, subscripts, shape, strict=True):
-                position = int(real(subscript(env)))
+            beyond: tuple[int, int] | None = None
+            for d, (mode, subscript, extent) in enumerate(zip(node.modes, subscripts, shape, strict=True)):
+                given = position = int(real(subscript(env)))
                 if not 0 <= position < extent and mode:
                     if mode == "skip":
                         raise _Dropped
                     padded = padded or mode == "pad"
                     position = _folded(mode, position, extent)
+                    if mode in ("wrap", "reflect") and not 0 <= position < extent:
+                        beyond = (d, given)
                 where.append(position)
-            return fill(env) if padded else element(node.tensor, tuple(where))
+            if padded:
+                return fill(env)
+            if beyond is not None and isinstance(node.subscripts[beyond[0]], Access):
+                raise self._out_of_reach(node, *beyond, env)
+            return element(node.tensor, tuple(where))
 
         return read
+
+    def _out_of_reach(self, view: BoundaryAccess, dimension: int, value: int, env: Environment) -> ArgumentError:
+        pointer, extent = view.subscripts[dimension], self.machine.shapes[view.tensor][dimension]
+        where = [int(real(self.code(s)(env))) for s in pointer.subscripts]
+        return out_of_reach(view, dimension, extent, value, where, self.statement, pointer.tensor in self.machine.arrays)
 
 
 def _folded(mode: str, position: int, extent: int) -> int:

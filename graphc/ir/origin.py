@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from graphc.ir.expr import Access, Index
+from graphc.ir.expr import Access, BoundaryAccess, Index
 
 if TYPE_CHECKING:
     from graphc.ir.statement import Statement
 
-__all__ = ["Derivative", "Exported", "Given", "Origin", "Part", "Rewrite", "Solution", "Tangent"]
+__all__ = ["Brought", "Derivative", "Exported", "Given", "Origin", "Part", "Rewrite", "Solution", "Tangent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,14 @@ class Part:
     what: str
     source: Statement
     without: tuple[Index, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Brought(Part):
+    """The statement says where the integers come to lie that are the subscript of a boundary view of `source`, in one dimension."""
+
+    view: BoundaryAccess
+    dimension: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from graphc.analysis.legality import ensured
 from graphc.errors import NotationError
 from graphc.ir.expr import INFINITY, Access, BoundaryAccess, Compare, Reduce, Where, all_of
 from graphc.ir.graph import Graph, fresh_name
-from graphc.ir.origin import Part
+from graphc.ir.origin import Brought
 from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Statement, revised
 from graphc.ir.tensor import Tensor
@@ -118,13 +118,14 @@ class _Inside:
             if modes[d] == "pad":
                 tests += self._within(subscript, extent)
             else:
-                subscripts[d] = self._place(modes[d], subscript, extent, path)
+                subscripts[d] = self._place(view, d, subscript, extent, path)
             modes[d] = ""
         value = BoundaryAccess(view.tensor, ",".join(modes), view.fill, *subscripts) if any(modes) else Access(view.tensor, *subscripts)
         return Where(all_of(tests), value, view.fill)
 
-    def _place(self, mode: str, subscript: Access, extent: sp.Expr, path: _Path) -> Access:
+    def _place(self, view: BoundaryAccess, dimension: int, subscript: Access, extent: sp.Expr, path: _Path) -> Access:
         """The element of a new integer tensor that says where a subscript comes to lie."""
+        mode = view.modes[dimension]
         key = (mode, subscript, extent, path)
         if key in self.made:
             return self.made[key]
@@ -147,7 +148,7 @@ class _Inside:
         name = fresh_name(f"{subscript.tensor}.{mode}", self.tensors)
         self.tensors[name] = Tensor(name, tuple(r.upper for r in ranges), "int64", "defined", self.tensors[subscript.tensor].group)
         place = tuple(r.index for r in ranges)
-        part = Part(f"where {expression(subscript)} comes to lie", self.statement)
+        part = Brought(f"where {expression(subscript)} comes to lie", self.statement, view, dimension)
         made = Statement(name, place, "=", value, (*ranges, *inner), domain, (), self.statement.location, part)
         self.statements.append(guard(made, self.tensors, self.known))
         self.made[key] = Access(name, *place)

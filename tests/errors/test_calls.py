@@ -416,6 +416,23 @@ def test_gather_with_a_negative_value(rejects):
         program(E)(W=w, tok=[-1])
 
 
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+def test_gather_beyond_a_period(rejects, target):
+    """In the gradient, which reads the same tensor of places."""
+    Z, loss = gc.tensor("Z"), gc.tensor("loss")
+    Z[i] = gc.wrap(v)[tok[i]]
+    loss[()] += Z[i] ** 2
+    with rejects(gc.ArgumentError, call=True):
+        gc.compile(gc.grad(loss, v), target=target)(v=np.ones(3, "float32"), tok=[0, 9, 1])
+
+
+def test_gather_beyond_a_reflection(rejects):
+    Z = gc.tensor("Z")
+    Z[i] = gc.reflect(v)[tok[i]]
+    with rejects(gc.ArgumentError, call=True):
+        program(Z)(v=np.ones(3, "float32"), tok=[0, -3, 1])
+
+
 def test_gather_from_an_empty_tensor(rejects):
     with rejects(gc.RangeError, call=True):
         program(E)(W=w[:0], tok=[0])

@@ -58,8 +58,26 @@ def test_keeps_the_meaning(mode, golden):
 @pytest.mark.parametrize("target", ["interpret", "cpu"])
 @pytest.mark.parametrize(("mode", "place"), TOO_FAR)
 def test_out_of_reach(mode, place, target):
-    with pytest.raises(gc.ArgumentError, match=r"4 elements"):
-        gc.compile(gathered(mode)[0], target=target)(X=x, k=np.array([0, place]))
+    y, loss = gathered(mode)
+    for output in (y, [y, gc.grad(loss, X)]):
+        with pytest.raises(gc.ArgumentError, match=rf"k\[1\] is {place}, more than one .* of X, which has 4 elements.*gc\.{mode}"):
+            gc.compile(output, target=target)({"X": x, "k": np.array([0, place]), "v": np.ones(2, np.float32)})
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_computed_integers_out_of_reach(target):
+    """Which are no argument, and those whose place in their tensor is read from another one."""
+    places, y, z = gc.tensor("places"), gc.tensor("y"), gc.tensor("z")
+    n, q = gc.tensor("n", gc.dim("K"), dtype="int64"), gc.index("q", 2)
+    places[j] = 3 * k[j]
+    y[q] = gc.reflect(X)[places[q + 1]]
+    reason = r"(?s)places\[2\] is 9, more than one reflection .*y\[q\] = .*integers for which places lies in -3 … 6"
+    with pytest.raises(gc.ArgumentError, match=reason):
+        gc.compile(y, target=target)(X=x, k=np.array([-2, 1, 3]))
+    z[j] = gc.wrap(X)[k[n[j]]]
+    reason = r"(?s)k(\[2\])? is -5, more than one period .*an array k whose values lie in -4 … 7"
+    with pytest.raises(gc.ArgumentError, match=reason):
+        gc.compile(z, target=target)(X=x, k=np.array([-2, 1, -5]), n=np.array([0, 2]))
 
 
 @pytest.mark.parametrize("target", ["interpret", "cpu"])
