@@ -6,7 +6,7 @@ Each record holds the statement before the step, which holds its own record: a d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -46,7 +46,7 @@ class Part:
 
     what: str
     source: Statement
-    without: tuple[Index, ...] = ()
+    without: tuple[Index, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ def _exclusive(statement: Statement, extension: Extension) -> list[Access]:
                     (*kept_domain, *(sp.expand(d) for d in domain)),
                     tuple(substitute(a, dict(fresh)) for a in statement.order),
                     statement.location,
-                    Part(f"the {what} {label} the current one", statement, statement.reduced),
+                    Part(f"the {what} {label} the current one", statement, without=statement.reduced),
                 )
             )
             found.append(Access(name, *subscripts))
