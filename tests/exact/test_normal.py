@@ -8,7 +8,7 @@ import sympy as sp
 from graphc.exact.derivative import gradient
 from graphc.exact.normal import Normaliser, TooLarge
 from graphc.exact.point import FUNCTIONS, Point, Undefined
-from graphc.ir.expr import Call
+from graphc.ir.expr import Call, Where
 from graphc.ir.functions import FUNCTIONS as ROWS
 
 x, y = sp.symbols("x y")
@@ -62,8 +62,8 @@ def test_the_table_of_derivatives_is_sympys(name: str) -> None:
     assert row.derivative is not None
     for symbol, rule in zip(arguments, row.derivative, strict=True):
         own = rule(*arguments, value)
-        if name == "hypot":
-            own = own.args[2]
+        if isinstance(own, Where):  # what it is at the origin
+            own = own.other
         difference = gradient(value, [symbol])[0] - own
         assert abs(point.value(difference)) < (1e-15 if name == "erf" else 1e-50)
 
