@@ -14,6 +14,7 @@ from graphc.analysis.timeline import Timeline, scan_of, timeline
 from graphc.errors import CompileError, GraphcError
 from graphc.ir.expr import Access
 from graphc.ir.graph import Graph, reads
+from graphc.ir.origin import Derivative, Tangent, lineage
 from graphc.ir.show import Order, expression, statement_body
 from graphc.ir.statement import Statement
 from graphc.ir.tree import accesses, contains, indices_of
@@ -226,6 +227,9 @@ class _Planner:
         if name in self.last:
             raise _refusal(f"{name} cannot be checkpointed: it is computed from results of the recurrence that is.",
                            name, self.definitions[name], f"{fix}.")
+        if name in whole and any(isinstance(o, Derivative | Tangent) for o in lineage(self.reasons[name].origin)):
+            raise _refusal(f"{name} is checkpointed, but a derivative needs all its steps at a time.",
+                           name, [self.reasons[name]], f"{fix}.")
         if name in whole:
             raise _refusal(f"{name} is checkpointed, but one statement needs all its steps at a time.", name, [self.reasons[name]],
                            f"read {name} at steps t, t-1, … of a loop over all steps, or at a constant step, and add what depends on its "

@@ -11,7 +11,7 @@ from graphc.errors import GraphcError, NotationError
 from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Access, Index, Size
 from graphc.ir.graph import Graph
-from graphc.ir.origin import Exported, Given, Part, Rewrite
+from graphc.ir.origin import Exported, Given, Part, Rewrite, lineage
 from graphc.ir.show import Order, expression, statement
 from graphc.ir.statement import Statement
 from graphc.ir.tree import accesses, indices_of
@@ -227,13 +227,11 @@ def _twice(graph: Graph, tensor: str, name: str) -> GraphcError:
 
 def _left_out(s: Statement, further: bool = False) -> Iterator[Part]:
     """How the statement, or `further` what it comes from, leaves the current term out of a reduction, as derivatives of products do."""
-    origin = s.origin
-    while origin is not None and not isinstance(origin, Given):
+    for origin in lineage(s.origin):
         if isinstance(origin, Part) and origin.without:
             yield origin
         if not (further or isinstance(origin, Rewrite | Exported)):
             return
-        origin = origin.origin if isinstance(origin, Exported) else origin.source.origin
 
 
 def _derivative(part: Part, name: str) -> GraphcError:

@@ -5,7 +5,7 @@ Each record holds the statement before the step, which holds its own record: a d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from graphc.ir.expr import Access, BoundaryAccess, Index
 if TYPE_CHECKING:
     from graphc.ir.statement import Statement
 
-__all__ = ["Brought", "Derivative", "Exported", "Given", "Origin", "Part", "Rewrite", "Solution", "Tangent"]
+__all__ = ["Brought", "Derivative", "Exported", "Given", "Origin", "Part", "Rewrite", "Solution", "Tangent", "lineage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +127,10 @@ class Exported:
 
 
 Origin = Rewrite | Part | Derivative | Tangent | Solution | Given | Exported
+
+
+def lineage(origin: Origin | None) -> Iterator[Origin]:
+    """How a statement came about, the last step first."""
+    while origin is not None:
+        yield origin
+        origin = origin.origin if isinstance(origin, Exported) else None if isinstance(origin, Given) else origin.source.origin

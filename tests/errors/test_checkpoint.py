@@ -102,3 +102,12 @@ def test_checkpoint_of_two_directions(rejects):
     gc.checkpoint(g, every=4)
     with rejects(gc.CompileError):
         gc.compile([L, gc.grad(L, x)])
+
+
+def test_checkpoint_of_what_a_second_derivative_needs(rejects):
+    x, h, L = running()
+    G = gc.tensor("G")
+    gc.checkpoint(h, every=2)
+    G[()] += gc.grad(L, x)[t, i] ** 2
+    with rejects(gc.CompileError):
+        gc.compile(gc.grad(G, x))
