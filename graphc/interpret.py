@@ -22,7 +22,7 @@ from sympy.core.symbol import Str
 
 from graphc.analysis.conditions import counted_where
 from graphc.analysis.reach import out_of_reach
-from graphc.analysis.recurrence import cyclic
+from graphc.analysis.recurrence import cyclic, margins
 from graphc.arithmetic import COMPLEX, NUMBERS, Arithmetic, Empty, real
 from graphc.errors import ArgumentError, InternalError
 from graphc.ir.affine import Linear, linear
@@ -113,7 +113,7 @@ class Machine:
     coders: dict[Statement, _Coder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.tensors, self.recurrent = self.graph.by_name(), cyclic(self.graph)
+        self.tensors, self.recurrent, self.rows = self.graph.by_name(), cyclic(self.graph), margins(self.graph)
         self.shapes = {t.name: tuple(size_value(e, self.sizes) for e in t.shape) for t in self.graph.tensors}
         self.done: dict[str, dict[tuple[int, ...], Any]] = {
             t.name: dict(np.ndenumerate(self.arrays[t.name].astype(object))) if t.name in self.arrays else {} for t in self.graph.tensors
@@ -163,8 +163,16 @@ class Machine:
                 outside = f"{position} is outside of dimension {dimension} with {extent} elements"
                 raise ArgumentError(f"{name} is read at {list(where)}: {outside}.")
 
+    def _initial(self, name: str, where: tuple[int, ...]) -> bool:
+        """Whether the element is one of initial slices, in every dimension in which it is outside."""
+        for dimension, (position, extent) in enumerate(zip(where, self.shapes[name], strict=True)):
+            below, above = self.rows.get((name, dimension), (0, 0))
+            if not -below <= position < extent + above:
+                return False
+        return True
+
     def _computed(self, name: str, where: tuple[int, ...]) -> Any:
-        """The element's value; outside of the shape only if a statement assigns it (the first row of a recurrence)."""
+        """The element's value; outside of the shape only in initial slices."""
         total: Any = 0
         add, initial = self.arithmetic.add, False
         for loops in self.definitions[name]:
@@ -182,7 +190,7 @@ class Machine:
                         total = add(total, self.reduced(loops.op, loops.value, loops.reduced, loops.domain, environment, loops.statement))
                 except _Dropped:
                     continue
-        if not initial:
+        if not initial and not self._initial(name, where):
             self._bounds(name, where)
         return self.arithmetic.stored(self.tensors[name].dtype, total)
 

@@ -456,3 +456,25 @@ def test_what_lies_beside_a_diagonal_is_set_to_0_on_a_gpu(program):
     output, shapes = program()
     arrays = {name: array.astype("float32") for name, array in arrays_of(shapes).items()}
     np.testing.assert_allclose(compiled(output)(arrays), gc.compile(output, target="interpret")(arrays), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+def test_a_corner_of_which_a_slice_gives_a_part(target):
+    """What no statement gives is 0, in initial slices as elsewhere."""
+    D, A, q = gc.tensor("D", N, N, N), gc.tensor("A", N, N, N), gc.index("q", -1, N)
+    D[-1, q, q] = 1.0
+    D[i, -1, k] = 2.0
+    D[i, j, -1] = 3.0
+    D[i, -1, -1] = 4.0
+    D[i, j, k] = A[i, j, k] + D[i - 1, j - 1, k - 1]
+    got = gc.compile(D, target=target)(A=np.zeros((2, 2, 2), "float32"))
+    assert got.tolist() == [[[1, 0], [0, 1]], [[4, 2], [3, 1]]]
+
+
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+def test_a_corner_that_one_of_two_conditions_keeps_away(target):
+    A, D = gc.tensor("A", N, B), gc.tensor("D", N, B)
+    D[-1, j] = 1.0 * j
+    D[i, -1] = 2.0 * i
+    D[i, j] = A[i, j] + gc.where((i > 0) | (j > 0), D[i - 1, j - 1], 7.0)
+    assert gc.compile(D, target=target)(A=np.zeros((2, 3), "float32")).tolist() == [[7, 0, 1], [0, 7, 0]]

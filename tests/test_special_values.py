@@ -161,3 +161,12 @@ def _ones(size):
     i = gc.index("i", size)
     one[i] = 1.0
     return one
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_mixed_second_derivatives_of_a_power_that_is_flat(target):
+    """Where the exponent is 0 the slope in the base is 0, but not its slope in the exponent."""
+    a, b, y = gc.tensor("a", ()), gc.tensor("b", ()), gc.tensor("y")
+    y[()] = a[()] ** b[()]
+    mixed = [gc.grad(gc.grad(y, a), b), gc.grad(gc.grad(y, b), a)]
+    np.testing.assert_allclose(gc.compile(mixed, target=target)(a=np.float32(2), b=np.float32(0)), [0.5, 0.5])

@@ -143,12 +143,17 @@ def cases(path: Sequence[tuple[sp.Basic, bool]], facts: Conjunction) -> list[Con
     return [case for part in cover(together) if not contradictory(case := (*known, *part))]
 
 
+def _zero(term: sp.Expr) -> bool:
+    """Whether it is 0 or 0.0, which are two numbers in SymPy."""
+    return isinstance(term, sp.Number) and bool(term.is_zero)
+
+
 def counted_where(term: sp.Expr) -> tuple[sp.Expr, ...]:
     """The conditions without which a term of a sum is 0, because it is written as ``where(condition, …, 0)``, or made of such."""
     if isinstance(term, Where):
         condition, opposite = term.condition, Logical("not", term.condition)
-        if term.value == 0 or term.other == 0:
-            return (condition, *counted_where(term.value)) if term.other == 0 else (opposite, *counted_where(term.other))
+        if _zero(term.value) or _zero(term.other):
+            return (condition, *counted_where(term.value)) if _zero(term.other) else (opposite, *counted_where(term.other))
         return _either([(condition, counted_where(term.value)), (opposite, counted_where(term.other))])
     if isinstance(term, sp.Mul):
         return tuple(dict.fromkeys(condition for factor in term.args for condition in counted_where(factor)))
@@ -162,11 +167,11 @@ def nonzero_where(term: sp.Expr) -> sp.Expr:
 
     Indices that such a sum binds are free in it: it holds for some of their values.
     """
-    if term == 0:
+    if _zero(term):
         return sp.false
     if isinstance(term, Where):
         branches = ((term.condition, term.value), (Logical("not", term.condition), term.other))
-        return _any_of(all_of((condition, nonzero_where(branch))) for condition, branch in branches if branch != 0)
+        return _any_of(all_of((condition, nonzero_where(branch))) for condition, branch in branches if not _zero(branch))
     if isinstance(term, sp.Mul):
         return all_of(condition for factor in term.args if (condition := nonzero_where(factor)) != sp.true)
     if isinstance(term, sp.Add):

@@ -130,7 +130,7 @@ def _check_corners(
         for dimensions in itertools.combinations(outer, count):
             for corner in itertools.product(*(outer[d] for d in dimensions)):
                 at = dict(zip(dimensions, corner, strict=True))
-                if _meet(access.subscripts, at, touch.facts) and not any(
+                if any(_meet(access.subscripts, at, case) for case in cases(touch.path, touch.facts)) and not any(
                         _meet(s.subscripts, at, s.constraints()) for s in definitions[access.tensor]):
                     place = ",".join(expression(at[d]).replace(" ", "") if d in at else ":" for d in range(len(access.subscripts)))
                     raise RangeError(
@@ -271,8 +271,9 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
                     text = f"Dimension {dimension} of {tensor.name} would have {expression(extent)} elements, a negative number."
                     checks.setdefault(Check(violation, text + "".join(map(_whence, definitions[tensor.name][:1])), "shape"))
     for statement in graph.statements:
-        found = [check for touch in touches(statement) for check in _check_touch(touch, statement, tensors, seen, rows)]
+        found: list[Check] = []
         for touch in touches(statement):
+            found += _check_touch(touch, statement, tensors, seen, rows)
             _check_corners(touch, statement, definitions, tensors, rows)
         checks.update(dict.fromkeys((*found, *_extrema(statement))))
         _check_random(statement, tensors)

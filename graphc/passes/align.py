@@ -193,7 +193,7 @@ def _chosen(read: Access | BoundaryAccess, slices: Mapping[_Rows, str], facts: t
                 continue
             there = found(rest[1:], (*fixed, (dimension, row)), (*facts, sp.expand(subscript - row), sp.expand(row - subscript)))
             if there is not None:
-                value = there if value is None else Where(Compare("==", subscript, row), there, value)
+                value = Where(Compare("==", subscript, row), there, sp.Integer(0) if value is None else value)
         return value
 
     value = found(dimensions, (), facts)

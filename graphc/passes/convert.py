@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graphc.ir.dtypes import dtype_of, is_float, promote, settle
+from graphc.ir.dtypes import dtype_of, is_float, is_integer, promote, settle
 from graphc.ir.expr import Access
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
@@ -32,11 +32,19 @@ def convert_sums(graph: Graph) -> Graph:
         if not any(s.op == "+=" and loses(target.dtype, kind) for s, kind in zip(defining, kinds, strict=True)):
             continue
         whole = fresh_name(f"{name}.sum", tensors)
-        tensors[whole] = Tensor(whole, target.shape, settle(promote(*kinds)), "defined", target.group)
+        tensors[whole] = Tensor(whole, target.shape, _joint(kinds), "defined", target.group)
         statements = [replace(s, target=whole) if s.target == name else s for s in statements]
         statements.append(_conversion(target, whole, defining[-1]))
     return graph if len(statements) == len(graph.statements) else replace(
         graph, tensors=tuple(tensors.values()), statements=tuple(statements))
+
+
+def _joint(kinds: list[str]) -> str:
+    """A type for a sum of values of these kinds: beside floats, integers are in float64."""
+    joint = settle(promote(*kinds))
+    if not is_float(joint):
+        return "int64"
+    return "float64" if any(is_integer(kind) or kind == "weak_int" for kind in kinds) else joint
 
 
 def _conversion(target: Tensor, whole: str, source: Statement) -> Statement:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import sympy as sp
 
-from graphc.ir.expr import Call, Compare, Index, Logical, Where, build
+from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, Index, Logical, Where, build
 from graphc.ir.functions import FUNCTIONS
-from graphc.ir.tree import postorder, substitute
+from graphc.ir.tree import contains, postorder, substitute
 
 __all__ = ["partials", "tangent", "under_condition"]
 
@@ -151,7 +151,10 @@ def _power_locals(node: sp.Pow, y: sp.Expr) -> list[tuple[sp.Basic, sp.Expr]]:
     grows = build(lambda: y * Call("log", base))
     if not base.is_nonzero:
         grows = Where(Logical("and", Compare("==", base, _ZERO), Compare(">=", exponent, _ZERO)), _ZERO, grows)
-    return [(base, Where(Compare("==", exponent, _ZERO), _ZERO, slope)), (exponent, grows)]
+    constant = Compare("==", exponent, _ZERO)
+    if contains(exponent, (Access, BoundaryAccess)):  # which may be varied: the slope in it must stay
+        constant = Logical("and", constant, Compare("==", base, _ZERO))
+    return [(base, Where(constant, _ZERO, slope)), (exponent, grows)]
 
 
 def under_condition(partial: sp.Expr, function: Callable[[sp.Expr], sp.Expr]) -> sp.Expr:

@@ -197,3 +197,10 @@ def test_bounds_found_last_are_kept() -> None:
     x, y = gc.tensor("x", N), gc.tensor("y")
     y[i] = x[i // 2 - 1]
     np.testing.assert_array_equal(gc.compile(y, target="interpret")(x=[1, 2]), [0, 0, 1, 1, 2, 2])
+
+
+@pytest.mark.parametrize("nothing", [0, 0.0])
+def test_zero_is_zero(nothing: float) -> None:
+    x, y, i, k = gc.tensor("x", gc.dim("N")), gc.tensor("y", gc.dim("N")), *gc.indices("i k")
+    y[i] += gc.where(k <= i, x[i - k], nothing)
+    assert gc.compile(y, target="interpret")(x=np.array([1, 2, 4], "float32")).tolist() == [1, 3, 7]

@@ -75,6 +75,22 @@ def test_truth_values_of_sums_that_cancel() -> None:
         assert gc.compile(y, target=target)(given).tolist() == [False, True, False]
 
 
+def test_truth_values_of_small_integers() -> None:
+    x, y, i = gc.tensor("x", gc.dim("N"), dtype="uint8"), gc.tensor("y", (), dtype="bool"), gc.index("i")
+    y[()] += x[i]
+    assert gc.compile(y)(x=np.array([128, 128], "uint8"))
+
+
+def test_integers_beside_numbers_stay_whole() -> None:
+    n = gc.dim("N")
+    x, k, y, i = gc.tensor("x", n), gc.tensor("k", n, dtype="int64"), gc.tensor("y", n + n, dtype="int64"), gc.index("i")
+    y[i] = k[i]
+    y[i + n] += x[i]
+    given = {"x": np.ones(2, "float32"), "k": np.array([2**24 + 1, 2**40 + 3])}
+    for target in ("cpu", "interpret"):
+        assert gc.compile(y, target=target)(given).tolist() == [2**24 + 1, 2**40 + 3, 1, 1]
+
+
 def test_as_loops() -> None:
     x, y, i, j = gc.tensor("x", gc.dim("N"), gc.dim("M")), gc.tensor("y", dtype="int64"), *gc.indices("i j")
     y[i] += x[i, j]
