@@ -11,7 +11,7 @@ from graphc.analysis.conditions import nonzero_where
 from graphc.analysis.touches import places
 from graphc.errors import Location, NotationError, ShapeError
 from graphc.frontend.expression import display
-from graphc.frontend.limits import Box, Limits, Read, extreme, kept_inside, limits, reach
+from graphc.frontend.limits import Box, Limits, Read, decided_extreme, kept_inside, limits, reach
 from graphc.frontend.recorded import Recorded
 from graphc.frontend.tensor import Tensor
 from graphc.ir.affine import is_affine, linear, span
@@ -235,7 +235,7 @@ class Inference:
         for chosen in ([*direct, *by_quotients], direct if _above(direct) else by_quotients):
             lowers = [_ZERO, *(low for low, _ in chosen if low is not None)]
             uppers = _above(chosen)
-            lower, upper = extreme(lowers, True, facts), extreme(uppers, False, facts)
+            lower, upper = decided_extreme(lowers, True, facts), decided_extreme(uppers, False, facts)
             if lower is not None and upper is not None:
                 return lower, upper
         shown = " and ".join(display(u) for u in dict.fromkeys(uppers if upper is None else lowers))
@@ -271,7 +271,7 @@ class Inference:
         if plain:
             return sp.expand(plain[0][0])
         others = [e for e in others if not (e.is_Integer and e <= 0)]
-        largest = extreme(others, largest=True) if others else None
+        largest = decided_extreme(others, largest=True) if others else None
         if largest is None:
             statement = tensor.statements[0]
             at = ((statement.text, statement.left, statement.location),)

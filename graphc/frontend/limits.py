@@ -13,7 +13,7 @@ from graphc.ir.expr import FloorDiv, Index
 from graphc.ir.statement import behind
 from graphc.ir.tree import indices_of
 
-__all__ = ["Box", "Limits", "Read", "extreme", "kept_inside", "limits", "reach"]
+__all__ = ["Box", "Limits", "Read", "decided_extreme", "kept_inside", "limits", "reach"]
 
 Box = Mapping[Index, tuple[sp.Expr, sp.Expr]]
 """Half-open ranges of indices."""
@@ -63,12 +63,12 @@ def reach(index: Index, box: Box, condition: sp.Expr) -> sp.Expr | None:
         uppers = _ends(index, case)[1]
         if not uppers:
             return None
-        least = extreme(uppers, False, case)
+        least = decided_extreme(uppers, False, case)
         ends.append(uppers[0] if least is None else least)
-    return extreme(ends, True, [high - low - 1 for low, high in box.values()]) if ends else None
+    return decided_extreme(ends, True, [high - low - 1 for low, high in box.values()]) if ends else None
 
 
-def extreme(values: Sequence[sp.Expr], largest: bool, facts: Sequence[sp.Expr] = ()) -> sp.Expr | None:
+def decided_extreme(values: Sequence[sp.Expr], largest: bool, facts: Sequence[sp.Expr] = ()) -> sp.Expr | None:
     """The largest (smallest) of several size expressions if that is the same one for all sizes."""
     distinct = list(dict.fromkeys(sp.expand(v) for v in values))
     for candidate in distinct:
@@ -103,7 +103,7 @@ def _narrowed(box: Box, indices: Iterable[Index], case: Conjunction) -> list[Box
     for index in indices:
         if index in box:
             lowers, uppers = _ends(index, [fact for fact in case if indices_of(fact) == (index,)])
-            low, high = extreme([box[index][0], *lowers], True, case), extreme([box[index][1], *uppers], False, case)
+            low, high = decided_extreme([box[index][0], *lowers], True, case), decided_extreme([box[index][1], *uppers], False, case)
             chosen[index] = (lowers[-1] if low is None else low, uppers[-1] if high is None else high)
             given[index] = (box[index][0] if low is None else low, box[index][1] if high is None else high)
     return [chosen] if chosen == given else [given, chosen]

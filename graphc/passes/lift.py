@@ -28,10 +28,11 @@ _WHOLE = "a right side that is one reduction makes the statement that reduction"
 _NESTED = "a nested reduction gets a tensor of its own"
 _Path = tuple[tuple[sp.Expr, bool], ...]
 _Facts = tuple[sp.Expr, ...]
+_EXTREMES = {"max": "supremum", "min": "infimum"}
+"""Extrema that have a value over nothing, in the place of those that have none."""
 _NEUTRAL = {"sum": sp.Integer(0), "prod": sp.Integer(1), "logsumexp": -INFINITY}
 _OVER_NOTHING = {"prod": sp.Integer(1), "all": sp.true, "logsumexp": -INFINITY}
 """Reductions with a neutral element that is not what unassigned elements are."""
-_EXTREMES = {"max": "supremum", "min": "infimum"}
 
 
 def _identity(op: str, known: dict[str, sp.Expr]) -> sp.Expr | None:

@@ -17,6 +17,7 @@ from graphc.interop.torch.quick import quick
 
 __all__ = ["Kernel", "check", "check_kinds", "torch_dtype"]
 
+
 def torch_dtype(tensor: gc.Tensor) -> torch.dtype:
     """PyTorch's name for the element type of a tensor."""
     found: torch.dtype = getattr(torch, tensor.dtype)
@@ -96,8 +97,7 @@ class Kernel:
         """Have a compiled call for a small program that is called often with the same shapes."""
         key = tuple([tensor.shape for tensor in tensors])
         shapes = {name: tuple(shape) for name, shape in zip(self.names, key, strict=True)}
-        with self._lock:
-            self._often.counted(program, key, shapes, lambda call: (call, *(part for v in values for part in (v.shape, v.dtype))))
+        self._often.counted(program, key, shapes, lambda call: (call, *(part for v in values for part in (v.shape, v.dtype))))
 
 
 def _array(name: str, tensor: torch.Tensor) -> Any:
