@@ -83,8 +83,21 @@ def _under(path: Sequence[tuple[sp.Basic, bool]], subscript: sp.Expr, extent: sp
         least = None if nonnegative(subscript, case) else _ZERO
         most = None if nonnegative(behind(subscript, extent), case) else extent - 1
         if least is not None or most is not None:
-            for narrowed in _narrowed(box, indices_of(subscript), case):
-                yield from _solve(subscript, least, most, index, narrowed)
+            along = _along(subscript, index, case)
+            for narrowed in _narrowed(box, indices_of(along), case):
+                yield from _solve(along, least, most, index, narrowed)
+
+
+def _along(subscript: sp.Expr, index: Index, case: Conjunction) -> sp.Expr:
+    """A subscript with the index in the place of others that a case makes equal to it: ``i + k`` is ``2*k`` where ``i == k``."""
+    for fact in case:
+        form = linear(fact)
+        if form is None or not form.coefficient(index) or sp.expand(-fact) not in case:
+            continue
+        for other in indices_of(subscript):
+            if other != index and abs(sign := form.coefficient(other)) == 1:
+                subscript = sp.expand(subscript.xreplace({other: other - sign * fact}))
+    return subscript
 
 
 def _cases(path: Sequence[tuple[sp.Basic, bool]], box: Box, indices: Iterable[Index] = ()) -> list[Conjunction]:

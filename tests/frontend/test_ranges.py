@@ -204,3 +204,9 @@ def test_zero_is_zero(nothing: float) -> None:
     x, y, i, k = gc.tensor("x", gc.dim("N")), gc.tensor("y", gc.dim("N")), *gc.indices("i k")
     y[i] += gc.where(k <= i, x[i - k], nothing)
     assert gc.compile(y, target="interpret")(x=np.array([1, 2, 4], "float32")).tolist() == [1, 3, 7]
+
+
+def test_an_index_that_a_condition_makes_equal_to_another() -> None:
+    x, y, i, k = gc.tensor("x", gc.dim("N")), gc.tensor("y", gc.dim("N")), *gc.indices("i k")
+    y[i] += gc.where(i == k, x[i + k], 0)
+    assert gc.compile(y, target="interpret")(x=np.array([1, 2, 4, 8, 16], "float32")).tolist() == [1, 4, 16, 0, 0]
