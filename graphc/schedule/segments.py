@@ -208,7 +208,8 @@ class Sweeps:
     ) -> tuple[tuple[sp.Expr, ...], tuple[sp.Expr, ...], tuple[Range, ...]]:
         """The subscripts of a kept row and of the row itself, and the loops over it."""
         shape, dimension = self.worker.tensors[name].shape, self.line.dimensions[name]
-        indices = [Index(f"i{d}") for d in range(len(shape)) if d != dimension]
+        taken = {self.moment.name, self.segment.name}
+        indices = [Index(_free(f"i{d}", taken)) for d in range(len(shape)) if d != dimension]
         rest = [e for d, e in enumerate(shape) if d != dimension]
         ranges = tuple(Range(i, _ZERO, e) for i, e in zip(indices, rest, strict=True))
         own = (*indices[:dimension], row, *indices[dimension:])
