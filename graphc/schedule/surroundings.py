@@ -60,7 +60,9 @@ class Surroundings:
         nodes = list(nodes_in(body))
         self.locals = {n.name: n.dtype for n in nodes if isinstance(n, Assign)}
         symbols = {s for n in nodes if isinstance(n, Assign | Store) for s in symbols_of(n.value)}
-        self._variables = {str(s): s for s in symbols}  # a loop of a recurrence and its body know an index by name only
+        self._variables: dict[str, list[sp.Basic]] = {}  # a loop of a recurrence and its body know an index by name only
+        for symbol in sorted(symbols, key=lambda s: (str(s), type(s).__name__)):
+            self._variables.setdefault(str(symbol), []).append(symbol)
         taken = {*self._variables, *map(str, self.locals)} | {str(n.index) for n in nodes if isinstance(n, For)}
         self._names = (name for k in count() if (name := f"{prefix}{k}") not in taken)
 
@@ -74,11 +76,18 @@ class Surroundings:
         """What is known in the body of a loop or a condition."""
         if isinstance(node, If):
             return known_on(((node.condition, True),), facts)
-        variable = self._variables.get(str(node.index), node.index)
-        lower = (sp.expand(variable - _least(low)) for low in node.lower)
-        parts = [(self._variables.get(str(i), i), extent) for n in node.body if isinstance(n, Unravel) for i, extent in n.parts]
-        within = (e for part, extent in parts for e in (part, sp.expand(extent - 1 - part)))
-        return (*facts, *lower, *(sp.expand(_most(high) - 1 - variable) for high in node.upper), *within)
+        found: list[sp.Expr] = []
+        for variable in self._named(node.index):
+            found += (sp.expand(variable - _least(low)) for low in node.lower)
+            found += (sp.expand(_most(high) - 1 - variable) for high in node.upper)
+        for n in node.body:
+            if isinstance(n, Unravel):
+                found += (e for i, extent in n.parts for part in self._named(i) for e in (part, sp.expand(extent - 1 - part)))
+        return (*facts, *found)
+
+    def _named(self, index: sp.Basic) -> list[sp.Basic]:
+        """All symbols that stand for the variable of a loop."""
+        return self._variables.get(str(index), [index])
 
     def mapped(self, nodes: Sequence[Node], facts: Facts, rule: Callable[[For | If, Facts], Sequence[Node] | None]) -> tuple[Node, ...]:
         """The nodes, with every loop and condition for which the rule gives something replaced by that; the outer ones first."""

@@ -14,7 +14,8 @@ class Recurrences(Expressions):
 
     def recurrence(self) -> None:
         loops = (self._network, self._network, self._shifted, self._stepped, self._suffix)
-        self.pick(*loops, self._grid, self._window, self._gates, self._wave, self._staggered)()
+        kind = self.pick(*loops, self._grid, self._window, self._gates, self._wave, self._staggered)
+        (self._corner if self.rarely(0.15) else kind)()
         if self.rarely(0.3):
             self._sums(self.known[-1])
 
@@ -109,6 +110,34 @@ class Recurrences(Expressions):
             f"0.5*gc.pad({r}, 0)[{i} - 1, {j} + 1] + 0.4*gc.pad({r}, 0)[{i} - 1, {j} - 1]",
         )
         self.emit(f"{r}[{i}, {j}]", "=", f"{value} + {term}")
+        self.finish(made)
+
+    def _corner(self) -> None:
+        """Dynamic programming with initial slices in both dimensions, and the corner in one of three places."""
+        made, (a, b), _, term = self._begun(True)
+        i, j, r, choice = a.name, b.name, made.name, self.masks.choice
+        value = choice((
+            f"0.6*{r}[{i} - 1, {j} - 1] + 0.3*gc.tanh({r}[{i}, {j} - 1])",
+            f"0.5*gc.minimum(gc.minimum({r}[{i} - 1, {j}], {r}[{i}, {j} - 1] + {self.offset()}), {r}[{i} - 1, {j} - 1] - 0.07)",
+            f"gc.where({j} > 0, 0.7*{r}[{i} - 1, {j} - 1], {self.number()}) + 0.2*{r}[{i} - 1, {j}]",
+            f"0.4*gc.sin({r}[{i} - 1, {j} - 1]) - 0.2*{r}[{i} - 2, {j} - 1]",
+        ))
+        older = "- 2, " in value
+        self.emit(f"{r}[{i}, {j}]", choice(("=", "=", "+=")), f"{value} + {term}")
+        place = choice(("own", "row", "column"))
+        for k in range(1, 2 + older):
+            row = self.input((b.upper + int(place == "row"),))
+            if place == "row":
+                self.lines += [f'e = gc.index("e", -1, {b.upper})', f"{r}[-{k}, e] = {row.name}[e + 1]"]
+            else:
+                self.lines.append(f"{r}[-{k}, {j}] = {row.name}[{j}]")
+            if place == "own":
+                self.lines.append(f"{r}[-{k}, -1] = {self.number()}")
+        column = self.input((a.upper + (1 + older if place == "column" else 0),))
+        if place == "column":
+            self.lines += [f'e = gc.index("e", {-1 - older}, {a.upper})', f"{r}[e, -1] = {column.name}[e + {1 + older}]"]
+        else:
+            self.lines.append(f"{r}[{i}, -1] = {column.name}[{i}]")
         self.finish(made)
 
     def _window(self) -> None:
