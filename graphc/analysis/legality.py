@@ -27,7 +27,7 @@ from graphc.ir.tree import accesses, contains, indices_of, postorder, sizes_of, 
 __all__ = ["check_program", "ensured", "in_range"]
 
 
-_Seen = set[tuple[sp.Expr, ...]]
+_Seen = dict[tuple[sp.Expr, ...], None]
 """Violations that a check tests already: derived statements repeat the accesses of the program they come from, under more conditions."""
 
 
@@ -192,7 +192,7 @@ def _limit(
     verb = "written" if touch.written else "read"
     message = f"{tensor.name}({shape}) is {verb} at {expression(access, order)}: the subscript {subscript} of dimension {dimension} {how}."
     certain = _certain(violation)
-    if certain and nonnegative(expression_, touch.facts + tuple(sp.expand(-v[0] - 1) for v in seen if len(v) == 1)):
+    if nonnegative(expression_, touch.facts + tuple(sp.expand(-v[0] - 1) for v in seen if len(v) == 1)):
         return  # in every call that passes the other checks
     if _in_no_case(expression_, touch) or _at_no_point(expression_, touch.facts, statement):
         return
@@ -201,7 +201,7 @@ def _limit(
         ranges = ", ".join(_limits(r) for r in statement.ranges if r.index in used)
         raise RangeError(message + (f" Here {ranges}." if ranges else ""), at=(_marked(statement, access),),
                          fix="change the subscript, declare a smaller range with gc.index, or read through gc.pad, gc.clamp or gc.skip.")
-    seen.add(violation)
+    seen[violation] = None
     yield Check(violation, f"{message}{_whence(statement)}", "range")
 
 
@@ -261,7 +261,7 @@ def check_program(graph: Graph) -> tuple[Check, ...]:
     tensors = graph.by_name()
     definitions = graph.definitions()
     checks: dict[Check, None] = {}
-    seen: _Seen = set()
+    seen: _Seen = {}
     rows = margins(graph)
     for tensor in graph.tensors:
         for dimension, extent in enumerate(tensor.shape):

@@ -135,3 +135,13 @@ def test_a_size_at_which_only_rational_points_are_outside_is_not_refused():
     f = gc.compile([total, *gc.grad(total, [x, y])], target="interpret")
     for size in (2, 3):
         f(x=np.ones((size, size, 2, 3), "f"), y=np.ones(4, "f"))
+
+
+def test_what_only_other_checks_prove_is_tested_once():
+    """Found by random programs: a gradient was refused in calls in which the value is defined."""
+    x, y, i = gc.tensor("X", 2, N, dtype="float64"), gc.tensor("Y"), gc.index("i")
+    y[()] += x[1, i] * gc.reflect(x)[i - 1, (2 * i + 1) % 3]
+    gradient = gc.compile(gc.grad(y, x), target="interpret")
+    assert np.array_equal(gradient(X=np.arange(4.0).reshape(2, 2)), [[3, 0], [3, 2]])
+    with pytest.raises(gc.RangeError, match="In this call N = 1"):
+        gradient(X=np.ones((2, 1)))
