@@ -12,7 +12,7 @@ from graphc.ir.expr import Access, Compare, FloorDiv, Logical, all_of
 from graphc.ir.nest import Assign, For, If, Local, Node, Store
 from graphc.ir.tree import contains, postorder, rewrite
 
-__all__ = ["answered", "split_interior"]
+__all__ = ["answered", "settled", "split_interior"]
 
 _ZERO = sp.Integer(0)
 _EDGE = 16
@@ -107,7 +107,7 @@ def _split(node: For, limits: Limits) -> tuple[Node, ...]:
     if (starts and start is None) or (ends and end is None):
         return (node,)
     known = {question: sp.true if answer.truth else sp.false for question, answer in answers.items()}
-    parts = _three(node, start, end, _settled(node.body, known))
+    parts = _three(node, start, end, settled(node.body, known))
     if not parts:
         return (node,)
     tests = [a.test() for a in answers.values() if not a.always and a not in own]
@@ -258,7 +258,7 @@ def answered(value: sp.Expr, facts: tuple[sp.Expr, ...]) -> sp.Expr:
     return _simpler(value, known) if known else value
 
 
-def _settled(body: Iterable[Node], known: Mapping[Compare, sp.Basic]) -> tuple[Node, ...]:
+def settled(body: Iterable[Node], known: Mapping[Compare, sp.Basic]) -> tuple[Node, ...]:
     """The nodes where the answers are known."""
     result: list[Node] = []
     for node in body:
@@ -272,10 +272,10 @@ def _settled(body: Iterable[Node], known: Mapping[Compare, sp.Basic]) -> tuple[N
             case For():
                 dropped = {e for e, question in _bounds(node) if known.get(question) == sp.true}
                 lower, upper = ((b[0], *(e for e in b[1:] if e not in dropped)) for b in (node.lower, node.upper))
-                if inner := _settled(node.body, known):
+                if inner := settled(node.body, known):
                     result.append(replace(node, lower=lower, upper=upper, body=inner))
             case If():
-                condition, inner = _simpler(node.condition, known), _settled(node.body, known)
+                condition, inner = _simpler(node.condition, known), settled(node.body, known)
                 if condition == sp.true:
                     result += inner
                 elif condition != sp.false and inner:

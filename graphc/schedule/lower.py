@@ -30,6 +30,8 @@ from graphc.schedule.jam import jammed
 from graphc.schedule.lanes import over_lanes
 from graphc.schedule.line import in_line
 from graphc.schedule.lookup import looked_up
+from graphc.schedule.once import once
+from graphc.schedule.peel import peeled
 from graphc.schedule.ring import Ring, folded
 from graphc.schedule.rows import flat_step, rows_step
 from graphc.schedule.scan import recurrence
@@ -83,9 +85,9 @@ def schedule(
             if sweep is not None:
                 worker.steps += sweeps.forward() if sweep == "forward" else sweeps.backward()
     steps = folded(worker.steps, worker.rings, worker.tensors, plan.rows if plan is not None else ())
-    steps = tuple(shared(looked_up(decided(step), worker.tensors), worker.tensors) for step in steps)
+    steps = tuple(once(shared(looked_up(decided(step), worker.tensors), worker.tensors)) for step in steps)
     if target.vector_innermost:
-        steps = tuple(branchless(step, worker.tensors) for step in steps)
+        steps = tuple(branchless(peeled(step), worker.tensors) for step in steps)
     if not target.vector_innermost:
         steps = tuple(over_lanes(step, in_place) for step in steps)
     elif accumulate is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
@@ -10,7 +11,8 @@ import sympy as sp
 
 from graphc.analysis.conditions import known_on
 from graphc.analysis.legality import in_range
-from graphc.ir.expr import Access, Call, Choice, Where
+from graphc.ir.dtypes import is_integer
+from graphc.ir.expr import Access, Call, Choice, Index, Where
 from graphc.ir.nest import Assign, For, If, Local, Node, Store, Unravel, nodes_in
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import contains, postorder, substitute, symbols_of
@@ -59,6 +61,8 @@ class Surroundings:
     def __init__(self, body: Sequence[Node], prefix: str) -> None:
         nodes = list(nodes_in(body))
         self.locals = {n.name: n.dtype for n in nodes if isinstance(n, Assign)}
+        times = Counter(n.name for n in nodes if isinstance(n, Assign))
+        self._integers = {name: Index(name.name) for name, dtype in self.locals.items() if times[name] == 1 and is_integer(dtype)}
         symbols = {s for n in nodes if isinstance(n, Assign | Store) for s in symbols_of(n.value)}
         self._variables: dict[str, list[sp.Basic]] = {}  # a loop of a recurrence and its body know an index by name only
         for symbol in sorted(symbols, key=lambda s: (str(s), type(s).__name__)):
@@ -75,17 +79,21 @@ class Surroundings:
     def inside(self, node: For | If, facts: Facts) -> Facts:
         """What is known in the body of a loop or a condition."""
         if isinstance(node, If):
-            return known_on(((node.condition, True),), facts)
+            return known_on(((self.as_indices(node.condition), True),), facts)
         found: list[sp.Expr] = []
-        for variable in self._named(node.index):
+        for variable in self.named(node.index):
             found += (sp.expand(variable - _least(low)) for low in node.lower)
             found += (sp.expand(_most(high) - 1 - variable) for high in node.upper)
         for n in node.body:
             if isinstance(n, Unravel):
-                found += (e for i, extent in n.parts for part in self._named(i) for e in (part, sp.expand(extent - 1 - part)))
+                found += (e for i, extent in n.parts for part in self.named(i) for e in (part, sp.expand(extent - 1 - part)))
         return (*facts, *found)
 
-    def _named(self, index: sp.Basic) -> list[sp.Basic]:
+    def as_indices(self, node: sp.Expr) -> sp.Expr:
+        """The expression with integer variables that have one value as indices: about these, something can be proved."""
+        return substitute(node, self._integers) if contains(node, Local) else node
+
+    def named(self, index: sp.Basic) -> list[sp.Basic]:
         """All symbols that stand for the variable of a loop."""
         return self._variables.get(str(index), [index])
 

@@ -47,7 +47,7 @@ def test_embedding(tokens):
 def test_innermost_loops_neither_look_up_nor_test():
     for program in (hinge, embedding):
         source = gc.compile(program()).source
-        fast = re.findall(r"if 0 <= g0 and.*?(?=if not)", source, re.S)
+        fast = re.findall(r"if 0 <= [cg]\d+ and.*?(?=if not)", source, re.S)
         assert fast
         assert not any("checked" in part or "label[" in part or "word[" in part for part in fast)
 
