@@ -22,7 +22,8 @@ from graphc.analysis.recurrence import cyclic
 from graphc.arithmetic import NUMBERS
 from graphc.compile import AFTER_GRADIENT, BEFORE_GRADIENT, optimised, swept
 from graphc.frontend.collect import collect
-from graphc.interpret import Machine, _points, interpret, size_value
+from graphc.interpret import Machine, interpret, size_value
+from graphc.interpret.machine import points
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import undistributed
 from graphc.ir.graph import Graph
@@ -99,7 +100,7 @@ def lowered(graph: Graph, program: RandomProgram) -> Graph:
     machine = Machine(result, sizes, {n: a for n, a in program.arrays.items() if n in result.by_name()}, NUMBERS)
     for name, found in machine.definitions.items():
         for loops in found:
-            for point in _points({**loops.free, **loops.reduced}, {}):
+            for point in points({**loops.free, **loops.reduced}, {}):
                 if all(test(point) >= 0 for test in loops.domain) and all(test(point) for test in loops.counts):
                     machine._bounds(name, tuple(s(point) for s in loops.subscripts))
     return result  # type: ignore[no-any-return]

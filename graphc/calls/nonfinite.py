@@ -15,7 +15,8 @@ from sympy.core.symbol import Str
 from graphc.analysis.recurrence import components
 from graphc.arithmetic import NUMBERS, Arithmetic
 from graphc.errors import Location, carets
-from graphc.interpret import Environment, Machine
+from graphc.interpret import Machine
+from graphc.interpret.coder import Environment
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import INFINITY, Access, Where
 from graphc.ir.graph import Graph, reads
