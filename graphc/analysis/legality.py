@@ -22,7 +22,7 @@ from graphc.ir.random import RANDOM
 from graphc.ir.show import Order, expression, spoken, statement_body
 from graphc.ir.statement import Range, Statement, behind
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, contains, indices_of, postorder, sizes_of, substitute
+from graphc.ir.tree import accesses, contains, indices_of, modes_of, postorder, sizes_of, substitute
 
 __all__ = ["check_program", "ensured", "in_range"]
 
@@ -92,8 +92,7 @@ def _check_touch(
 ) -> Iterator[Check]:
     access = touch.access
     shape = tensors[access.tensor].shape
-    modes = access.modes if isinstance(access, BoundaryAccess) else ("",) * len(shape)
-    for dimension, (subscript, extent, mode) in enumerate(zip(access.subscripts, shape, modes, strict=True)):
+    for dimension, (subscript, extent, mode) in enumerate(zip(access.subscripts, shape, modes_of(access), strict=True)):
         if isinstance(subscript, Access):
             _check_integer(subscript, access, statement, tensors)
         if mode in ("pad", "skip"):
@@ -121,9 +120,8 @@ def _check_corners(
 ) -> None:
     """A read that leaves its tensor in several dimensions at once finds a corner that an initial slice gives."""
     access = touch.access
-    modes = access.modes if isinstance(access, BoundaryAccess) else ("",) * len(access.subscripts)
     outer = {d: outer_rows(tensors[access.tensor].shape[d], rows[access.tensor, d])
-             for d, mode in enumerate(modes) if (access.tensor, d) in rows and not mode}
+             for d, mode in enumerate(modes_of(access)) if (access.tensor, d) in rows and not mode}
     if touch.written or len(outer) < 2:
         return
     for count in range(2, len(outer) + 1):

@@ -24,12 +24,12 @@ from graphc.frontend.tensor import Tensor
 from graphc.frontend.unindexed import shown
 from graphc.interpret import interpret, size_value
 from graphc.ir.dtypes import is_float
-from graphc.ir.expr import Access, BoundaryAccess, Size
+from graphc.ir.expr import Access, Size
 from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor as TensorInfo
-from graphc.ir.tree import accesses, sizes_of
+from graphc.ir.tree import accesses, modes_of, sizes_of
 from graphc.structure import flatten
 from graphc.transforms.gradient import grad, with_seed
 
@@ -189,8 +189,7 @@ def _whole_numbers(graph: Graph, sizes: Sizes) -> dict[str, np.ndarray[Any, Any]
     limits: dict[str, int] = {}
     for s in graph.statements:
         for access in (Access(s.target, *s.subscripts), *accesses(s.value)):
-            modes = access.modes if isinstance(access, BoundaryAccess) else ("",) * len(access.subscripts)
-            for subscript, extent, mode in zip(access.subscripts, tensors[access.tensor].shape, modes, strict=True):
+            for subscript, extent, mode in zip(access.subscripts, tensors[access.tensor].shape, modes_of(access), strict=True):
                 if isinstance(subscript, Access) and not mode:
                     limits[subscript.tensor] = min(limits.get(subscript.tensor, 1 << 30), size_value(extent, sizes))
     arrays = {}

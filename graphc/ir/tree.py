@@ -11,7 +11,7 @@ import sympy as sp
 from graphc.ir.expr import Access, BoundaryAccess, Index, Size, rebuilt
 
 __all__ = [
-    "accesses", "contains", "deeper", "depths", "indices_of", "numeric", "postorder", "rewrite", "sizes_of", "substitute",
+    "accesses", "contains", "deeper", "depths", "indices_of", "modes_of", "numeric", "postorder", "rewrite", "sizes_of", "substitute",
     "symbols_of",
 ]
 
@@ -69,6 +69,15 @@ def _asked(recursive: Callable[[sp.Basic], R], node: sp.Basic) -> R:
 def accesses(node: sp.Basic) -> tuple[Access | BoundaryAccess, ...]:
     """The distinct reads in `node`, in the order of its arguments."""
     return _asked(_accesses, node)
+
+
+def modes_of(access: Access | BoundaryAccess) -> tuple[str, ...]:
+    """What a read does outside of its tensor, by dimension: "" in all of them if it is no view.
+
+    >>> modes_of(Access("X", 1, 2))
+    ('', '')
+    """
+    return access.modes if isinstance(access, BoundaryAccess) else ("",) * len(access.subscripts)
 
 
 def indices_of(node: sp.Basic) -> tuple[Index, ...]:

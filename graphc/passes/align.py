@@ -20,7 +20,7 @@ from graphc.ir.shift import plain, shifted
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Range, Statement, behind, rename, revised
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import indices_of, rewrite, substitute
+from graphc.ir.tree import indices_of, modes_of, rewrite, substitute
 
 __all__ = ["align_recurrences"]
 
@@ -179,8 +179,7 @@ def _with_slices(statement: Statement, slices: Mapping[str, dict[_Rows, str]]) -
 
 def _chosen(read: Access | BoundaryAccess, slices: Mapping[_Rows, str], facts: tuple[sp.Expr, ...]) -> sp.Expr:
     """A read, or what it finds in a slice or a corner where its subscripts are outside."""
-    modes = read.modes if isinstance(read, BoundaryAccess) else ("",) * len(read.subscripts)
-    dimensions = [d for d, (s, mode) in enumerate(zip(read.subscripts, modes, strict=True))
+    dimensions = [d for d, (s, mode) in enumerate(zip(read.subscripts, modes_of(read), strict=True))
                   if linear(s) is not None and not mode and any(d in dict(fixed) for fixed in slices)]
 
     def found(rest: list[int], fixed: _Rows, facts: tuple[sp.Expr, ...]) -> sp.Expr | None:
