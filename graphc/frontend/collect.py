@@ -24,7 +24,7 @@ from graphc.ir.graph import Graph, HandWritten, fresh_name
 from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor as TensorInfo
-from graphc.ir.tree import accesses, rewrite
+from graphc.ir.tree import accesses, altered, rewrite
 
 __all__ = ["Program", "collect", "current", "dependents", "export", "given", "parameters", "reachable", "shape_and_dtype", "with_rules"]
 
@@ -186,11 +186,7 @@ def _renamed(node: sp.Expr, names: tuple[str, ...]) -> sp.Expr:
     new = dict(zip((a.tensor for a in accesses(node)), names, strict=True))
 
     def rule(part: sp.Basic) -> sp.Basic | None:
-        if isinstance(part, Access):
-            return Access(new[part.tensor], *part.subscripts)
-        if isinstance(part, BoundaryAccess):
-            return BoundaryAccess(new[part.tensor], part.args[1], part.fill, *part.subscripts)
-        return None
+        return altered(part, tensor=new[part.tensor]) if isinstance(part, Access | BoundaryAccess) else None
 
     return rewrite(node, rule)
 

@@ -13,7 +13,7 @@ from graphc.ir.origin import Rewrite, Solution
 from graphc.ir.show import expression
 from graphc.ir.statement import Range, Statement, fresh_index, rename
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import indices_of, rewrite
+from graphc.ir.tree import altered, indices_of, rewrite
 
 __all__ = ["plain", "shifted"]
 
@@ -81,7 +81,7 @@ def _renewed(statement: Statement, dimension: int, extent: sp.Expr, names: Colle
         if not distance.is_Integer:
             return None
         moved = (*part.subscripts[:dimension], index + distance, *part.subscripts[dimension + 1 :])
-        return Access(part.tensor, *moved) if isinstance(part, Access) else BoundaryAccess(part.tensor, part.args[1], part.fill, *moved)
+        return altered(part, subscripts=moved)
 
     made = replace(
         statement,

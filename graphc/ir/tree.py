@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -11,8 +11,8 @@ import sympy as sp
 from graphc.ir.expr import Access, BoundaryAccess, Index, Size, rebuilt
 
 __all__ = [
-    "accesses", "contains", "deeper", "depths", "indices_of", "modes_of", "numeric", "postorder", "rewrite", "sizes_of", "substitute",
-    "symbols_of",
+    "accesses", "altered", "contains", "deeper", "depths", "indices_of", "modes_of", "numeric", "postorder", "rewrite", "sizes_of",
+    "substitute", "symbols_of",
 ]
 
 R = TypeVar("R")
@@ -78,6 +78,22 @@ def modes_of(access: Access | BoundaryAccess) -> tuple[str, ...]:
     ('', '')
     """
     return access.modes if isinstance(access, BoundaryAccess) else ("",) * len(access.subscripts)
+
+
+def altered(
+    access: Access | BoundaryAccess, *, tensor: str | None = None, modes: Iterable[str] | None = None,
+    subscripts: Sequence[sp.Expr] | None = None,
+) -> Any:
+    """The same read of another tensor, at other subscripts, or in other modes, which only a view has.
+
+    >>> altered(Access("X", 1), subscripts=(2,)), altered(BoundaryAccess("X", "pad", 0, 1), modes=("clamp",))
+    (Access(X, 2), BoundaryAccess(X, clamp, 0, 1))
+    """
+    name = access.tensor if tensor is None else tensor
+    places = access.subscripts if subscripts is None else subscripts
+    if isinstance(access, Access):
+        return Access(name, *places)
+    return BoundaryAccess(name, ",".join(access.modes if modes is None else modes), access.fill, *places)
 
 
 def indices_of(node: sp.Basic) -> tuple[Index, ...]:

@@ -20,7 +20,7 @@ from graphc.ir.shift import plain, shifted
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Range, Statement, behind, rename, revised
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import indices_of, modes_of, rewrite, substitute
+from graphc.ir.tree import altered, indices_of, modes_of, rewrite, substitute
 
 __all__ = ["align_recurrences"]
 
@@ -148,16 +148,14 @@ def _moved(part: sp.Basic, names: set[str], nothing: sp.Expr) -> sp.Basic | None
     if constant is None:
         return None
     moved = tuple(sp.expand(s + nothing) if d == constant else s for d, s in enumerate(part.subscripts))
-    return Access(part.tensor, *moved) if isinstance(part, Access) else BoundaryAccess(part.tensor, part.args[1], part.fill, *moved)
+    return altered(part, subscripts=moved)
 
 
 def _slice_of(read: Access | BoundaryAccess, name: str, fixed: _Rows) -> sp.Expr:
     """The same read of a slice, which lacks some dimensions."""
     inner = [d for d in range(len(read.subscripts)) if d not in dict(fixed)]
-    rest = tuple(read.subscripts[d] for d in inner)
-    if isinstance(read, Access):
-        return Access(name, *rest)
-    return BoundaryAccess(name, ",".join(read.modes[d] for d in inner), read.fill, *rest)
+    modes = modes_of(read)
+    return altered(read, tensor=name, modes=[modes[d] for d in inner], subscripts=[read.subscripts[d] for d in inner])
 
 
 def _with_slices(statement: Statement, slices: Mapping[str, dict[_Rows, str]]) -> Iterator[Statement]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import sympy as sp
 
@@ -12,10 +13,12 @@ from graphc.ir.graph import Graph, HandWritten, fresh_names
 from graphc.ir.origin import Given, Rewrite
 from graphc.ir.statement import Range, Statement, fresh_indices, plain_ranges
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import rewrite
+from graphc.ir.tree import altered, modes_of, rewrite
 from graphc.passes.extension import below
 
 __all__ = ["batch"]
+
+T = TypeVar("T")
 
 
 def batch(graph: Graph, inputs: Iterable[str], loops: Sequence[tuple[str, sp.Expr]], last: bool = False) -> tuple[Graph, dict[str, str]]:
@@ -52,7 +55,7 @@ class _Batch:
     tensors: dict[str, Tensor]
     statements: list[Statement] = field(default_factory=list)
 
-    def joined(self, new: tuple[sp.Expr, ...], old: tuple[sp.Expr, ...]) -> tuple[sp.Expr, ...]:
+    def joined(self, new: tuple[T, ...], old: tuple[T, ...]) -> tuple[T, ...]:
         return (*old, *new) if self.last else (*new, *old)
 
     def tensor(self, info: Tensor) -> Tensor:
@@ -65,12 +68,8 @@ class _Batch:
         def rule(part: sp.Basic) -> sp.Basic | None:
             if not isinstance(part, Access | BoundaryAccess) or part.tensor not in self.chosen:
                 return None
-            subscripts = self.joined(indices, part.subscripts)
-            if isinstance(part, Access):
-                return Access(part.tensor, *subscripts)
-            plain = ("",) * len(indices)
-            modes = ",".join((*part.modes, *plain) if self.last else (*plain, *part.modes))
-            return BoundaryAccess(part.tensor, modes, part.fill, *subscripts)
+            modes = self.joined(("",) * len(indices), modes_of(part))
+            return altered(part, modes=modes, subscripts=self.joined(indices, part.subscripts))
 
         subscripts = tuple(rewrite(s, rule) for s in statement.subscripts)
         return replace(

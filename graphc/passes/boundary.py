@@ -14,7 +14,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Statement, behind, revised
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, contains, postorder, rewrite
+from graphc.ir.tree import accesses, altered, contains, postorder, rewrite
 
 __all__ = ["lower_boundary"]
 
@@ -74,7 +74,7 @@ def _without_skips(body: sp.Expr, tensors: Mapping[str, Tensor], facts: tuple[sp
                 domain.setdefault(subscript)
                 domain.setdefault(behind(subscript, extent))
         modes = ["" if mode == "skip" else mode for mode in part.modes]
-        rest = BoundaryAccess(part.tensor, ",".join(modes), part.fill, *part.subscripts)
+        rest = altered(part, modes=modes)
         return _conditional(rest, tensors, facts)
 
     return rewrite(body, rule), tuple(domain)

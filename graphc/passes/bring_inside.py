@@ -14,7 +14,7 @@ from graphc.ir.origin import Brought
 from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Statement, revised
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import indices_of, postorder, rewrite
+from graphc.ir.tree import altered, indices_of, postorder, rewrite
 from graphc.passes.guard import guard
 
 __all__ = ["bring_inside"]
@@ -101,7 +101,7 @@ class _Inside:
                 at = ((statement_body(self.statement), expression(part), self.statement.location),)
                 raise NotationError(f"gc.skip cannot drop terms of {op} by the values of {subscript.tensor}.", at=at,
                                     fix="use gc.pad with a value that does not count, or gc.where with a mask.")
-            return BoundaryAccess(part.tensor, ",".join(modes), part.fill, *part.subscripts)
+            return altered(part, modes=modes)
 
         rest = rewrite(body, rule)
         if not tests:
@@ -120,7 +120,7 @@ class _Inside:
             else:
                 subscripts[d] = self._place(view, d, subscript, extent, path)
             modes[d] = ""
-        value = BoundaryAccess(view.tensor, ",".join(modes), view.fill, *subscripts) if any(modes) else Access(view.tensor, *subscripts)
+        value = altered(view, modes=modes, subscripts=subscripts) if any(modes) else Access(view.tensor, *subscripts)
         return Where(all_of(tests), value, view.fill)
 
     def _place(self, view: BoundaryAccess, dimension: int, subscript: Access, extent: sp.Expr, path: _Path) -> Access:
@@ -165,7 +165,7 @@ class _Inside:
                 if mode == "skip":
                     tests.update(dict.fromkeys((Compare("<=", _ZERO, subscript), Compare("<", subscript, extent))))
             modes = ("pad" if mode == "skip" else mode for mode in part.modes)
-            return BoundaryAccess(part.tensor, ",".join(modes), part.fill, *part.subscripts)
+            return altered(part, modes=modes)
 
         return rewrite(condition, rule), list(tests)
 
