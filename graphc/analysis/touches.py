@@ -12,7 +12,7 @@ from graphc.analysis.conditions import known_on
 from graphc.ir.expr import Access, BoundaryAccess, Reduce, Where
 from graphc.ir.statement import Statement
 
-__all__ = ["Touch", "places", "touches"]
+__all__ = ["Path", "Touch", "places", "touches"]
 
 
 Path = tuple[tuple[sp.Basic, bool], ...]

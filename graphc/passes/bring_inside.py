@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from graphc.analysis.legality import ensured
+from graphc.analysis.touches import Path
 from graphc.errors import NotationError
 from graphc.ir.expr import INFINITY, Access, BoundaryAccess, Compare, Reduce, Where, all_of
 from graphc.ir.graph import Graph, fresh_name
@@ -23,8 +24,6 @@ _ZERO = sp.Integer(0)
 _TOLD = "a subscript that is read from a tensor is brought inside by a statement of its own"
 _NEUTRAL = {"sum": _ZERO, "prod": sp.Integer(1), "any": sp.false, "all": sp.true, "logsumexp": -INFINITY}
 """What a skipped term is in a reduction that has a value over nothing."""
-
-_Path = tuple[tuple[sp.Expr, bool], ...]
 
 
 def bring_inside(graph: Graph) -> Graph:
@@ -61,14 +60,14 @@ class _Inside:
     tensors: dict[str, Tensor]
     known: tuple[sp.Expr, ...]
     statements: list[Statement]
-    made: dict[tuple[str, sp.Expr, sp.Expr, _Path], Access]
+    made: dict[tuple[str, sp.Expr, sp.Expr, Path], Access]
 
     def top(self, value: sp.Expr) -> sp.Expr:
         if isinstance(value, Reduce) or self.statement.op == "=":
             return self.brought(value, ())
         return self._without_skips(value, "sum" if self.statement.op == "+=" else self.statement.op, ())
 
-    def brought(self, node: sp.Expr, path: _Path) -> sp.Expr:
+    def brought(self, node: sp.Expr, path: Path) -> sp.Expr:
         """The expression with views that are asked about places inside; `path` holds the conditions around it with their values."""
         if isinstance(node, Where):
             test = node.condition
@@ -82,7 +81,7 @@ class _Inside:
             return node
         return node.func(*(self.brought(argument, path) for argument in node.args))
 
-    def _without_skips(self, body: sp.Expr, op: str, path: _Path) -> sp.Expr:
+    def _without_skips(self, body: sp.Expr, op: str, path: Path) -> sp.Expr:
         """The body of a reduction, neutral where one of its views is skipped."""
         tests: dict[sp.Expr, None] = {}
 
@@ -109,7 +108,7 @@ class _Inside:
         inside = all_of(tests)
         return Where(inside, self.brought(rest, (*path, (inside, True))), _NEUTRAL[op])
 
-    def _view(self, view: BoundaryAccess, path: _Path) -> sp.Expr:
+    def _view(self, view: BoundaryAccess, path: Path) -> sp.Expr:
         modes, subscripts, tests = list(view.modes), list(view.subscripts), []
         for d, extent in enumerate(self.tensors[view.tensor].shape):
             subscript = subscripts[d]
@@ -123,7 +122,7 @@ class _Inside:
         value = altered(view, modes=modes, subscripts=subscripts) if any(modes) else Access(view.tensor, *subscripts)
         return Where(all_of(tests), value, view.fill)
 
-    def _place(self, view: BoundaryAccess, dimension: int, subscript: Access, extent: sp.Expr, path: _Path) -> Access:
+    def _place(self, view: BoundaryAccess, dimension: int, subscript: Access, extent: sp.Expr, path: Path) -> Access:
         """The element of a new integer tensor that says where a subscript comes to lie."""
         mode = view.modes[dimension]
         key = (mode, subscript, extent, path)

@@ -9,6 +9,7 @@ import sympy as sp
 
 from graphc.analysis.conditions import known_on
 from graphc.analysis.legality import in_range
+from graphc.analysis.touches import Path
 from graphc.ir.expr import Access, Compare, Reduce, Where, all_of, build
 from graphc.ir.statement import Statement, behind
 from graphc.ir.tensor import Tensor
@@ -16,7 +17,6 @@ from graphc.ir.tree import contains, indices_of
 
 __all__ = ["all_nonnegative", "guard"]
 
-_Path = tuple[tuple[sp.Expr, bool], ...]
 _Facts = tuple[sp.Expr, ...]
 
 
@@ -37,9 +37,9 @@ class _Confining:
 
     statement: Statement
     tensors: Mapping[str, Tensor]
-    done: dict[tuple[sp.Expr, _Facts, _Path], tuple[sp.Expr, _Facts]] = field(default_factory=dict)
+    done: dict[tuple[sp.Expr, _Facts, Path], tuple[sp.Expr, _Facts]] = field(default_factory=dict)
 
-    def confined(self, node: sp.Expr, facts: _Facts, path: _Path) -> tuple[sp.Expr, _Facts]:
+    def confined(self, node: sp.Expr, facts: _Facts, path: Path) -> tuple[sp.Expr, _Facts]:
         """The expression with confined branches, and what must be ≥ 0 for the accesses outside of all branches.
 
         `path` holds the conditions of the branches around the expression with their values.
@@ -49,7 +49,7 @@ class _Confining:
             self.done[key] = self._branches(node, facts, path) if isinstance(node, Where) else self._arguments(node, facts, path)
         return self.done[key]
 
-    def _branches(self, node: Where, facts: _Facts, path: _Path) -> tuple[sp.Expr, _Facts]:
+    def _branches(self, node: Where, facts: _Facts, path: Path) -> tuple[sp.Expr, _Facts]:
         condition, needed = self.confined(node.condition, facts, path)
         branches = []
         for branch, truth in ((node.value, True), (node.other, False)):
@@ -57,7 +57,7 @@ class _Confining:
             branches.append(Where(all_nonnegative(tests), inner, sp.Integer(0)) if tests else inner)
         return Where(condition, *branches), needed
 
-    def _arguments(self, node: sp.Expr, facts: _Facts, path: _Path) -> tuple[sp.Expr, _Facts]:
+    def _arguments(self, node: sp.Expr, facts: _Facts, path: Path) -> tuple[sp.Expr, _Facts]:
         extra: dict[sp.Expr, None] = {}
         inner_facts = facts
         if isinstance(node, Reduce):

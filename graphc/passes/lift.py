@@ -8,6 +8,7 @@ import sympy as sp
 
 from graphc.analysis.conditions import known_on
 from graphc.analysis.legality import ensured
+from graphc.analysis.touches import Path
 from graphc.errors import CompileError
 from graphc.ir.affine import nonnegative
 from graphc.ir.dtypes import dtype_of, promote, settle
@@ -26,7 +27,6 @@ __all__ = ["lift_reductions"]
 
 _WHOLE = "a right side that is one reduction makes the statement that reduction"
 _NESTED = "a nested reduction gets a tensor of its own"
-_Path = tuple[tuple[sp.Expr, bool], ...]
 _Facts = tuple[sp.Expr, ...]
 _EXTREMES = {"max": "supremum", "min": "infimum"}
 """Extrema that have a value over nothing, in the place of those that have none."""
@@ -91,9 +91,7 @@ class _Lifter:
                 mapping[reduction] = self._temporary(reduction, path, statement, domain)
         return mapping
 
-    def _temporary(
-        self, reduction: Reduce, path: tuple[tuple[sp.Expr, bool], ...], statement: Statement, domain: tuple[sp.Expr, ...]
-    ) -> sp.Expr:
+    def _temporary(self, reduction: Reduce, path: Path, statement: Statement, domain: tuple[sp.Expr, ...]) -> sp.Expr:
         body = reduction.body
         facts = known_on(path, ())
         value_path = [(c, t) for c, t in path if contains(c, Access)]
@@ -143,9 +141,9 @@ class _Lifter:
         return fresh_name(wanted, self.tensors)
 
 
-def _outermost(node: sp.Basic, path: _Path) -> list[tuple[Reduce, _Path]]:
+def _outermost(node: sp.Basic, path: Path) -> list[tuple[Reduce, Path]]:
     """The reductions that are in no other one, each with the conditions under which it is evaluated."""
-    found: list[tuple[Reduce, _Path]] = []
+    found: list[tuple[Reduce, Path]] = []
     waiting = [(node, path)]
     while waiting:
         part, path = waiting.pop()

@@ -8,13 +8,14 @@ from dataclasses import replace
 import sympy as sp
 
 from graphc.analysis.legality import ensured
+from graphc.analysis.touches import Path
 from graphc.ir.dtypes import dtype_of, is_float
 from graphc.ir.expr import Access, Call, Compare, Logical, Where
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.statement import Statement, rename, revised
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, indices_of, postorder, substitute
-from graphc.passes.part import Path, either, part, paths
+from graphc.passes.part import either, part, paths
 from graphc.passes.partials import partials
 
 __all__ = ["LONG", "name_parts", "name_repeated"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import sympy as sp
 
+from graphc.analysis.touches import Path
 from graphc.ir.dtypes import dtype_of, settle
 from graphc.ir.expr import Access, Where
 from graphc.ir.graph import fresh_name
@@ -15,10 +16,7 @@ from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, indices_of, postorder
 from graphc.passes.guard import guard
 
-__all__ = ["Path", "either", "part", "paths"]
-
-Path = tuple[tuple[sp.Basic, bool], ...]
-"""The conditions around a node, and whether it stands in the branch where they hold."""
+__all__ = ["either", "part", "paths"]
 
 
 def part(

@@ -11,19 +11,17 @@ import sympy as sp
 
 from graphc.analysis.conditions import known_on
 from graphc.analysis.legality import in_range
+from graphc.analysis.touches import Path
 from graphc.ir.dtypes import is_integer
 from graphc.ir.expr import Access, Call, Choice, Index, Where
 from graphc.ir.nest import Assign, For, If, Local, Node, Store, Unravel, nodes_in
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import contains, postorder, substitute, symbols_of
 
-__all__ = ["Facts", "Path", "Surroundings", "readable"]
+__all__ = ["Facts", "Surroundings", "readable"]
 
 Facts = tuple[sp.Expr, ...]
 """Expressions that are ≥ 0."""
-
-Path = tuple[tuple[sp.Basic, bool], ...]
-"""Conditions, and what they were found to be."""
 
 
 def readable(node: sp.Basic, tensors: Mapping[str, Tensor], facts: Facts, path: Path = ()) -> bool:
