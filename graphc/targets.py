@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import sympy as sp
-from numpy.typing import NDArray
 
 from graphc.analysis.gathers import Gather, certain_gathers
-from graphc.analysis.reach import out_of_reach, pointed
+from graphc.calls.faults import message, tested
 from graphc.calls.layout import cuda_layout, layout_of, needs_of
 from graphc.calls.memory import Made
 from graphc.emit.c import CModule, emit_c
 from graphc.emit.checks import EmptyRange, GatherCheck
 from graphc.emit.cpu import CpuModule, emit_cpu
 from graphc.emit.cuda import CudaModule, emit_cuda
-from graphc.errors import ArgumentError, GraphcError
-from graphc.interpret import size_value
 from graphc.ir.expr import Access, Index, undistributing
 from graphc.ir.graph import Graph, reads
-from graphc.ir.origin import Brought, Rewrite
 from graphc.ir.show import Order, statement
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, contains
+from graphc.ir.tree import accesses
 from graphc.passes.accumulate import accumulate
 from graphc.passes.adopt import adopt_copies
 from graphc.passes.by_rows import by_rows
@@ -120,8 +114,8 @@ def cpu_runner(
         for name in module.arrays
     )
     places = {statement(s): f"\n  at {s.location}" for s in graph.statements if s.location is not None}
-    checks = tuple(_message(check, places.get(check.loop, ""), graph) for check in module.checks)
-    tests = tuple(_tested(g, places.get(g.loop, "")) for g in gathers)
+    checks = tuple(message(check, places.get(check.loop, ""), graph) for check in module.checks)
+    tests = tuple(tested(g, places.get(g.loop, "")) for g in gathers)
     engines = tuple(sorted({tensors[c.writes].dtype for c in module.contractions}))
     temporaries = [name for name, _, role in arrays if role == "temporary"]
     layout, needs = layout_of(scheduled, module, temporaries), needs_of(scheduled, module, arrays, in_place)
@@ -194,7 +188,7 @@ def cuda_runner(
         for name in module.arrays
     )
     places = {statement(s): f"\n  at {s.location}" for s in graph.statements if s.location is not None}
-    checks = tuple(_message(check, places.get(check.loop, ""), graph) for check in module.checks)
+    checks = tuple(message(check, places.get(check.loop, ""), graph) for check in module.checks)
     computed = {name for name, _, role in arrays if role == "output"} - in_place.keys()
     committed = {new: old for old, new in reversed(replaced) if new in computed}
     kept = [name for name, _, role in arrays if role == "temporary" or name in committed]
@@ -257,88 +251,3 @@ def _elementwise(s: Statement, old: str, shape: tuple[sp.Expr, ...]) -> bool:
     if len(set(s.subscripts)) < len(shape) or any(r.lower != 0 or sp.expand(r.upper - e) != 0 for r, e in zip(ranges, shape, strict=True)):
         return False
     return all(a.subscripts == s.subscripts for a in accesses(s.value) if isinstance(a, Access) and a.tensor == old)
-
-
-# ---------------------------------------------------------------------------------------------------------------- messages
-
-
-_Test = Callable[[Mapping[str, NDArray[Any]], Mapping[str, tuple[int, ...]], Mapping[sp.Basic, int]], GraphcError | None]
-
-
-def _tested(gather: Gather, place: str) -> _Test:
-    """The complaint about values of an integer input that lie outside of what they are subscripts of."""
-
-    def test(
-        arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], sizes: Mapping[sp.Basic, int]
-    ) -> GraphcError | None:
-        array, shape = arrays[gather.tensor], shapes[gather.target]
-        if not array.size or (array.min() >= 0 and array.max() < shape[gather.dimension]):
-            return None
-        if not any(all(size_value(e, sizes) > 0 for e in extents) for extents in gather.others):
-            return None
-        check = GatherCheck(gather.tensor, gather.target, gather.dimension, gather.loop)
-        return _complaint(check, 0, array, shape[gather.dimension], place)
-
-    return test
-
-
-_EARLIER = " in an earlier call"
-"""In messages about calls with arrays on a GPU, which return before they are complete."""
-
-
-def _complaint(check: GatherCheck, value: int, array: NDArray[Any] | None, extent: int, place: str) -> GraphcError:
-    found = np.argwhere((array < 0) | (array >= extent)) if array is not None else np.empty((0, 0))
-    where, shown = (list(map(int, found[0])), int(array[tuple(found[0])])) if array is not None and len(found) else ("", value)
-    return ArgumentError(
-        f"{check.tensor}{where} is {shown}{_EARLIER * (array is None)}, but it is a subscript of "
-        f"dimension {check.dimension} of {check.target}, which has {extent} elements (0 … {extent - 1}).\n\n    {check.loop}{place}",
-        fix=f"pass an array {check.tensor} whose values lie in that range." if array is not None
-        else f"pass integers for which {check.tensor} lies in that range.",
-    )
-
-
-def _brought(graph: Graph, name: str) -> Statement | None:
-    """The statement that says where integers come to lie in a boundary view, if that is what the tensor holds; as it was made."""
-    first = next((s for s in graph.statements if s.target == name), None)
-    while first is not None and isinstance(first.origin, Rewrite):
-        first = first.origin.source
-    return first if first is not None and isinstance(first.origin, Brought) else None
-
-
-def _beyond(
-    made: Statement, value: int, arrays: Mapping[str, NDArray[Any]], name: str, extent: int, inputs: Collection[str]
-) -> GraphcError:
-    """The complaint about what lies beyond the reach of a boundary view, in terms of the integers that the view has."""
-    origin = made.origin
-    assert isinstance(origin, Brought)
-    view, dimension = origin.view, origin.dimension
-    pointer, where, array = view.subscripts[dimension], None, arrays.get(name)
-    given = pointer.tensor in inputs and pointer.tensor in arrays
-    if array is not None and len(found := np.argwhere((array < 0) | (array >= extent))):
-        value = int(array[tuple(found[0])])
-        indices = dict(zip(made.subscripts, map(int, found[0]), strict=True)) if array.ndim == len(made.subscripts) else {}
-        if all(s.free_symbols <= indices.keys() and not contains(s, Access) for s in pointer.subscripts):
-            where = [size_value(s, indices) for s in pointer.subscripts]
-    known = given and where is not None
-    number = int(arrays[pointer.tensor][tuple(where or ())]) if known else pointed(view.modes[dimension], value, extent)
-    return out_of_reach(view, dimension, extent, number, where, origin.source, given, _EARLIER * (not arrays))
-
-
-def _message(
-    check: GatherCheck | EmptyRange, place: str, graph: Graph
-) -> Callable[[int, Mapping[str, NDArray[Any]], Mapping[str, tuple[int, ...]]], GraphcError]:
-    if isinstance(check, EmptyRange):
-        return lambda value, arrays, shapes: ArgumentError(
-            f"An extremum over an empty range has no value{_EARLIER * (not arrays)}.\n\n    {check.loop}{place}",
-            fix="give every window at least one element, or use where.",
-        )
-
-    made, inputs = _brought(graph, check.tensor), {t.name for t in graph.tensors if t.is_input}
-
-    def message(value: int, arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> GraphcError:
-        extent = shapes[check.target][check.dimension]
-        if made is not None:
-            return _beyond(made, value, arrays, check.tensor, extent, inputs)
-        return _complaint(check, value, arrays.get(check.tensor), extent, place)
-
-    return message

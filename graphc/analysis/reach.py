@@ -6,12 +6,22 @@ from collections.abc import Sequence
 
 from graphc.errors import ArgumentError
 from graphc.ir.expr import Access, BoundaryAccess
+from graphc.ir.graph import Graph
+from graphc.ir.origin import Brought, Rewrite
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Statement
 
-__all__ = ["out_of_reach", "pointed"]
+__all__ = ["brought", "out_of_reach", "pointed"]
 
 _BEYOND = {"wrap": "period", "reflect": "reflection"}
+
+
+def brought(graph: Graph, name: str) -> Statement | None:
+    """The statement that says where integers come to lie in a boundary view, if that is what the tensor holds; as it was made."""
+    first = next((s for s in graph.statements if s.target == name), None)
+    while first is not None and isinstance(first.origin, Rewrite):
+        first = first.origin.source
+    return first if first is not None and isinstance(first.origin, Brought) else None
 
 
 def pointed(mode: str, place: int, extent: int) -> int:
