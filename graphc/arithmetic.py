@@ -61,31 +61,38 @@ def _limited(x: Any) -> Any:
     return x
 
 
-def _any_size(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of integers of any size, which are infinite where it computes with floats."""
+def _any_size(function: Callable[..., Any], beyond: Callable[..., float] | None = None) -> Callable[..., Any]:
+    """A function of integers of any size, which are infinite where it computes with floats.
+
+    Args:
+        function: of numbers.
+        beyond: what it is where the result is larger than all floats; an error otherwise.
+    """
 
     def call(*arguments: Any) -> Any:
         try:
             return function(*arguments)
         except OverflowError:
-            return function(*map(_limited, arguments))
+            limited = [*map(_limited, arguments)]
+            if limited != [*arguments]:
+                return call(*limited)
+            if beyond is None:
+                raise
+            return beyond(*arguments)
 
     return call
 
 
 def _guarded(function: Callable[..., float], pole: float | None = None) -> Callable[..., float]:
-    """A function of `math` that returns NaN instead of raising, and -inf at its pole."""
+    """A function of `math` that returns NaN or infinity instead of raising, and -inf at its pole."""
 
     def call(*arguments: float) -> float:
         try:
             return function(*arguments)
-        except OverflowError:
-            limited = [*map(_limited, arguments)]
-            return math.inf if limited == [*arguments] else call(*limited)
         except (ValueError, ZeroDivisionError):
             return -math.inf if arguments[0] == pole else math.nan
 
-    return call
+    return _any_size(call, lambda *_: math.inf)
 
 
 def _sigmoid(x: Any) -> Any:
@@ -207,23 +214,24 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
+def _beyond_power(base: Any, exponent: Any) -> float:
+    return -math.inf if real(base) < 0 and real(exponent) % 2 == 1 else math.inf
+
+
+@functools.partial(_any_size, beyond=_beyond_power)
 def _power(base: Any, exponent: Any) -> Any:
     try:
         if isinstance(base, complex) or isinstance(exponent, complex):
             return complex(base) ** exponent
         result = base**exponent if float(exponent).is_integer() and exponent >= 0 else float(base) ** exponent
         return math.nan if isinstance(result, complex) else result
-    except OverflowError:
-        if _limited(base) is not base:
-            return _power(_limited(base), exponent)
-        return -math.inf if real(base) < 0 and real(exponent) % 2 == 1 else math.inf
     except ZeroDivisionError:
         return math.copysign(math.inf, base) if exponent % 2 == 1 else math.inf
 
 
 def _real_power(base: Any, exponent: Any) -> Any:
     """A power that is a float: an integer exponent may be any."""
-    return _power(base, exponent if isinstance(exponent, complex) else float(_limited(exponent)))
+    return _power(base, exponent if isinstance(exponent, complex) else float(exponent))
 
 
 _SCALAR = {name: _any_size(function) for name, function in (_SCALAR | {"power": _real_power}).items()}
@@ -274,7 +282,7 @@ def _combine(op: str, terms: list[Any], positions: list[int], statement: Stateme
     if op == "mean":
         return _quotient(_add(0, *terms), len(terms)) if terms else math.nan
     if op == "logsumexp":
-        return _logsumexp(terms)
+        return _logsumexp(*terms)
     if not terms:
         raise Empty(
             f"{op.removesuffix('_split')} over an empty range has no value.\n\n    {statement_body(statement)}\n  at {statement.location}",
@@ -289,10 +297,10 @@ def _combine(op: str, terms: list[Any], positions: list[int], statement: Stateme
     return positions[best] if op.startswith("arg") else terms[best]
 
 
-def _logsumexp(terms: list[Any]) -> Any:
+@_any_size
+def _logsumexp(*terms: Any) -> Any:
     if not terms:
         return -math.inf
-    terms = [*map(_limited, terms)]
     top = max((real(t) for t in terms), key=lambda t: (t != t, t))
     if math.isinf(top) or top != top:
         return top
