@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 
 from graphc.analysis.order import Scan, ordered, shared_dimensions
-from graphc.ir.affine import nonnegative
 from graphc.ir.expr import Access, Call, FloorDiv, Index
 from graphc.ir.graph import reads
 from graphc.ir.nest import Assign, For, If, Kernel, Loop, LoopPlan, Moment, Nest, Node, Step
@@ -21,6 +20,7 @@ from graphc.ir.show import statement as show
 from graphc.ir.statement import Range, Statement, rename
 from graphc.ir.tree import accesses, contains, indices_of
 from graphc.schedule.aligned import aligned
+from graphc.schedule.beginnings import Beginnings
 from graphc.schedule.bodies import divided
 from graphc.schedule.contributions import joined
 from graphc.schedule.cost import cost
@@ -63,7 +63,7 @@ def recurrence(worker: _Scheduler, group: Sequence[str], statements: Sequence[St
         own = [s for s in outside if s.target == name]
         if own:
             worker.define(name, own)
-    builder = Builder(worker, {s.target for s in outside})
+    builder = Builder(worker, Beginnings(worker.tensors, {s.target for s in outside}))
     if worker.target.vector_innermost:
         in_steps = any(builder.is_product(s) for s in scan.body if isinstance(s, Statement))
     else:
@@ -117,29 +117,22 @@ class Builder:
 
     Attributes:
         worker: makes the loops of single statements.
-        started: tensors whose elements have been set, so that statements add to them.
-        facts: expressions in the variables of the loops around that are ≥ 0.
+        beginnings: what has to be 0 first.
         variables: of the loops around.
-        along: the dimensions of tensors that the loops around go along.
-        set_once: tensors of which every statement sets other elements, and none has to be 0 before.
-        owned: the dimension of each tensor along which its elements are divided among threads.
     """
 
     worker: _Scheduler
-    started: set[str]
-    facts: tuple[sp.Expr, ...] = ()
+    beginnings: Beginnings
     variables: tuple[Moment, ...] = ()
-    along: frozenset[tuple[str, int]] = frozenset()
-    set_once: frozenset[str] = frozenset()
-    owned: Mapping[str, int] = field(default_factory=dict)
 
     def _entered(self, scan: Scan) -> tuple[Moment, sp.Expr, tuple[Statement | Scan, ...], Builder]:
         """The loop's variable, number of steps and body, and the builder for what is inside."""
         tensors = self.worker.tensors
         taken = {str(z) for t in tensors.values() for e in t.shape for z in e.free_symbols} | {v.name for v in self.variables}
         moment, extent = moment_of(scan, taken), length(scan, tensors)
-        facts = (*self.facts, moment, sp.expand(extent - 1 - moment))
-        inner = Builder(self.worker, self.started, facts, (*self.variables, moment), self.along | {*scan.dimensions}, owned=self.owned)
+        facts = (*self.beginnings.facts, moment, sp.expand(extent - 1 - moment))
+        along = self.beginnings.along | {*scan.dimensions}
+        inner = Builder(self.worker, replace(self.beginnings, facts=facts, along=along, set_once=frozenset()), (*self.variables, moment))
         return moment, extent, tuple(at_moment(i, scan, moment, extent) for i in scan.body), inner
 
     # -------------------------------------------------------------------------------------------------- one kernel
@@ -172,10 +165,11 @@ class Builder:
         if common is None or extent is None:
             return split_interior(self.nodes([scan]), {})
         if any(s.subscripts[-1] == common for s in steps_of(scan)):
-            whole = replace(self, owned=owned)
+            whole = replace(self, beginnings=replace(self.beginnings, owned=owned))
             return split_interior(divided(whole.nodes([scan]), common, grain), {})
         one = Moment(str(common))
-        inner = Builder(self.worker, self.started, (one, sp.expand(extent - 1 - one)), (one,), frozenset(owned.items()))
+        facts = (one, sp.expand(extent - 1 - one))
+        inner = Builder(self.worker, Beginnings(self.worker.tensors, self.beginnings.started, facts, frozenset(owned.items())), (one,))
         body = split_interior(inner.nodes([_at_one(scan, common, one)]), {})
         return (For(Index(one.name), (_ZERO,), (extent,), body, True),)
 
@@ -184,22 +178,12 @@ class Builder:
         found: list[Node] = []
         for item in items:
             if isinstance(item, Scan):
-                found += [node for zero in self._fixed(item) for node in self.worker.bodies.inside(zero, False)]
+                found += [node for zero in self.beginnings.fixed(item) for node in self.worker.bodies.inside(zero, False)]
                 moment, extent, body, inner = self._entered(item)
                 found.append(For(Index(moment.name), (_ZERO,), (extent,), inner.nodes(body), descending=item.descending))
             else:
-                found += [node for s, adding in self._begun(item) for node in self.worker.bodies.inside(s, adding)]
+                found += [node for s, adding in self.beginnings.begun(item) for node in self.worker.bodies.inside(s, adding)]
         return tuple(found)
-
-    def _fixed(self, scan: Scan) -> list[Statement]:
-        """Statements that set to 0, before a loop, the elements that one of its steps adds to."""
-        along = dict(scan.dimensions)
-        found = []
-        for s in steps_of(scan):
-            if not isinstance(s.subscripts[along[s.target]], Index) and s.target not in self.started | self.set_once:
-                self.started.add(s.target)
-                found.append(self._zero(s, self._outside(s)))
-        return found
 
     # ------------------------------------------------------------------------------------------------------ a team
     def is_product(self, statement: Statement) -> bool:
@@ -251,7 +235,7 @@ class Builder:
                 close()
                 run = None
                 continue
-            begun = self._begun(item)
+            begun = self.beginnings.begun(item)
             if len(begun) == 2 and not begun[1][1] and item.target not in self.worker.rings:
                 self.worker.define(item.target, [_at_all(begun[0][0], moment, extent)], complete=True)
                 begun = begun[1:]
@@ -316,59 +300,6 @@ class Builder:
         loop, total = "; ".join(map(show, run.statements)), sp.Add(*map(cost, run.statements)) * steps
         plan = LoopPlan(loop, "scan", (), str(run.shared or ""), f"in every step of {moment}")
         return _nest(run.statements, run.body, run.extent, plan, total)
-
-    # ------------------------------------------------------------------------------------------- the first statement
-    def _begun(self, statement: Statement) -> list[tuple[Statement, bool]]:
-        """The statement, after one that sets to 0 what it only adds to; with each, whether it adds."""
-        if statement.target in self.set_once:
-            return [(statement, False)]
-        if statement.target in self.started:
-            return [(statement, True)]
-        self.started.add(statement.target)
-        rows = self._rows(statement)
-        others = [d for d in statement.domain if d not in rows]
-        if self._is_whole(statement) and not others:
-            return [(statement, False)]
-        zero = self._zero(statement, self._outside(statement))
-        if self._is_whole(statement) and len(others) == 1 and not indices_of(others[0]):
-            return [(replace(zero, domain=(*zero.domain, sp.expand(-others[0] - 1))), False), (statement, False)]
-        return [(zero, False), (statement, True)]
-
-    def _row(self, statement: Statement) -> set[int]:
-        """The dimensions of the target in which a step has one place."""
-        return {d for d in range(len(statement.subscripts)) if (statement.target, d) in self.along}
-
-    def _rows(self, statement: Statement) -> set[sp.Expr]:
-        """What is ≥ 0 where the place of a step is an element of the target."""
-        shape, row = self.worker.tensors[statement.target].shape, self._row(statement)
-        return {sp.expand(c) for d, (s, e) in enumerate(zip(statement.subscripts, shape, strict=True)) if d in row for c in (s, e - 1 - s)}
-
-    def _outside(self, statement: Statement) -> tuple[sp.Expr, ...]:
-        """Those conditions that do not hold in every step."""
-        return tuple(sorted((c for c in self._rows(statement) if not nonnegative(c, self.facts)), key=str))
-
-    def _is_whole(self, statement: Statement) -> bool:
-        """Whether the statement sets every element of a row, but for conditions."""
-        shape, row = self.worker.tensors[statement.target].shape, self._row(statement)
-        inner = [(s, e) for d, (s, e) in enumerate(zip(statement.subscripts, shape, strict=True)) if d not in row]
-        if statement.scatters or len({s for s, _ in inner}) < len(inner) or not all(isinstance(s, Index) for s, _ in inner):
-            return False
-        ranges = [(statement.range_of(s), e) for s, e in inner]
-        return all(r.lower == 0 and sp.expand(r.upper - e) == 0 for r, e in ranges)
-
-    def _zero(self, statement: Statement, domain: tuple[sp.Expr, ...]) -> Statement:
-        """What sets to 0 all that steps or threads do not divide among them: of a diagonal, what lies beside it as well."""
-        shape, row = self.worker.tensors[statement.target].shape, self._row(statement)
-        own = self.owned.get(statement.target)
-        subscripts: list[sp.Expr] = []
-        ranges: list[Range] = []
-        for d, (subscript, extent) in enumerate(zip(statement.subscripts, shape, strict=True)):
-            others = subscripts if own is None or d == own else (*subscripts, statement.subscripts[own])
-            index = subscript if isinstance(subscript, Index) and subscript not in others else Index(f"z{d}")
-            subscripts.append(subscript if d in row else index)
-            if d not in row:
-                ranges.append(Range(index, _ZERO, extent))
-        return Statement(statement.target, tuple(subscripts), "=", _ZERO, tuple(ranges), domain, location=statement.location)
 
 
 def _names(nodes: Sequence[Node]) -> set[str]:

@@ -19,6 +19,7 @@ from graphc.ir.graph import fresh_name, reads
 from graphc.ir.nest import Fill, Loop, LoopPlan, Moment, Step
 from graphc.ir.statement import Range, Statement
 from graphc.ir.tensor import Tensor
+from graphc.schedule.beginnings import Beginnings
 from graphc.schedule.contributions import joined
 from graphc.schedule.recurrence import at_step
 from graphc.schedule.scan import Builder
@@ -166,7 +167,8 @@ class Sweeps:
     ) -> tuple[Step, ...]:
         facts = (self.moment, sp.expand(self.steps - 1 - self.moment))
         along = frozenset(self.line.dimensions.items())
-        builder = Builder(self.worker, set(started), facts, (self.segment, self.moment), along, frozenset(self.kept.values()))
+        beginnings = Beginnings(self.worker.tensors, set(started), facts, along, frozenset(self.kept.values()))
+        builder = Builder(self.worker, beginnings, (self.segment, self.moment))
         return builder.step([*map(self._placed, items), *more], self.moment, self.steps, set(later))
 
     def _placed(self, item: Statement | Scan) -> Statement | Scan:
@@ -200,7 +202,7 @@ class Sweeps:
                 domain = (sp.expand(self.steps - 1 - row) if down else self.segment - 1,)
                 found.append(Statement(name, left, "=", Access(kept, *right), ranges, domain, location=self._location(name)))
         facts = (self.segment, sp.expand(self.segments - 1 - self.segment))
-        builder = Builder(self.worker, set(), facts, (self.segment,), set_once=frozenset(self.kept))
+        builder = Builder(self.worker, Beginnings(self.worker.tensors, set(), facts, set_once=frozenset(self.kept)), (self.segment,))
         return builder.step(found, self.segment, self.segments, {*self.kept})
 
     def _row(
