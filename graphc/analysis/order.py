@@ -20,6 +20,7 @@ from graphc.ir.affine import linear, nonnegative
 from graphc.ir.expr import Access, BoundaryAccess, Index
 from graphc.ir.show import Order, expression, statement_body
 from graphc.ir.statement import Statement
+from graphc.ir.tree import modes_of
 
 __all__ = ["Scan", "ordered", "shared_dimensions"]
 
@@ -194,8 +195,7 @@ def _constant_apart(subscript: sp.Expr, index: sp.Expr) -> bool:
 
 
 def _affine(edge: _Edge, dimension: int) -> bool:
-    plain = not isinstance(edge.access, BoundaryAccess) or edge.access.modes[dimension] in ("", "pad", "skip")
-    return plain and linear(edge.access.subscripts[dimension]) is not None
+    return modes_of(edge.access)[dimension] in ("", "pad", "skip") and linear(edge.access.subscripts[dimension]) is not None
 
 
 # ------------------------------------------------------------------------------------------------------------------ no order

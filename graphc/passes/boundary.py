@@ -14,7 +14,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Statement, behind, revised
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, altered, contains, postorder, rewrite
+from graphc.ir.tree import accesses, altered, contains, modes_of, postorder, rewrite
 
 __all__ = ["lower_boundary"]
 
@@ -57,7 +57,7 @@ def _lowered(statement: Statement, tensors: Mapping[str, Tensor]) -> Statement:
                             at=((statement_body(statement), expression(culprit), statement.location),),
                             fix="use += or a reduction such as gc.max around it, or gc.pad for a value outside.")
     order = tuple(Access(a.tensor, *a.subscripts) for a in statement.order)
-    modes = dict.fromkeys(mode for part in accesses(statement.value) if isinstance(part, BoundaryAccess) for mode in part.modes if mode)
+    modes = dict.fromkeys(mode for part in accesses(statement.value) for mode in modes_of(part) if mode)
     told = ", ".join(_RULES[mode] for mode in modes)
     return revised(statement, "boundary", told, value=value, domain=statement.domain + domain, order=order)
 
