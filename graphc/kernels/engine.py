@@ -48,6 +48,9 @@ PACK_ROWS = 16
 INNER_PANEL = 8 * VECTORS
 """Columns per panel at most, when vectors lie along the summed index."""
 
+INNER_HEIGHT = 16 * ROWS
+"""Rows at most that go through all blocks of a sum together: their unfinished sums, a vector each, stay in the second-level cache."""
+
 _njit: Any = njit  # its annotation does not know all options
 part = _njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=AllocatingPart)
 """Compiles the parts of the engine."""
@@ -258,31 +261,33 @@ def _outer(me, team, C, A, B, batch, rows, columns, depth, starts, vectors, way,
 @part
 def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumulate, scale):
     """This member's share, with vectors along the summed index; step i holds the terms from ``starts[i]``."""
-    height, width = rows.shape[1], columns.shape[1]
+    height, width, lanes = rows.shape[1], columns.shape[1], lanes_of(C)
     panels = -(-width // INNER_PANEL)
     across = -(-width // (VECTORS * panels)) * VECTORS
     panels = -(-width // across)
-    memory = scratch(C, ROWS * VECTORS)
+    tall = min(height, INNER_HEIGHT)
+    memory = scratch(C, ROWS * VECTORS + (tall + ROWS) * across * lanes + CACHE_LINE)
     tile = at(memory, 0)
+    vectors = align(at(memory, ROWS * VECTORS))
     tables = np.empty(3 * steps + ROWS + VECTORS, np.int64)
-    a_steps, b_steps, lanes = at(tables, 0), at(tables, steps), at(tables, 2 * steps)
+    a_steps, b_steps, counts = at(tables, 0), at(tables, steps), at(tables, 2 * steps)
     a_rows, b_columns = at(tables, 3 * steps), at(tables, 3 * steps + ROWS)
     for i in range(steps):
-        a_steps[i], b_steps[i], lanes[i] = depth[0, starts[i]], depth[1, starts[i]], starts[i + 1] - starts[i]
+        a_steps[i], b_steps[i], counts[i] = depth[0, starts[i]], depth[1, starts[i]], starts[i + 1] - starts[i]
 
     position, last = _cut(me, team, batch.shape[1] * panels, height), _cut(me + 1, team, batch.shape[1] * panels, height)
     while position < last:
         group, number, first_row, end_row = _stretch(position, last, panels, height)
+        end_row = min(end_row, first_row + tall)
         position += end_row - first_row
         result, left, right = at(C, batch[0, group]), at(A, batch[1, group]), at(B, batch[2, group])
         first, end = number * across, min(width, (number + 1) * across)
         for start in range(0, steps, INNER_BLOCK):
-            here = min(INNER_BLOCK, steps - start)
-            add = accumulate or start > 0
-            row = first_row
+            here, complete = min(INNER_BLOCK, steps - start), start + INNER_BLOCK >= steps
+            row, place = first_row, 0
             while row < end_row:
                 # A tile that is not full repeats its last row or column and forgets the result.
-                count = ROWS if end_row - row > 4 else 2
+                count = ROWS if end_row - row > 4 else 4 if end_row - row > 2 else 2
                 row_count = min(count, end_row - row)
                 for m in range(count):
                     a_rows[m] = rows[1, row + min(m, row_count - 1)]
@@ -291,14 +296,15 @@ def _inner(me, team, C, A, B, batch, rows, columns, depth, starts, steps, accumu
                     for n in range(VECTORS):
                         b_columns[n] = columns[1, column + min(n, column_count - 1)]
                     inner_tile(
-                        count, tile, left, right, a_rows, b_columns,
-                        at(a_steps, start), at(b_steps, start), at(lanes, start), here,
+                        count, tile, at(vectors, place), left, right, a_rows, b_columns,
+                        at(a_steps, start), at(b_steps, start), at(counts, start), here, start > 0, complete,
                     )  # fmt: skip
-                    for m in range(row_count):
+                    place += count * VECTORS * lanes
+                    for m in range(row_count if complete else 0):
                         for n in range(column_count):
                             address = rows[0, row + m] + columns[0, column + n]
                             value = scale * tile[m * VECTORS + n]
-                            result[address] = result[address] + value if add else value
+                            result[address] = result[address] + value if accumulate else value
                 row += row_count
     keep(memory)
     keep(tables)

@@ -276,9 +276,9 @@ def _transpose(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
 def _inner_function(module: ir.Module, element: ir.Type, rows: int, columns: int) -> ir.Function:
     """One shape of `inner_tile`."""
     vector, data, table = vector_of(element), element.as_pointer(), _INDEX.as_pointer()
-    arguments = [data] * 3 + [table] * 5 + [_INDEX]
+    arguments = [data] * 4 + [table] * 5 + [_INDEX] + [ir.IntType(1)] * 2
     function, builder = tile_function(module, f"inner_{rows}x{columns}_{_suffix(vector)}", arguments)
-    out, A, B, a_rows, b_columns, a_steps, b_steps, lanes, steps = function.args
+    out, kept, A, B, a_rows, b_columns, a_steps, b_steps, lanes, steps, again, last = function.args
     left = pointers(builder, A, a_rows, rows)
     right = pointers(builder, B, b_columns, columns)
 
@@ -293,9 +293,23 @@ def _inner_function(module: ir.Module, element: ir.Type, rows: int, columns: int
         return updated
 
     sums = running_loop(function, builder, steps, rows * columns, ir.Constant(vector, None), step)
-    for row in range(rows):
-        totals = _fold(builder, sums[row * columns : (row + 1) * columns])
-        store_lanes(builder, totals, builder.gep(out, [_INDEX(row * columns)]), None)
+    places = [builder.gep(kept, [_INDEX(i * vector.count)]) for i in range(rows * columns)]
+    before = builder.block
+    with builder.if_then(again):
+        added = [builder.fadd(load_lanes(builder, vector, place, None), value) for place, value in zip(places, sums, strict=True)]
+        behind = builder.block
+    totals = [builder.phi(vector) for _ in sums]
+    for total, alone, both in zip(totals, sums, added, strict=True):
+        total.add_incoming(alone, before)
+        total.add_incoming(both, behind)
+    with builder.if_else(last) as (fold, save):
+        with fold:
+            for row in range(rows):
+                results = _fold(builder, totals[row * columns : (row + 1) * columns])
+                store_lanes(builder, results, builder.gep(out, [_INDEX(row * columns)]), None)
+        with save:
+            for place, total in zip(places, totals, strict=True):
+                store_lanes(builder, total, place, None)
     builder.ret_void()
     return function
 
@@ -322,6 +336,9 @@ def _emitter(emit: Callable[[ir.Module, ir.Type, int, int], ir.Function], rows: 
 ROW_COUNTS = (6, 4, 2, 1)
 """The numbers of rows `outer_tile` can have: any number of rows is a sum of few of these."""
 
+INNER_ROWS = (6, 4, 2)
+"""Those of `inner_tile`, which can repeat a row."""
+
 
 @intrinsic
 def outer_tile(
@@ -345,16 +362,17 @@ def outer_tile(
 
 
 @intrinsic
-def inner_tile(typing_context, rows, out, A, B, a_rows, b_columns, a_steps, b_steps, lanes, steps):
+def inner_tile(typing_context, rows, out, kept, A, B, a_rows, b_columns, a_steps, b_steps, lanes, steps, again, last):
     """``out[m * VECTORS + n] = sum(A[a_rows[m] + a_steps[i] + l] * B[b_columns[n] + b_steps[i] + l])`` over i and l.
 
-    For ``m < rows`` in ``(6, 2)``, ``n < VECTORS``, ``i < steps``, ``l < lanes[i]``.
+    For ``m < rows`` in `INNER_ROWS`, ``n < VECTORS``, ``i < steps``, ``l < lanes[i]``. A sum over many blocks of steps is taken in as
+    many calls: `kept` holds its vectors from one to the next, unless it is the first (not `again`) or the `last`.
     """
     table = types.CPointer(types.int64)
-    result = signature(types.void, types.int64, *(out,) * 3, *(table,) * 5, types.int64)
+    result = signature(types.void, types.int64, *(out,) * 4, *(table,) * 5, types.int64, types.boolean, types.boolean)
 
     def generate(context, builder, call, arguments):
-        shapes = {r: _emitter(_inner_function, r, VECTORS) for r in (ROWS, 2)}
+        shapes = {r: _emitter(_inner_function, r, VECTORS) for r in INNER_ROWS}
         _switch(builder, arguments[0], shapes, context.get_data_type(out.dtype), arguments[1:])
         return context.get_dummy_value()
 

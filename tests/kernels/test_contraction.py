@@ -111,7 +111,7 @@ def test_any_choice_computes_the_same(choice: Choice, dtype: str) -> None:
     """Products in all layouts and convolutions of odd sizes, empty ones too, by several members."""
     generator = np.random.default_rng(2)
     cases = [product(2, *map(int, generator.choice(SIZES, 3)), layout) for layout in ("", "A", "B", "AB", "C", "BC") for _ in range(3)]
-    cases += [product(1, 13, 300, 97, ""), product(1, 70, 11, 0, "")]
+    cases += [product(1, 13, 300, 97, ""), product(1, 70, 11, 0, ""), product(1, 203, 6, 2600, "B")]
     cases += [convolution(2, 3, 5, 7, 9, 3)[part] for part in ("forward", "weights")]
     for k, (c_shape, a_shape, b_shape, tables) in enumerate(cases):
         C, A, B = random(c_shape, dtype, 3), random(a_shape, dtype, 1), random(b_shape, dtype, 2)
