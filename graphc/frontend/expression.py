@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -251,9 +252,11 @@ def wrap(value: Any, context: Callable[[], str] | None = None) -> Expr:
     value = number_in(value)
     if is_number(value):
         if not isinstance(value, float | np.floating) and abs(int(value)) > _LARGEST_INTEGER:
+            largest = abs(int(value)) > sys.float_info.max
             raise NotationError(f"The integer {value} does not fit into 64 bits.",
                                 at=((context() if context else shown(value), str(value), here()),),
-                                fix=f"write it as a float: {float(value)!r}.")
+                                fix="use a smaller number: it is larger than all floats." if largest
+                                else f"write it as a float: {float(value)!r}.")
         return Expr(constant(value))
     text = context() if context else shown(value)
     at = ((text, shown(value), here()),)

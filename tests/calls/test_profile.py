@@ -48,3 +48,14 @@ def test_work_under_conditions_that_leave_one_value() -> None:
     y[i] += gc.where(t <= 0, x[t, i], 0)
     (record,) = (k for k in gc.compile(y).kernels if "t" in k.plan.loop)
     assert record.cost.subs(dict.fromkeys(record.cost.free_symbols, 100)) == 100  # not 100²
+
+
+def test_operations_are_those_of_the_values():
+    """Two per multiply-add, none for a subscript."""
+    x, w, y = gc.tensor("X", 30), gc.tensor("w", 5), gc.tensor("Y")
+    p, r = gc.index("p", 26), gc.index("r")
+    y[p] += x[p + r] * w[r]
+    z, i = gc.tensor("Z"), gc.index("i", 30)
+    z[i] = gc.where(i // 2 > x[0], 3 * x[i // 2] + 1, x[i])
+    counted = {record.loop.partition(":  ")[2][0]: record.cost for record in gc.compile([y, z]).kernels}
+    assert counted == {"Y": 2 * 26 * 5, "Z": 2 * 30}, "a product and a sum"

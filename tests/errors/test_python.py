@@ -179,6 +179,12 @@ def test_huge_integer(rejects):
         v[i] * 10**30
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**309)])
+def test_integer_beyond_all_floats(value):
+    with pytest.raises(gc.NotationError, match="larger than all floats"):
+        v[i] ** value
+
+
 def test_tensor_without_subscripts(rejects):
     with rejects(gc.NotationError):
         X[i, j] + v
