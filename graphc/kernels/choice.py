@@ -164,7 +164,7 @@ def estimate(tables: Sequence[Table], itemsize: int) -> dict[int, float]:
     }
     if length:
         tiles = -(-height // 2) * -(-width // VECTORS)
-        cycles[INNER] = 1.4 * tiles * 2 * VECTORS * (steps + 3 * (1 + steps // INNER_BLOCK)) / length
+        cycles[INNER] = 0.9 * tiles * 2 * VECTORS * (steps + 3 + 0.5 * (steps // INNER_BLOCK)) / length
     return cycles
 
 
