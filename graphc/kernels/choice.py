@@ -140,8 +140,8 @@ def exchanged(tables: Sequence[Table]) -> tuple[Table, ...]:
 
 
 def estimate(tables: Sequence[Table], itemsize: int) -> dict[int, float]:
-    """Cycles per term of the sum, by way, fitted to measurements: half a cycle per row and vector, the copies, and results that are no
-    neighbours, which are stored one by one after each block.
+    """Cycles per term of the sum, by way, fitted to measurements: half a cycle per row and vector, the copies, which take longer where a
+    piece is no whole vector, and results that are no neighbours, which are stored one by one after each block.
 
     In place, vectors straddle cache lines, and each term is on a page of its own if the terms are far apart; at multiples of 4 KB they
     fall on the same few lines of the caches as well.
@@ -156,10 +156,11 @@ def estimate(tables: Sequence[Table], itemsize: int) -> dict[int, float]:
     scattered = min(1.0, _pieces(columns[:1], lanes) / max(1, full) - 1)
     store = 6.6 if itemsize * _step(columns[0]) % 2048 == 0 else 2.0
     tile = 0.54 * height * full + store * scattered * height * width / max(1, min(LONG_BLOCK, length))
-    pieces = _pieces(columns[1:], lanes)
+    copied = np.diff(_starts(columns[1:], lanes))
+    pieces, partial = len(copied), int((copied < lanes).sum())
     cycles = {
         DIRECT: in_place * height * _pieces(columns, lanes),
-        PACKED: tile + 2.5 * (pieces + full) + 10 * max(0, pieces - 2 * full),
+        PACKED: tile + 2.5 * (pieces + full) + 8 * partial + 10 * max(0, pieces - 2 * full),
         TRANSPOSED: tile + 0.5 * lanes * full * max(1.0, steps * lanes / max(1, length)),
     }
     if length:
