@@ -299,4 +299,4 @@ class _Planner:
 
     def _farthest(self, name: str, statements: Iterable[Statement], sign: int) -> int:
         """How many steps before (sign -1) or after (1) its own a statement reads a row."""
-        return max((sign * d for s in statements for n, d in self.line.ahead(s) if n == name), default=0) if name else 0
+        return max((0, *(sign * d for s in statements for n, d in self.line.ahead(s) if n == name)))

@@ -270,3 +270,21 @@ def test_the_time_may_have_any_name(name):
     gc.checkpoint(h, every=3)
     for value, slow in zip(gc.compile([loss, gc.grad(loss, x)])(given), expected, strict=True):
         np.testing.assert_allclose(value, slow, rtol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize("first", [True, False])
+def test_what_is_read_of_the_next_step_only(first, every, steps):
+    """Nothing else needs x[t]: the sweep back has to keep it for a step."""
+    x, w, y, L = gc.tensor("x", *((T, H) if first else (H, T)), dtype="float64"), gc.tensor("w", H, H, dtype="float64"), *gc.tensors("y L")
+    at, own = (lambda tensor, step, place: tensor[step, place] if first else tensor[place, step]), gc.max if first else gc.sum
+    y[(-1, i) if first else (i, -1)] = 0.5
+    y[(t, i) if first else (i, t)] = gc.tanh(own(at(y, t - 1, j) * w[i, j], over=j)) * at(x, t, i)
+    L[()] += gc.sin(at(y, t, i))
+    random = np.random.default_rng(steps)
+    arrays = {"x": random.standard_normal((steps, 3) if first else (3, steps)), "w": random.standard_normal((3, 3))}
+    gradient = gc.grad(L, x)
+    want = gc.compile(gradient)(arrays)
+    gc.checkpoint(y, every=every)
+    np.testing.assert_allclose(gc.compile(gradient)(arrays), want, rtol=1e-12)
