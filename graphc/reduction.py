@@ -33,7 +33,8 @@ def reduction(name: str, combine: Callable[..., Any], identity: Any, grad: Calla
         combine: a commutative and associative function of two expressions, e.g. ``lambda a, b: gc.sqrt(a*a + b*b)``.
         identity: the number that combine leaves every result unchanged with; the result over an empty range.
         grad: optional ``lambda x, y: …``, the derivative of the result y with respect to a term x. Without it combine is differentiated
-            at the term and what all others combine to, which takes a pass over the other terms for every term.
+            at the term and what all others combine to, which takes a pass over the other terms for every term; where combine compares,
+            one term after the other, so that equal terms get what combine itself gives them.
 
     Returns:
         A function ``(body, over)`` of an expression and an index, or a tuple of them.

@@ -100,3 +100,42 @@ def test_equal_reductions_share_a_name_and_others_do_not():
 def test_verified_exactly():
     X, _, L = rows(NOISY_OR)
     assert gc.verify(L, [X])
+
+
+CHOICES = {
+    "first": (lambda a, b: gc.where(a >= b, a, b), -math.inf, [0, 1, 0, 0, 0]),
+    "last": (lambda a, b: gc.where(a > b, a, b), -math.inf, [0, 0, 0, 0, 1]),
+    "least": (lambda a, b: -gc.where(-a > -b, -a, -b), math.inf, [0, 0, 0, 1, 0]),
+    "halves": (gc.maximum, -math.inf, [0, 0.25, 0.25, 0, 0.5]),
+    "halves_of_abs": (lambda a, b: (a + b + gc.abs(a - b)) / 2, -1e3, [0, 0.25, 0.25, 0, 0.5]),
+}
+
+
+@pytest.mark.parametrize("case", CHOICES)
+def test_ties_are_differentiated_as_combine_chooses(case):
+    combine, identity, want = CHOICES[case]
+    chosen = gc.reduction(case, combine, identity)
+    x, L, A, K = gc.tensor("x", N), gc.tensor("L"), gc.tensor("A", D, E), gc.tensor("K")
+    L[()] = chosen(x[i], over=i)
+    K[()] = chosen(A[j, k], over=(j, k))
+    for target in ("cpu", "interpret"):
+        slope = gc.compile(gc.grad(L, x), target=target)
+        np.testing.assert_array_equal(slope(x=[1, 2, 2, 1, 2]), want)
+        np.testing.assert_array_equal(slope(x=[3]), [1])
+        assert slope(x=[]).shape == (0,)
+        assert gc.compile(gc.grad(K, A), target=target)(A=[[1, 1, 1], [1, 1, 1]]).sum() == 1
+    assert gc.verify(L, x)
+    assert gc.verify(K, A, largest=2)
+
+
+def test_second_derivative_of_a_choice():
+    x, V, L = gc.tensor("x", N), gc.tensor("V", N), gc.tensor("L")
+    L[()] = gc.reduction("first", *CHOICES["first"][:2])(x[i] ** 3, over=i) ** 2
+    np.testing.assert_array_equal(gc.compile(gc.hvp(L, {x: V})[x])(x=[1, 2, 2], V=[1, 1, 1]), [0, 480, 0])
+    gc.check_grad(L, x, x=np.array([1.0, 3, 2]), order=2)
+
+
+def test_terms_in_front_that_have_no_derivative_of_their_own():
+    X, _, L = rows(DERIVED)
+    gradient = gc.compile(gc.grad(L, X), target="interpret", precision="float64")(X=np.array([[0, 0, 1.0]]))
+    np.testing.assert_allclose(gradient, [[0, 0, np.sin(2.0)]])

@@ -1,7 +1,7 @@
 """How the result of a reduction changes with its terms: ``∂T/∂e`` for ``T[f] op e``, what reverse and forward mode share.
 
 It is 1 for sums and assignments, selects the extremum for max and min, is ``exp(e - T)`` for logsumexp and the product of the other
-factors for prod; a reduction of the user's has its rule, or combines the other terms first.
+factors for prod; a reduction of the user's has its rule, or combines the other terms first, or is differentiated step by step.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from graphc.errors import DifferentiationError
-from graphc.ir.expr import Access, Call, Compare, Index, Where, build
+from graphc.ir.expr import Access, Call, Compare, Index, Logical, Where, build
+from graphc.ir.functions import FUNCTIONS
 from graphc.ir.origin import Part
 from graphc.ir.reductions import REDUCTIONS, Reduction, combined
 from graphc.ir.show import statement_body
 from graphc.ir.statement import Range, Statement
-from graphc.ir.tree import substitute
+from graphc.ir.tree import postorder, substitute
 from graphc.passes.extension import Extension
 from graphc.passes.partials import partials, under_condition
 
@@ -115,30 +116,70 @@ def _ties(statement: Statement, of: str, result: Access, extension: Extension) -
 
 
 def _of_users(reduction: Reduction, statement: Statement, extension: Extension) -> Slope:
-    """By the user's rule, or by combining all other terms first: their order does not matter."""
+    """By the user's rule; or by combining all other terms first, where their order does not matter to the derivative either."""
     if reduction.slope is not None:
         result = Access(statement.target, *statement.subscripts)
         rule = reduction.slope
         return Slope(build(lambda: rule(statement.value, result)), None, (result,))
-    others = _exclusive(statement, extension)
     rest, term = sp.Symbol("rest"), sp.Symbol("term")
-    derivative = partials(build(lambda: reduction.combine(rest, term)), [term], {}).get(term, _ZERO)
-    joint: sp.Expr = others[0]
-    for other in others[1:]:
-        joint = combined(statement.op, joint, other)
-    return Slope(substitute(derivative, {rest: joint, term: statement.value}), None, tuple(others))
+    whole = build(lambda: reduction.combine(rest, term))
+    slopes = partials(whole, [rest, term], {})
+    if _compares(whole, {rest, term}):
+        return _of_fold(statement, slopes.get(rest, _ZERO), slopes.get(term, _ZERO), (rest, term), extension)
+    others = _exclusive(statement, extension)
+    joint = _joined(statement.op, others)
+    return Slope(substitute(slopes.get(term, _ZERO), {rest: joint, term: statement.value}), None, tuple(others))
 
 
-def _exclusive(statement: Statement, extension: Extension) -> list[Access]:
-    """The reduction of the terms before and behind the current one, in the lexicographic order of the reduced indices."""
+def _compares(whole: sp.Expr, operands: set[sp.Symbol]) -> bool:
+    """Whether the derivative at equal operands is a choice, which another order of the terms would make differently."""
+    return any(
+        isinstance(node, Where | Compare | Logical)
+        or (isinstance(node, Call) and bool(FUNCTIONS[node.function].kink) and operands <= node.free_symbols)
+        for node in postorder(whole)
+    )
+
+
+def _of_fold(
+    statement: Statement, of_total: sp.Expr, of_term: sp.Expr, symbols: tuple[sp.Symbol, sp.Symbol], extension: Extension
+) -> Slope:
+    """The derivative of one term after the other: by the term where it comes in, times by the total in every later step."""
+    total, term = symbols
+    before = _exclusive(statement, extension, ("before",))
+    step = {total: _joined(statement.op, before), term: statement.value}
+    late = replace(statement, op="prod", value=substitute(of_total, step))
+    what = f"derivatives by the total of the steps of {statement.op}"
+    after = _exclusive(late, extension, ("after",), what, statement)
+    scale = under_condition(substitute(of_term, step), lambda p: build(lambda: sp.Mul(p, *after)))
+    return Slope(scale, None, (*before, *after))
+
+
+def _joined(op: str, parts: Sequence[sp.Expr]) -> sp.Expr:
+    joint = parts[0]
+    for part in parts[1:]:
+        joint = combined(op, joint, part)
+    return joint
+
+
+_SIDES = {"before": 1, "after": -1}
+
+
+def _exclusive(
+    statement: Statement, extension: Extension, sides: Sequence[str] = tuple(_SIDES), what: str = "", source: Statement | None = None
+) -> list[Access]:
+    """The reduction of the terms before and behind the current one, in the lexicographic order of the reduced indices.
+
+    The statements come from `source` if its terms are not those that are reduced.
+    """
     target = extension.tensors[statement.target]
     reduced = [statement.range_of(i) for i in statement.reduced]
     fresh = {r.index: Index(f"{r.index}_") for r in reduced}
     inner = tuple(Range(fresh[r.index], r.lower, r.upper) for r in reduced)
     free = tuple(statement.range_of(i) for i in statement.free)
-    what = "product of the factors" if statement.op == "prod" else f"{statement.op} of the terms"
+    what = what or ("product of the factors" if statement.op == "prod" else f"{statement.op} of the terms")
     found = []
-    for label, sign in (("before", 1), ("after", -1)):
+    for label in sides:
+        sign = _SIDES[label]
         for level in range(len(reduced)):
             domain: list[sp.Expr] = []
             for r in reduced[:level]:
@@ -162,7 +203,7 @@ def _exclusive(statement: Statement, extension: Extension) -> list[Access]:
                     (*kept_domain, *(sp.expand(d) for d in domain)),
                     tuple(substitute(a, dict(fresh)) for a in statement.order),
                     statement.location,
-                    Part(f"the {what} {label} the current one", statement, without=statement.reduced),
+                    Part(f"the {what} {label} the current one", source or statement, without=statement.reduced),
                 )
             )
             found.append(Access(name, *subscripts))
