@@ -140,7 +140,7 @@ def verify(output: Tensor, wrt: Any, *, largest: int = 4, budget: int = 20_000) 
         if tensor.statements:
             raise ArgumentError(f"gc.verify compares gradients with respect to inputs; {tensor.name} is defined by statements.",
                                 fix="name the inputs that it is computed from.")
-    forward = collect([scalar_output], "verify")
+    forward = collect([scalar_output, *tensors], "verify")  # those too that the program does not read: their gradient is 0
     backward = collect(gradients, "verify")
     names = {t.name: backward.name_of(g) for t, g in zip(tensors, gradients, strict=True)}
     check = _Check(forward.graph, backward.graph, names, output.name)

@@ -6,6 +6,7 @@ At a kink itself the scalar is the smooth function that has the stated value and
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ import sympy as sp
 from graphc.exact.point import FUNCTIONS, Point, Undefined
 from graphc.ir.dtypes import is_float
 from graphc.ir.expr import INFINITY, NAN, Call
+from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
 from graphc.ir.statement import Statement
 
 __all__ = ["Exact", "scalar"]
@@ -33,6 +35,17 @@ _AT_INFINITY: dict[str, tuple[Any, Any]] = {
 
 def _infinite(value: Any) -> bool:
     return isinstance(value, float) and math.isinf(value)
+
+
+def _drawn(number: Callable[[int], Any]) -> Callable[..., sp.Expr]:
+    """A random number of a key and indices: exactly the rational number that the float is, in the program and in its gradient."""
+    return lambda key, *indices: sp.Rational(float(number(functools.reduce(draw, map(int, indices), int(key)))))
+
+
+_RANDOM = {
+    "uniform32": _drawn(uniform32), "uniform64": _drawn(uniform64),
+    "normal32": _drawn(lambda bits: normal32(polar(bits))), "normal64": _drawn(lambda bits: normal64(polar(bits))),
+}
 
 
 class Exact:
@@ -163,7 +176,7 @@ class Exact:
         """Every function that has no expansion in others, and those whose kinks an expansion would not show."""
         smooth = {name: (lambda *a, n=name: self.function(n, *a)) for name in FUNCTIONS}
         return {
-            **smooth, "abs": self._abs, "sign": self._sign, "floor": self._rounded(math.floor), "ceil": self._rounded(math.ceil),
+            **smooth, **_RANDOM, "abs": self._abs, "sign": self._sign, "floor": self._rounded(math.floor), "ceil": self._rounded(math.ceil),
             "round": self._rounded(round), "maximum": lambda a, b: self._larger(a, b, 1), "minimum": lambda a, b: self._larger(a, b, -1),
             "difference": lambda a, b: self.add(a, self.multiply(-1, b)), "hypot": self._hypot, "clip": self._clip,
             "relu": lambda x: x if self.order(x, 0) > 0 else 0,

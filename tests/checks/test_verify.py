@@ -186,3 +186,23 @@ def test_random_programs() -> None:
             check(generate(seed, 2), ("verify",))
         except (Refused, Unsuitable, gc.ArgumentError):
             continue
+
+
+def test_random_numbers_are_constants():
+    x, X, L, K, P = made("x", N), made("X", N, 2), *gc.tensors("L K P")
+    key = made("key", (), dtype="int64")
+    L[()] += gc.uniform(3, i) * x[i] ** 2 + gc.where(gc.normal(key[()], i) < 0, gc.sin(x[i]), gc.normal(5, i) * x[i])
+    K[()] += gc.nn.dropout(x, 0.5, key=key)[i] ** 2
+    P[()] += gc.nn.stochastic_depth(X, 0.5, key=key)[i, j] ** 2
+    report = gc.verify(L, x)
+    assert report.proved == report.elements == 10
+    assert gc.verify(K, x)
+    assert gc.verify(P, X)
+
+
+def test_the_gradient_of_an_input_that_is_not_read_is_zero():
+    x, z, w, L = made("x", N), made("z", N), made("w", 3), gc.tensor("L")
+    L[()] += x[i] ** 2
+    report = gc.verify(L, [x, z, w])
+    assert report.wrt == ("x", "z", "w") and report.proved == report.elements == 10 + 10 + 4 * 3
+    assert gc.verify(L, [z])
