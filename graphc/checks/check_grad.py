@@ -54,7 +54,8 @@ def check_grad(output: Tensor, wrt: Any, *, order: int = 1, step: float | None =
 
     Raises:
         GradientError: an element differs by more; the message names it with both values.
-        ArgumentError: a tensor of `wrt` is no input, or its array is missing; or `order` is no positive integer.
+        ArgumentError: a tensor of `wrt` is no input, or its array is missing; or `order` is no positive integer; or the
+            value of `output` is not finite.
 
     >>> import numpy as np, graphc as gc
     >>> i = gc.index("i")
@@ -115,7 +116,10 @@ class _Check:
                 raise ArgumentError(f"gc.check_grad cannot check the gradient with respect to {tensor.name}: it {what}.",
                                     fix=f"pass one array per input: gc.check_grad({function.name}, {tensor.name}, {tensor.name}=…).")
         backward = compile_program([function, *gradients], target="interpret", precision="float64")
-        _, *self.analytic = backward(**given)
+        value, *self.analytic = backward(**given)
+        if not np.isfinite(value):
+            raise ArgumentError(f"gc.check_grad cannot check a gradient where {function.name} is {float(value)}.",
+                                fix=f"pass arrays for which {function.name} is finite.")
         self.arrays, self.sizes = self.forward.bind({n: a for n, a in given.items() if n in self.forward.inputs})
 
     def worst(self, position: int, subject: str, tolerance: float) -> float:

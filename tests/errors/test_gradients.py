@@ -150,6 +150,15 @@ def test_check_of_a_missing_array(rejects):
         gc.check_grad(L, W, X=x, Z=z)
 
 
+def test_check_where_the_value_is_no_number(rejects):
+    V, B = gc.tensor("V", N), gc.tensor("B")
+    B[()] += gc.log(V[i])
+    with rejects(gc.ArgumentError, call=True):
+        gc.check_grad(B, V, V=np.array([-1, 1], "float32"))
+    with pytest.raises(gc.ArgumentError, match="where B is -inf"):
+        gc.check_grad(B, V, V=[0.0, 1])
+
+
 def test_check_of_an_unknown_array(rejects):
     with rejects(gc.ArgumentError, call=True):
         gc.check_grad(L, W, X=x, W=w, Z=z, V=z)
