@@ -33,7 +33,7 @@ def bound_array(tensor: Tensor, value: Any) -> Array:
 
     Raises:
         ArgumentError: it is no array.
-        DtypeError: it has another dtype.
+        DtypeError: it has another dtype, or a number does not fit into the tensor's.
     """
     name = tensor.name
     if type(value) is np.ndarray and value.dtype is _NUMPY[tensor.dtype]:
@@ -65,7 +65,7 @@ def mismatch(tensor: Tensor, dtype: str, value: Any) -> DtypeError:
 
 
 def _exact(tensor: Tensor, value: Any) -> Array:
-    """Python numbers as an array of the tensor's dtype, where that changes no integer and no bool."""
+    """Python numbers as an array of the tensor's dtype, where that changes no integer and no bool, and makes no float infinite."""
     name, dtype = tensor.name, tensor.dtype
     try:
         array = np.asarray(value)
@@ -75,7 +75,7 @@ def _exact(tensor: Tensor, value: Any) -> Array:
     if not array.size and array.dtype.kind == "f":
         return array.astype(dtype)
     if array.dtype.kind == "f" and dtype.startswith("float"):
-        return array.astype(dtype)
+        return _rounded(tensor, array)
     if array.dtype.kind in "biu" and (dtype.startswith("float") or (array.dtype.kind == "b") >= (dtype == "bool")):
         if dtype.startswith("float") or dtype == "bool":
             return array.astype(dtype)
@@ -89,6 +89,18 @@ def _exact(tensor: Tensor, value: Any) -> Array:
         raise ArgumentError(f"The argument {name} is a {type(value).__name__} that does not consist of numbers of at most 64 bits.",
                             fix="pass a NumPy array.")
     raise mismatch(tensor, str(array.dtype), value)
+
+
+def _rounded(tensor: Tensor, array: Array) -> Array:
+    """Floats as those of the tensor's dtype, none of which becomes infinite."""
+    with np.errstate(over="ignore"):
+        found = array.astype(tensor.dtype)
+    beyond = np.isinf(found) & np.isfinite(array)
+    if beyond.any():
+        name, worst = tensor.name, float(array[beyond].flat[0])
+        raise DtypeError(f"The argument {name} contains {worst}, which does not fit into the dtype {tensor.dtype} of the tensor {name}.",
+                         fix=f'declare gc.tensor("{name}", …, dtype="float64").')
+    return found
 
 
 def _apart(array: Array) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -284,6 +285,16 @@ def test_argument_ragged_list(rejects):
 def test_argument_huge_integers(rejects):
     with rejects(gc.ArgumentError, call=True):
         program()(X=x, W=[10**30, 1])
+
+
+def test_argument_beyond_float32(rejects):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with rejects(gc.DtypeError, call=True):
+            program()(X=x, W=[1.0, -1e300])
+        with pytest.raises(gc.DtypeError, match=r"lr contains 1e\+39"):
+            program(W_new)(X=x, W=w, lr=1e39)
+        assert program()(X=[[1.0, 1.0]], W=[0.0, float("-inf")]) == [-np.inf]
 
 
 def test_argument_of_strings(rejects):
