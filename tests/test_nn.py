@@ -295,3 +295,8 @@ def test_layer_with_a_row_that_fills_up() -> None:
     y = nn.Embedding(5, 3, padding_idx=-1, name="table")(gc.tensor("token", 4, dtype="int64"))
     weight = gc.compile(y, target="interpret").init(seed=0)["table.weight"]
     assert (weight[-1] == 0).all() and (weight[:-1] != 0).all() and weight.dtype == np.float32
+
+
+def test_cross_entropy_by_keywords() -> None:
+    x, label = gc.tensor("x", gc.dim("N"), 3), gc.tensor("label", gc.dim("N"), dtype="int64")
+    assert str(gc.loops(nn.cross_entropy(logits=x, labels=label))) == str(gc.loops(nn.cross_entropy(x, label)))

@@ -37,18 +37,18 @@ def huber_loss(
 
 
 def cross_entropy(
-    x: gc.Tensor, target: gc.Tensor, weight: gc.Tensor | None = None, *, ignore_index: int | None = None, reduction: str = "mean",
+    logits: gc.Tensor, labels: gc.Tensor, weight: gc.Tensor | None = None, *, ignore_index: int | None = None, reduction: str = "mean",
     label_smoothing: float = 0.0, name: str = "cross_entropy",
 ) -> gc.Tensor:
-    """The negative logarithm of the softmax of `x` at the labels.
+    """The negative logarithm of the softmax of `logits` at the labels.
 
     Args:
-        x: scores of shape C, N×C or N×C×d….
-        target: integer labels of shape (), N or N×d…, or probabilities of the shape of `x`.
+        logits: scores of shape C, N×C or N×C×d….
+        labels: integer labels of shape (), N or N×d…, or probabilities of the shape of `logits`.
         weight: of each class; the mean is then a weighted one.
         ignore_index: a label that does not count, neither in the sum nor in the mean.
         reduction: "mean", "sum" or "none".
-        label_smoothing: the share of the uniform distribution in the target.
+        label_smoothing: the share of the uniform distribution in the labels.
         name: of the result.
 
     >>> import graphc as gc
@@ -56,32 +56,32 @@ def cross_entropy(
     >>> print(gc.loops(gc.nn.cross_entropy(x, label)))
     cross_entropy[()] = mean(logsumexp(x[n,c], over=c) - x[n,label[n]], over=n)
     """
-    rank, c, k = check_rank("cross_entropy", x, 1), gc.index("c"), gc.index("k")
+    rank, c, k = check_rank("cross_entropy", logits, 1), gc.index("c"), gc.index("k")
     batch, places = ((gc.index("n"),) if rank > 1 else ()), tuple(gc.index(name) for name in "hwdefg"[: max(rank - 2, 0)])
-    free, classes = (*batch, *places), x.shape[min(rank - 1, 1)]
+    free, classes = (*batch, *places), logits.shape[min(rank - 1, 1)]
     check_number("nn.cross_entropy", "label_smoothing", label_smoothing, 0, 1)
     if weight is not None:
-        check_shape("cross_entropy", "weight", weight, (classes,), x)
-    total = gc.logsumexp(x[*batch, c, *places], over=c)
-    if check_rank("cross_entropy", target, 0) == rank:
-        check_shape("cross_entropy", "target", target, x.shape, x)
+        check_shape("cross_entropy", "weight", weight, (classes,), logits)
+    total = gc.logsumexp(logits[*batch, c, *places], over=c)
+    if check_rank("cross_entropy", labels, 0) == rank:
+        check_shape("cross_entropy", "labels", labels, logits.shape, logits)
         if ignore_index is not None:
-            raise refuse("cross_entropy", f"ignore_index={ignore_index!r} is a label, but {target!r} has probabilities",
+            raise refuse("cross_entropy", f"ignore_index={ignore_index!r} is a label, but {labels!r} has probabilities",
                          f"ignore_index={ignore_index!r}", "leave it out, or pass integer labels.")
-        share = (1 - label_smoothing) * target[*batch, k, *places] + label_smoothing / classes
-        each = share * (total - x[*batch, k, *places])
+        share = (1 - label_smoothing) * labels[*batch, k, *places] + label_smoothing / classes
+        each = share * (total - logits[*batch, k, *places])
         return reduced("cross_entropy", gc.sum(each if weight is None else weight[k] * each, over=k), free, reduction, name)
-    check_integers("cross_entropy", "target", target)
-    check_shape("cross_entropy", "target", target, (*x.shape[: len(batch)], *x.shape[2:]), x)
-    label, counts = target[free], None if ignore_index is None else target[free] != ignore_index
+    check_integers("cross_entropy", "labels", labels)
+    check_shape("cross_entropy", "labels", labels, (*logits.shape[: len(batch)], *logits.shape[2:]), logits)
+    label, counts = labels[free], None if ignore_index is None else labels[free] != ignore_index
     if counts is not None:
         known = gc.tensor(f"{name}.label", dtype="int64")
         known[free] = gc.where(counts, label, 0)
         label = known[free]
-    value = total - x[*batch, label, *places]
+    value = total - logits[*batch, label, *places]
     factor: Any = 1 if weight is None else weight[label]
     if label_smoothing:
-        each = total - x[*batch, k, *places]
+        each = total - logits[*batch, k, *places]
         spread = gc.mean(each if weight is None else weight[k] * each, over=k)
         value = (1 - label_smoothing) * factor * value + label_smoothing * spread
     elif weight is not None:
