@@ -478,3 +478,54 @@ def test_a_corner_that_one_of_two_conditions_keeps_away(target):
     D[i, -1] = 2.0 * i
     D[i, j] = A[i, j] + gc.where((i > 0) | (j > 0), D[i - 1, j - 1], 7.0)
     assert gc.compile(D, target=target)(A=np.zeros((2, 3), "float32")).tolist() == [[7, 0, 1], [0, 7, 0]]
+
+
+VIEWS = {
+    "pad": (lambda X: gc.pad(X, 0), "constant"), "clamp": (gc.clamp, "edge"), "wrap": (gc.wrap, "wrap"), "reflect": (gc.reflect, "reflect"),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+def test_a_view_of_all_dimensions_reads_the_initial_slice(view, target):
+    u0, q = gc.tensor("u0", H), gc.index("q", 3)
+    u, L = gc.tensors("u L")
+    around, mode = VIEWS[view]
+    u[-1, i] = u0[i]
+    u[q, i] = u[q - 1, i] + around(u)[q - 1, i - 1]
+    L[()] += u[q, i] ** 2
+
+    def by_hand(row):
+        rows = [row]
+        for _ in range(3):
+            rows.append(rows[-1] + np.pad(rows[-1], 1, mode=mode)[:-2])
+        return np.array(rows[1:])
+
+    start = np.array([1.0, 2.0, -1.0, 0.5])
+    value, slope = gc.compile([u, gc.grad(L, u0)], target=target, precision="float64")(u0=start)
+    rows = [by_hand(np.eye(4)[k]) for k in range(4)]
+    np.testing.assert_allclose(value, by_hand(start))
+    np.testing.assert_allclose(slope, [2 * np.sum(by_hand(start) * row) for row in rows])
+
+
+@pytest.mark.parametrize("view", ["pad", "clamp"])
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+def test_a_view_beyond_the_initial_slice(view, target):
+    x, h0, h, L = gc.tensor("x", N), gc.tensor("h0", ()), *gc.tensors("h L")
+    h[-1] = h0[()]
+    h[t] = x[t] + 10 * VIEWS[view][0](h)[t - 2]
+    L[()] += h[t]
+    value, slope = gc.compile([h, gc.grad(L, h0)], target=target)(x=np.ones(4, "float32"), h0=np.float32(5))
+    known = [1, 51, 11, 511] if view == "pad" else [51, 51, 511, 511]
+    np.testing.assert_array_equal(value, known)
+    assert slope == (110 if view == "pad" else 220)
+
+
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+def test_a_view_does_nothing_in_dimensions_that_it_does_not_leave(target):
+    f0, q, f, g = gc.tensor("f0", H), gc.index("q", 3), *gc.tensors("f g")
+    f[-1, i] = f0[i]
+    g[q, i] = 2 * f[q - 1, i]
+    f[q, i] = gc.clamp(g)[q, i + 1]
+    value = gc.compile(f, target=target)(f0=np.arange(4, dtype="float32"))
+    np.testing.assert_array_equal(value, [[2, 4, 6, 6], [8, 12, 12, 12], [24, 24, 24, 24]])

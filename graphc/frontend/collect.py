@@ -16,6 +16,7 @@ from graphc.frontend.infer import Inference
 from graphc.frontend.location import here
 from graphc.frontend.random import settled
 from graphc.frontend.recorded import Exported, Recorded, warn
+from graphc.frontend.rows import read_rows
 from graphc.frontend.tensor import Contribution, Element, Tensor
 from graphc.frontend.tensor import HandWritten as Written
 from graphc.ir import origin
@@ -235,7 +236,7 @@ def _checked(
         for t in members
         for position, s in enumerate(t.statements)
     )
-    graph = Graph(infos, statements, outputs)
+    graph = read_rows(Graph(infos, statements, outputs))
     for s, view, dimension in hidden_slices(graph):
         warn(f"{statement_body(s)}\n  the initial slice is never read: {expression(view)} reads a view that covers dimension {dimension} "
              f"as well.\n  say which dimensions the view is for: dims=[…] without {dimension}.\n  at {s.location}", s.location)
