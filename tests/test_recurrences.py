@@ -529,3 +529,30 @@ def test_a_view_does_nothing_in_dimensions_that_it_does_not_leave(target):
     f[q, i] = gc.clamp(g)[q, i + 1]
     value = gc.compile(f, target=target)(f0=np.arange(4, dtype="float32"))
     np.testing.assert_array_equal(value, [[2, 4, 6, 6], [8, 12, 12, 12], [24, 24, 24, 24]])
+
+
+@pytest.mark.parametrize("shape", [(), (N, H)], ids=["inferred", "declared"])
+@pytest.mark.parametrize("view", [lambda X: X, lambda X: gc.pad(X, 0)], ids=["plain", "padded"])
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+def test_a_sum_over_the_own_row(shape, view, target):
+    x, y0, y = gc.tensor("x", N, H), gc.tensor("y0", H), gc.tensor("y", *shape)
+    y[-1, i] = y0[i]
+    y[t, i] = x[t, i] * y[t - 1, i] / gc.sum(view(y)[t - 1, j], over=j)
+    factors, row = np.random.default_rng(1).uniform(1, 2, (4, 3)), np.array([1.0, 2.0, 3.0])
+    value = gc.compile(y, target=target, precision="float64")(x=factors, y0=row)
+    for k in range(4):
+        row = factors[k] * row / row.sum()
+        np.testing.assert_allclose(value[k], row)
+
+
+@pytest.mark.parametrize("target", ["cpu", "interpret"])
+def test_a_sum_over_the_own_row_in_a_batch(target):
+    """The initial slice says nothing of the batch; the other statement says all but the range of the sum."""
+    x, y0, y = gc.tensor("x", N, B, H), gc.tensor("y0", H), gc.tensor("y")
+    y[-1, b, i] = y0[i]
+    y[t, b, i] = gc.exp(y[t - 1, b, i]) / gc.sum(gc.exp(y[t - 1, b, j]), over=j) * x[t, b, i]
+    factors, row = np.random.default_rng(1).uniform(1, 2, (4, 2, 3)), np.array([[1.0, 2.0, 3.0]])
+    value = gc.compile(y, target=target, precision="float64")(x=factors, y0=row[0])
+    for k in range(4):
+        row = factors[k] * np.exp(row) / np.exp(row).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(value[k], row)

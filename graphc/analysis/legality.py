@@ -198,9 +198,16 @@ def _limit(
         used = access.subscripts[dimension].free_symbols
         ranges = ", ".join(_limits(r) for r in statement.ranges if r.index in used)
         raise RangeError(message + (f" Here {ranges}." if ranges else ""), at=(_marked(statement, access),),
-                         fix="change the subscript, declare a smaller range with gc.index, or read through gc.pad, gc.clamp or gc.skip.")
+                         fix=_remedy(touch, subscript_negative=expression_ == access.subscripts[dimension]))
     seen[violation] = None
     yield Check(violation, f"{message}{_whence(statement)}", "range")
+
+
+def _remedy(touch: Touch, subscript_negative: bool) -> str:
+    if touch.written and subscript_negative:
+        return "change the subscript, or declare a smaller range with gc.index."
+    other = f'declare the shape: gc.tensor("{touch.access.tensor}", …)' if touch.written else "read through gc.pad, gc.clamp or gc.skip"
+    return f"change the subscript, declare a smaller range with gc.index, or {other}."
 
 
 def _in_no_case(expression_: sp.Expr, touch: Touch) -> bool:

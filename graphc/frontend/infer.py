@@ -16,7 +16,7 @@ from graphc.frontend.recorded import Recorded
 from graphc.frontend.tensor import Tensor
 from graphc.ir.affine import is_affine, linear, span
 from graphc.ir.dtypes import dtype_of, promote, settle, summed
-from graphc.ir.expr import Access, Index, Reduce
+from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce
 from graphc.ir.statement import Range
 from graphc.ir.tree import accesses, indices_of, postorder
 
@@ -80,6 +80,8 @@ class Inference:
         for position, statement in enumerate(tensor.statements):
             if not self._settle_ranges(tensor, position, statement, final=False):
                 waiting.append(position)
+        if len(waiting) == len(tensor.statements) and tensor.key not in self.shapes and self._bounds_every_dimension(tensor):
+            self.shapes[tensor.key] = self._shape(tensor)
         if len(waiting) == len(tensor.statements) and tensor.key not in self.shapes:
             self._settle_ranges(tensor, waiting.pop(0), tensor.statements[0], final=True)
         if tensor.key not in self.shapes:
@@ -215,6 +217,17 @@ class Inference:
         return [(access, Read(access.subscripts, self.shapes[access.tensor], path)) for part in written for access, _, path in places(part)
                 if isinstance(access, Access) and access.tensor in self.shapes and access.tensor != tensor.key]
 
+    def _own_reads(self, tensor: Tensor, statement: Recorded) -> list[Read]:
+        """The reads of the tensor that is defined, in the dimensions to which no statement gives a row outside; of views the plain ones."""
+        shape = self.shapes[tensor.key]
+        inside = [d for d, extent in enumerate(shape) if not any(_beyond(s.subscripts[d], extent) for s in tensor.statements)]
+        found = []
+        for access, _, path in places(statement.value):
+            if isinstance(access, Access | BoundaryAccess) and access.tensor == tensor.key:
+                bounding = [d for d in inside if isinstance(access, Access) or isinstance(access.subscripts[d], Index)]
+                found.append(Read([access.subscripts[d] for d in bounding], [shape[d] for d in bounding], path))
+        return found
+
     def _largest_range(
         self, index: Index, found: dict[Index, tuple[sp.Expr, sp.Expr]], tensor: Tensor, statement: Recorded, final: bool
     ) -> tuple[sp.Expr, sp.Expr] | None:
@@ -229,6 +242,9 @@ class Inference:
         if not _above(direct) and not _above(by_quotients) and tensor.key in self.shapes:
             left, left_by_quotients = limits(index, found, [Read(statement.subscripts, self.shapes[tensor.key])])
             direct, by_quotients = direct + left, by_quotients + left_by_quotients
+        if final and not _above(direct) and not _above(by_quotients) and tensor.key in self.shapes:
+            own, own_by_quotients = limits(index, found, self._own_reads(tensor, statement))
+            direct, by_quotients = direct + own, by_quotients + own_by_quotients
         if not _above(direct) and not (final and _above(by_quotients)):
             return None
         facts = [high - low - 1 for low, high in found.values()]
@@ -247,9 +263,15 @@ class Inference:
         rank = tensor.ndim or 0
         return tuple(self._extent(tensor, dimension) for dimension in range(rank))
 
+    def _bounds_every_dimension(self, tensor: Tensor) -> bool:
+        """Whether what is known of the ranges, though of no statement all, gives an extent to every dimension."""
+        known = [(s, self.plain[tensor.key, position]) for position, s in enumerate(tensor.statements)]
+        return all(any(s.subscripts[d] in ranges for s, ranges in known) for d in range(tensor.ndim or 0))
+
     def _extent(self, tensor: Tensor, dimension: int) -> sp.Expr:
         plain: list[tuple[sp.Expr, Recorded]] = []
         others: list[sp.Expr] = []
+        moving: list[sp.Expr] = []
         for position, statement in enumerate(tensor.statements):
             subscript = statement.subscripts[dimension]
             settled = self.ranges.get((tensor.key, position))
@@ -258,7 +280,8 @@ class Inference:
                 if subscript in ranges:
                     plain.append((ranges[subscript][1], statement))
             elif is_affine(subscript) and all(i in ranges for i in indices_of(subscript)):
-                others.append(span(subscript, {i: (low, high - 1) for i, (low, high) in ranges.items()})[1] + 1)
+                others.append(sp.expand(span(subscript, {i: (low, high - 1) for i, (low, high) in ranges.items()})[1] + 1))
+                moving += others[-1:] if indices_of(subscript) else []
         for extent, statement in plain[1:]:
             if not same(extent, plain[0][0]):
                 first, second = plain[0][1], statement
@@ -269,7 +292,9 @@ class Inference:
                     fix=f'declare the shape: gc.tensor("{tensor.name}", …), or the ranges of the indices.',
                 )
         if plain:
-            return sp.expand(plain[0][0])
+            extent = sp.expand(plain[0][0])
+            largest = decided_extreme([extent, *moving], largest=True)
+            return extent if largest is None else largest
         others = [e for e in others if not (e.is_Integer and e <= 0)]
         largest = decided_extreme(others, largest=True) if others else None
         if largest is None:
@@ -297,6 +322,11 @@ def _written(statement: Recorded, of: Callable[[str], str]) -> str:
 
 def same(a: sp.Expr, b: sp.Expr) -> bool:
     return a == b or linear(a - b) == linear(_ZERO)
+
+
+def _beyond(subscript: sp.Expr, extent: sp.Expr) -> bool:
+    """Whether it is a row outside, as in an initial slice."""
+    return not indices_of(subscript) and bool(subscript.is_negative or sp.expand(subscript - extent).is_nonnegative)
 
 
 def _above(found: Iterable[Limits]) -> list[sp.Expr]:

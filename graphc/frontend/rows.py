@@ -69,9 +69,15 @@ def _without_idle_modes(
     """The view without the modes of dimensions in which it stays on the rows that are there."""
     modes = ["" if mode and linear(s) is not None and not any(_beyond(s, _ends(view, d, shape, rows), known)) else mode
              for d, (mode, s) in enumerate(zip(view.modes, view.subscripts, strict=True))]
-    if not any(modes):
-        return Access(view.tensor, *view.subscripts)
-    return view if tuple(modes) == view.modes else BoundaryAccess(view.tensor, ",".join(modes), view.fill, *view.subscripts)
+    if tuple(modes) == view.modes:
+        return view
+    return _plain(altered(view, modes=modes))
+
+
+def _plain(view: BoundaryAccess) -> Access | BoundaryAccess:
+    """The view, or the access that it is without any mode."""
+    access: Access | BoundaryAccess = view if any(view.modes) else Access(view.tensor, *view.subscripts)
+    return access
 
 
 def _kept_on_rows(
@@ -94,8 +100,7 @@ def _kept_on_rows(
             limits += [(d, end, op) for end, op in sides]
     if not tests and not limits:
         return read
-    inner = altered(read, modes=modes) if any(modes) else Access(read.tensor, *read.subscripts)
-    return Where(all_of(tests), _limited(inner, limits), read.fill)
+    return Where(all_of(tests), _limited(_plain(altered(read, modes=modes)), limits), read.fill)
 
 
 def _limited(read: Access | BoundaryAccess, limits: list[tuple[int, sp.Expr, str]]) -> sp.Expr:

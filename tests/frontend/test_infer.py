@@ -83,3 +83,26 @@ def test_integers_and_conditions_keep_their_types():
     assert got[0] == 3
     assert got[0].dtype == np.int64
     assert got[1].tolist() == [True] * 3
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_extent_of_several_definitions(target, order):
+    a, c, d = gc.tensor("a", N), gc.tensor("c", M), gc.tensor("d", 2)
+    parts = [((i, a[i]), (j + N, c[j]), (i + N + M, d[i])), ((i, a[i]), (j + N, c[j]))]
+    for definitions in parts:
+        y = gc.tensor("y")
+        for place, value in definitions[::order]:
+            y[place] = value
+        arrays = [np.float32([1, 2]), np.float32([3, 4, 5]), np.float32([6, 7])][: len(definitions)]
+        got = gc.compile(y, target=target)(dict(zip("acd", arrays, strict=False)))
+        np.testing.assert_array_equal(got, np.concatenate(arrays))
+
+
+def test_extent_that_no_definition_has_for_all_sizes():
+    y, c, d = gc.tensor("y"), gc.tensor("c", M), gc.tensor("d", gc.dim("K"))
+    y[i] = X[i]
+    y[2 * j + N] = c[j]
+    y[2 * i + N + 1] = d[i]
+    with pytest.raises(gc.RangeError, match=r'declare the shape: gc.tensor\("y", …\)'):
+        gc.compile(y, target="interpret")
