@@ -224,3 +224,35 @@ def test_cholesky_to_third_order():
     loss = gc.compile(L, target="interpret", precision="float64")(a=matrix)
     np.testing.assert_allclose(loss, 2 * np.log(np.diag(C)).sum() + (C**3).sum())
     gc.check_grad(L, [a], order=3, a=matrix)
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_a_batch_of_triangular_recurrences(target):
+    b, i, j, k = gc.indices("b i j k")
+    B, N = gc.dims("B N")
+    K, C = gc.tensor("K", B, N, N), gc.tensor("C", B, N, N)
+    before = gc.sum(gc.where(k < i, C[b, i, k], 0), over=k)
+    C[b, i, j] = gc.where(j < i, C[b, j, j], gc.where(i == j, K[b, i, i] + before, 0))
+    value = np.random.default_rng(2).normal(size=(3, 5, 5))
+    known = np.zeros_like(value)
+    for row in range(5):
+        known[:, row, :row] = np.diagonal(known, axis1=1, axis2=2)[:, :row]
+        known[:, row, row] = value[:, row, row] + known[:, row, :row].sum(axis=1)
+    np.testing.assert_allclose(gc.compile(C, target=target, precision="float64")(K=value), known)
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_a_batch_of_gradients_of_a_triangular_recurrence(target):
+    """The gradient of log det K is the inverse of K; Cholesky's factor reads the lower triangle only."""
+    i, j, k = gc.indices("i j k")
+    B, N = gc.dims("B N")
+    K, C, L = gc.tensor("K", N, N), gc.tensor("C", N, N), gc.tensor("L")
+    below = (K[i, j] - gc.sum(gc.where(k < j, C[i, k] * C[j, k], 0), over=k)) / C[j, j]
+    square = K[i, i] - gc.sum(gc.where(k < i, C[i, k] ** 2, 0), over=k)
+    C[i, j] = gc.where(j < i, below, gc.where(i == j, gc.sqrt(square), 0))
+    L[()] += 2 * gc.log(C[i, i])
+    half = np.random.default_rng(2).normal(size=(3, 4, 4))
+    value = half @ half.transpose(0, 2, 1) + np.eye(4)
+    slope = gc.compile(gc.vmap(gc.grad(L, K), {K: B}), target=target, precision="float64")(K=value)
+    inverse = np.linalg.inv(value)
+    np.testing.assert_allclose(slope, np.tril(2 * inverse) - inverse * np.eye(4), rtol=1e-9)

@@ -71,12 +71,15 @@ def ordered(statements: Sequence[Statement], names: Iterable[str]) -> tuple[Stat
 
 def shared_dimensions(statements: Sequence[Statement], names: Iterable[str]) -> dict[str, int] | None:
     """One dimension per tensor along which the recurrence falls into independent ones; None if there is none."""
-    edges = _edges(statements, names)
+    return next(_independent(statements, _edges(statements, names)), None)
+
+
+def _independent(statements: Sequence[Statement], edges: list[_Edge]) -> Iterator[dict[str, int]]:
+    """Dimensions, one per tensor, along which no read moves."""
     for dimension in range(len(statements[0].subscripts)):
         for chosen in _assignments({statements[0].target: dimension}, statements, edges):
             if all(e.distance(chosen) == 0 for e in edges):
-                return chosen
-    return None
+                yield chosen
 
 
 def _edges(statements: Sequence[Statement], names: Iterable[str]) -> list[_Edge]:
@@ -106,18 +109,21 @@ def _arranged(
 
 def _level(statements: list[Statement], edges: list[_Edge], fixed: frozenset[tuple[str, int]]) -> Scan:
     first = statements[0]
-    for dimension in _free(first.target, len(first.subscripts), fixed):
-        for chosen in _assignments({first.target: dimension}, statements, edges, fixed):
-            for descending in (False, True):
-                found = _carried(statements, edges, chosen, descending, fixed)
-                if found is not None:
-                    return found
+    idle = frozenset(place for chosen in _independent(statements, edges) for place in chosen.items())
+    for taken in dict.fromkeys((fixed, fixed | idle)):
+        for dimension in _free(first.target, len(first.subscripts), taken):
+            for chosen in _assignments({first.target: dimension}, statements, edges, taken):
+                for descending in (False, True):
+                    found = _carried(statements, edges, chosen, descending, fixed)
+                    if found is not None:
+                        return found
     raise _no_order(statements, edges)
 
 
-def _free(name: str, rank: int, fixed: frozenset[tuple[str, int]]) -> list[int]:
-    """The dimensions of a tensor that no loop around goes along. An element without one is computed in one step of the loop inside."""
-    return [d for d in range(rank) if (name, d) not in fixed] or list(range(rank))
+def _free(name: str, rank: int, taken: frozenset[tuple[str, int]]) -> list[int]:
+    """The dimensions of a tensor that no loop around goes along, or those along which something moves. An element without one is computed
+    in one step of the loop inside."""
+    return [d for d in range(rank) if (name, d) not in taken] or list(range(rank))
 
 
 def _carried(
