@@ -142,3 +142,43 @@ def test_floats_beyond_64_bits_are_the_least_integer(dtype: str, target: str, tm
     values = np.array([1e20, -1e20, np.nan, np.inf, -1.5, 300.75, 3e9, -2147483904.0], "float32")
     whole = [-(2**63)] * 4 + [-1, 300, 3 * 10**9, -2147483904]
     np.testing.assert_array_equal(result(y, target, tmp_path, x=values), np.array(whole).astype(dtype))
+
+
+J, H = gc.index("j", 100), gc.index("h", 2)
+LARGE = {
+    "sum": lambda F: F[i] * gc.sum(J**10, over=J),
+    "prod": lambda F: F[i] * gc.prod(J + 1, over=J),
+    "sqrt": lambda F: F[i] + gc.sqrt(gc.sum(J**10, over=J)),
+    "mean": lambda F: F[i] + gc.mean(J**10, over=J),
+    "condition": lambda F: F[i] + gc.where(gc.sum(J**10, over=J) > 0, 1.0, 0.0),
+    "max": lambda F: F[i] * gc.max(J**10, over=J),
+    "nested": lambda F: F[i] * gc.sum(i + gc.prod(J + 1, over=J), over=H),
+    "abs": lambda F: F[i] * gc.abs((i + 90) ** 10),
+    "root": lambda F: F[i] * gc.sqrt((i - 1) ** 10),
+    "compared": lambda F: F[i] + gc.where((i + 70) ** 10 > 0, 1.0, 0.0),
+}
+"""Numbers beyond 64 bits that are made of indices."""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", LARGE)
+def test_indices_do_not_overflow_where_floats_are_computed(name: str, dtype: str, target: str, tmp_path: Path) -> None:
+    F, Y = gc.tensor("F", 3, dtype=dtype), gc.tensor("Y", 3, dtype=dtype)
+    Y[i] = LARGE[name](F)
+    values = np.ones(3, dtype)
+    np.testing.assert_allclose(result(Y, target, tmp_path, F=values), result(Y, "interpret", tmp_path, F=values), rtol=1e-5)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("reduce", [gc.prod, gc.max, gc.sum])
+def test_indices_do_not_overflow_where_a_reduction_is_stored_as_floats(reduce: Any, target: str, tmp_path: Path) -> None:
+    Y = gc.tensor("Y", 3, dtype="float64")
+    Y[i] = reduce((J + 1) ** 10, over=J)
+    np.testing.assert_allclose(result(Y, target, tmp_path), result(Y, "interpret", tmp_path), rtol=1e-12)
+
+
+def test_reductions_of_integer_tensors_wrap_round() -> None:
+    K, F, Y = gc.tensor("K", 2, dtype="int64"), gc.tensor("F", 1), gc.tensor("Y", 1)
+    Y[i] = F[i] * gc.prod(K[k], over=k)
+    assert gc.compile(Y)(K=np.array([2**62, 4]), F=np.ones(1, "float32"))[0] == 0

@@ -10,7 +10,7 @@ import sympy as sp
 from graphc.emit.names import safe
 from graphc.emit.syntax import PYTHON, SHORT, Syntax
 from graphc.errors import InternalError
-from graphc.ir.dtypes import is_float, is_integer, promote
+from graphc.ir.dtypes import exceeds_64_bits, is_float, is_integer, promote
 from graphc.ir.expr import INFINITY, NAN, Access, Call, Choice, Compare, FloorDiv, Index, Logical, Modulo, Size, Where
 from graphc.ir.nest import Local
 from graphc.ir.random import RANDOM
@@ -21,9 +21,6 @@ __all__ = ["SHORT", "Typed", "Writer"]
 
 _OR, _AND, _NOT, _COMPARE, _SUM, _QUOTIENT, _PRODUCT, _UNARY, _ATOM = 1, 2, 3, 4, 10, 19, 20, 25, 40
 """How strongly operators bind; // and % stand in parentheses wherever another factor or a sign is next to them."""
-
-_SAFE = 2
-"""Products of so many indices fit into 64 bits: no array has 2**31 rows and 2**31 columns."""
 
 FLOAT_CALLS = {"abs": "absolute", "round": "round_"}
 """Names that differ from the notation's."""
@@ -180,7 +177,7 @@ class Writer:
                 return self._call(node, wanted)
             case sp.Pow() | sp.Mul() | sp.Add():
                 written = {sp.Pow: self._power, sp.Mul: self._product, sp.Add: self._sum}[node.func](node, wanted)
-                return replace(written, power=node) if written.dtype in ("weak_int", "int64") and _degree(node) > _SAFE else written
+                return replace(written, power=node) if written.dtype in ("weak_int", "int64") and exceeds_64_bits(node) else written
         if node in (INFINITY, NAN):
             kind = _float(wanted)
             name = "INFINITY" if node == INFINITY else "NAN"
@@ -212,7 +209,8 @@ class Writer:
 
     def _compare(self, node: Compare, wanted: str) -> Typed:
         sides = [self.typed(s, wanted) for s in (node.left, node.right)]
-        joint = self._joint(sides, "float32" if not is_float(wanted) else wanted)
+        large = all(s.dtype == "weak_int" or s.power is not None for s in sides) and any(s.power is not None for s in sides)
+        joint = "float64" if large else self._joint(sides, "float32" if not is_float(wanted) else wanted)
         left, right = (self.cast(s, joint) for s in sides)
         return Typed(f"{left.at(_SUM)} {node.op} {right.at(_SUM)}", _COMPARE, "bool")
 
@@ -233,7 +231,8 @@ class Writer:
         if node.function in RANDOM:
             return self._random(node)
         parts = [self.typed(a, wanted) for a in node.arguments]
-        if node.function in _INTEGER_CALLS and all(not is_float(p.dtype) for p in parts):
+        large = is_float(wanted) and any(p.power is not None for p in parts)
+        if node.function in _INTEGER_CALLS and not large and all(not is_float(p.dtype) for p in parts):
             name = self.syntax.prefix + _INTEGER_CALLS[node.function]
             return Typed(f"{name}({', '.join(p.text for p in parts)})", _ATOM, "int64")
         if node.function in _ROUNDED and not is_float(parts[0].dtype):
@@ -328,20 +327,6 @@ class Writer:
 def _sign(value: sp.Expr) -> sp.Expr:
     """The sign of an integer, of which a float would not hold every digit."""
     return Call("maximum", Call("minimum", value, sp.Integer(1)), sp.Integer(-1))
-
-
-def _degree(node: sp.Basic) -> int:
-    """How many indices and sizes are multiplied with each other."""
-    match node:
-        case Index() | Size() | FloorDiv() | Modulo():
-            return 1
-        case sp.Add():
-            return max(map(_degree, node.args))
-        case sp.Mul():
-            return sum(map(_degree, node.args))
-        case sp.Pow():
-            return _degree(node.base) * int(node.exp) if isinstance(node.exp, sp.Integer) else 0
-    return 0
 
 
 def _wrap(part: tuple[str, int], least: int) -> str:

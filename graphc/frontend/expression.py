@@ -337,6 +337,8 @@ def real_power(a: sp.Expr, b: sp.Expr) -> sp.Expr:
         if abs(twice) < 1e6 and twice == int(twice):
             b = sp.Rational(int(twice), 2)
     result = a**b
+    if result.has(sp.Abs):  # SymPy knows that indices are real
+        result = result.replace(sp.Abs, lambda part: Call("abs", part))
     if result.has(sp.I, sp.zoo, sp.nan):
         text = display(sp.Pow(a, b, evaluate=False))
         raise NotationError(f"{text} is not a real number.", at=((text, text, here()),), fix="check the sign of the base.")

@@ -10,13 +10,15 @@ import sympy as sp
 from graphc.ir.expr import INFINITY, NAN, Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Size, Where
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.random import RANDOM
-from graphc.ir.reductions import REDUCTIONS
+from graphc.ir.reductions import EXTREMES, REDUCTIONS
 from graphc.ir.tree import postorder
 
-__all__ = ["DTYPES", "dtype_of", "is_float", "is_integer", "promote", "summed"]
+__all__ = ["DTYPES", "dtype_of", "exceeds_64_bits", "is_float", "is_integer", "promote", "reduced_type", "settle", "summed"]
 
 DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 _WEAK = {"weak_bool": 0, "weak_int": 1, "weak_float": 2}
+_SAFE = 2
+"""Products of so many indices fit into 64 bits: no array has 2**31 rows and 2**31 columns."""
 _SMALL = frozenset({"bool", "weak_bool", "int8", "int16", "int32", "uint8"})  # their sums and products are int64
 
 
@@ -126,6 +128,61 @@ def dtype_of(expression: sp.Expr, tensor_dtype: Callable[[str], str]) -> str:
     for node in postorder(expression):
         found[node] = of(node)
     return found[expression]
+
+
+def exceeds_64_bits(node: sp.Basic) -> bool:
+    """Whether an integer may need more than 64 bits although each of its indices and sizes does not.
+
+    >>> j = Index("j")
+    >>> exceeds_64_bits(j**2), exceeds_64_bits(j**3), exceeds_64_bits(Reduce("prod", j + 1, (j,)))
+    (False, True, True)
+    """
+    return _degree(node) > _SAFE
+
+
+def _degree(node: sp.Basic) -> float:
+    """How many indices and sizes are multiplied with each other."""
+    match node:
+        case Index() | Size() | FloorDiv() | Modulo():
+            return 1
+        case sp.Add():
+            return max(map(_degree, node.args))
+        case sp.Mul():
+            return sum(map(_degree, node.args))
+        case sp.Pow():
+            return _degree(node.base) * int(node.exp) if isinstance(node.exp, sp.Integer) else 0
+        case Where():
+            return max(_degree(node.value), _degree(node.other))
+        case Call():
+            return max(map(_degree, node.arguments), default=0)
+        case Reduce():
+            return _degree_of_reduction(node.op, node.body, len(node.indices))
+    return 0
+
+
+def _degree_of_reduction(op: str, body: sp.Expr, indices: int) -> float:
+    """The same of a reduction over so many indices: a sum has as many terms as these have values, a product as many factors."""
+    degree = _degree(body)
+    if op == "sum":
+        return degree + indices if degree else 0
+    return degree if op.removesuffix("_split") in ("max", "min", *EXTREMES) else float("inf")
+
+
+def reduced_type(op: str, value: sp.Expr, tensor_dtype: Callable[[str], str], stored: str) -> str:
+    """The type in which values are multiplied or compared by a reduction whose result is `stored` in some type.
+
+    Indices are numbers: they become floats where 64 bits may be too few and floats are stored.
+
+    >>> j = Index("j")
+    >>> [reduced_type("prod", j + 1, str, dtype) for dtype in ("int64", "float32")], reduced_type("max", j, str, "float32")
+    (['int64', 'float32'], 'int64')
+    """
+    kind = dtype_of(value, tensor_dtype)
+    if kind == "weak_int" and op.startswith("arg"):
+        return "float64" if exceeds_64_bits(value) else "int64"
+    if kind == "weak_int" and is_float(stored) and _degree_of_reduction(op, value, 0) > _SAFE:
+        return stored
+    return settle(kind, stored)
 
 
 def settle(dtype: str, around: str = "float32") -> str:

@@ -11,7 +11,7 @@ from graphc.analysis.legality import ensured
 from graphc.analysis.touches import Path
 from graphc.errors import CompileError
 from graphc.ir.affine import nonnegative
-from graphc.ir.dtypes import dtype_of, promote, settle
+from graphc.ir.dtypes import dtype_of, exceeds_64_bits, is_float, promote, settle
 from graphc.ir.expr import INFINITY, Access, Call, Reduce, Where
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Part
@@ -95,21 +95,20 @@ class _Lifter:
         body = reduction.body
         facts = known_on(path, ())
         value_path = [(c, t) for c, t in path if contains(c, Access)]
-        kind = self._dtype(reduction)
-        neutral = extreme(_EXTREMES[reduction.op], settle(kind)) if reduction.op in _EXTREMES else _identity(reduction.op, _NEUTRAL)
+        target = self.tensors[statement.target]
+        dtype = self._stored(reduction, promote(settle(self._dtype(statement.value), target.dtype), target.dtype))
+        neutral = extreme(_EXTREMES[reduction.op], dtype) if reduction.op in _EXTREMES else _identity(reduction.op, _NEUTRAL)
         if value_path and neutral is not None and not _total(body):
             for condition, truth in reversed(value_path):
                 body = Where(condition, body, neutral) if truth else Where(condition, neutral, body)
         bound = set(reduction.indices)
         nested = {i for part in postorder(body) if isinstance(part, Reduce) for i in part.indices}
         needed = set(indices_of(body)) | {i for d in reduction.domain for i in indices_of(d)}
-        target = self.tensors[statement.target]
         free = [r for r in statement.ranges if r.index in needed - bound - nested and r.index not in bound]
         relevant = tuple(f for f in (*facts, *domain) if set(indices_of(f)) <= {r.index for r in free})
         name = self._name(f"{statement.target}.{reduction.op.replace('_split', '')}")
         inner = tuple(r for r in statement.ranges if r.index in bound | nested)
         shape = tuple(r.upper for r in free)
-        dtype = settle(kind, promote(settle(self._dtype(statement.value), target.dtype), target.dtype))
         self.tensors[name] = Tensor(name, shape, dtype, "defined", target.group)
         op = "+=" if reduction.op == "sum" else reduction.op
         subscripts = tuple(r.index for r in free)
@@ -133,6 +132,11 @@ class _Lifter:
             )
         self.statements.append(guard(temporary, self.tensors, self.known))
         return Access(name, *subscripts)
+
+    def _stored(self, reduction: Reduce, around: str) -> str:
+        """The type of a temporary: indices become the floats that they are used with where 64 bits may be too few."""
+        kind = self._dtype(reduction)
+        return around if kind == "weak_int" and is_float(around) and exceeds_64_bits(reduction) else settle(kind, around)
 
     def _dtype(self, value: sp.Expr) -> str:
         return dtype_of(value, lambda name: self.tensors[name].dtype)

@@ -9,7 +9,7 @@ import sympy as sp
 
 from graphc.analysis.conditions import counted_where
 from graphc.ir.affine import linear, nonnegative
-from graphc.ir.dtypes import dtype_of, is_float, settle
+from graphc.ir.dtypes import is_float, reduced_type
 from graphc.ir.expr import INFINITY, Access, Call, Compare, FloorDiv, Index, Logical, Where, all_of
 from graphc.ir.graph import reads
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
@@ -179,7 +179,7 @@ class Bodies:
         rest = [i for i in order.indices if i not in left]
         user = statement.op in REDUCTIONS
         stored = self.tensors[statement.target].dtype
-        own = stored if user else settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype), stored)
+        own = stored if user else reduced_type(statement.op, statement.value, lambda n: self.tensors[n].dtype, stored)
         if self._found_at_last(statement, rest, own):
             return self.wrap(statement, left, self._first_of_extreme(statement, rest[0], own, left))
         start, update, result = selection(statement, own, stored, rest, branches=not self.target.vector_innermost)
@@ -223,7 +223,7 @@ class Bodies:
     def grows_in_place(self, statement: Statement, order: Order) -> bool:
         """Whether a reduction other than a sum is computed in the elements of a row, in the type that they have."""
         stored = self.tensors[statement.target].dtype
-        own = settle(dtype_of(statement.value, lambda n: self.tensors[n].dtype), stored)
+        own = reduced_type(statement.op, statement.value, lambda n: self.tensors[n].dtype, stored)
         plain = statement.op in ACCUMULATED and order.inner_left and not statement.domain and self.wide is None
         exact = is_float(stored) or stored == "int64"  # other integers cannot hold the value at which a maximum starts
         return plain and exact and own == stored and statement.target not in reads(statement)
