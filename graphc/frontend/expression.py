@@ -16,7 +16,22 @@ from graphc.errors import NotationError
 from graphc.frontend.location import here
 from graphc.frontend.unindexed import AbsentError, Unindexed, is_number, number_in, shown
 from graphc.ir.affine import is_affine
-from graphc.ir.expr import Access, BoundaryAccess, Call, Compare, FloorDiv, Index, Logical, Modulo, Reduce, Where, build_from, constant
+from graphc.ir.expr import (
+    INFINITY,
+    NAN,
+    Access,
+    BoundaryAccess,
+    Call,
+    Compare,
+    FloorDiv,
+    Index,
+    Logical,
+    Modulo,
+    Reduce,
+    Where,
+    build_from,
+    constant,
+)
 from graphc.ir.functions import FUNCTIONS
 from graphc.ir.show import expression
 from graphc.ir.tree import contains
@@ -25,9 +40,16 @@ if TYPE_CHECKING:
     from graphc.frontend.tensor import Tensor
 
 __all__ = [
-    "Expr", "IndexVariable", "as_number", "combine", "display", "is_number", "merged", "plain", "real_power", "shown", "wrap",
+    "Expr", "IndexVariable", "Types", "as_number", "combine", "display", "is_number", "joined", "merged", "plain", "real_power", "shown",
+    "wrap",
 ]
 
+Types = frozenset[str | sp.Basic]
+"""Types, some weak, and reads of tensors whose types may not be known yet; "sum" stands for that of sums of them."""
+
+_INTEGER: Types = frozenset({"weak_int"})
+_FRACTION: Types = frozenset({"weak_float"})
+_CONDITION: Types = frozenset({"bool"})
 _EMPTY: Mapping[Any, Any] = MappingProxyType({})
 _LARGEST_INTEGER = 2**63 - 1
 
@@ -58,9 +80,16 @@ class Expr:
 
     It is built by Python's operators and by the functions of graphc; it has no value, so it can be neither tested, nor iterated,
     nor passed to NumPy.
+
+    Attributes:
+        node: what SymPy has made of it.
+        reads: the elements that it was built of, with their tensors.
+        ranges: declared ranges of its indices.
+        bound: the indices that its reductions bind.
+        types: what its type is the common one of, as it was written: ``K/K`` is a float, although the node is 1.
     """
 
-    __slots__ = ("bound", "node", "ranges", "reads")
+    __slots__ = ("bound", "node", "ranges", "reads", "types")
 
     def __init__(
         self,
@@ -68,8 +97,10 @@ class Expr:
         reads: Mapping[Any, Tensor] = _EMPTY,
         ranges: Mapping[Index, tuple[sp.Expr, sp.Expr]] = _EMPTY,
         bound: frozenset[Index] = frozenset(),
+        types: Types | None = None,
     ) -> None:
         self.node, self.reads, self.ranges, self.bound = node, reads, ranges, bound
+        self.types = types_of(node) if types is None else types
 
     def __repr__(self) -> str:
         return display(self.node)
@@ -97,10 +128,10 @@ class Expr:
         return combine(operator.mul, other, self, form="{}*{}")
 
     def __truediv__(self, other: Any) -> Expr:
-        return combine(_divide, self, other, form="{}/{}")
+        return combine(_divide, self, other, form="{}/{}", kind="weak_float")
 
     def __rtruediv__(self, other: Any) -> Expr:
-        return combine(_divide, other, self, form="{}/{}")
+        return combine(_divide, other, self, form="{}/{}", kind="weak_float")
 
     def __pow__(self, other: Any) -> Expr:
         return combine(real_power, self, other, form="{}**{}")
@@ -115,7 +146,7 @@ class Expr:
         return self
 
     def __abs__(self) -> Expr:
-        return combine(lambda a: Call("abs", a), self)
+        return combine(lambda a: Call("abs", a), self, kind=None)
 
     def __floordiv__(self, other: Any) -> Expr:
         return _quotient(FloorDiv, "//", self, other)
@@ -131,22 +162,22 @@ class Expr:
 
     # ------------------------------------------------------------------------------------------------ conditions
     def __lt__(self, other: Any) -> Expr:
-        return combine(lambda a, b: Compare("<", a, b), self, other, form="{} < {}")
+        return combine(lambda a, b: Compare("<", a, b), self, other, form="{} < {}", gives=_CONDITION)
 
     def __le__(self, other: Any) -> Expr:
-        return combine(lambda a, b: Compare("<=", a, b), self, other, form="{} <= {}")
+        return combine(lambda a, b: Compare("<=", a, b), self, other, form="{} <= {}", gives=_CONDITION)
 
     def __gt__(self, other: Any) -> Expr:
-        return combine(lambda a, b: Compare(">", a, b), self, other, form="{} > {}")
+        return combine(lambda a, b: Compare(">", a, b), self, other, form="{} > {}", gives=_CONDITION)
 
     def __ge__(self, other: Any) -> Expr:
-        return combine(lambda a, b: Compare(">=", a, b), self, other, form="{} >= {}")
+        return combine(lambda a, b: Compare(">=", a, b), self, other, form="{} >= {}", gives=_CONDITION)
 
     def __eq__(self, other: Any) -> Expr:  # type: ignore[override]
-        return combine(lambda a, b: Compare("==", a, b), self, other, form="{} == {}")
+        return combine(lambda a, b: Compare("==", a, b), self, other, form="{} == {}", gives=_CONDITION)
 
     def __ne__(self, other: Any) -> Expr:  # type: ignore[override]
-        return combine(lambda a, b: Compare("!=", a, b), self, other, form="{} != {}")
+        return combine(lambda a, b: Compare("!=", a, b), self, other, form="{} != {}", gives=_CONDITION)
 
     def __and__(self, other: Any) -> Expr:
         return _logical("and", "{} & {}", self, other)
@@ -277,10 +308,43 @@ def _operand(value: Any, form: str) -> str:
     return f"({text})" if loose else text
 
 
-def combine(function: Callable[..., Any], *operands: Any, form: str = "{}") -> Expr:
-    """Apply a constructor of nodes to operands, keeping what is known about them; `form` writes them in an error message."""
+def combine(
+    function: Callable[..., Any], *operands: Any, form: str = "{}", kind: str | None = "weak_int", gives: Types | None = None
+) -> Expr:
+    """Apply a constructor of nodes to operands, keeping what is known about them.
+
+    Args:
+        function: takes and returns nodes.
+        operands: what the user wrote.
+        form: writes them in an error message.
+        kind: a type that the result has in common with the operands; arithmetic makes integers of truth values.
+        gives: the type of the result if the operands do not matter for it.
+    """
     wrapped = [wrap(operand, lambda: form.format(*(_operand(o, form) for o in operands))) for operand in operands]
-    return Expr(build_from(function, *(as_number(w.node) for w in wrapped)), *merged(wrapped))
+    if gives is None:
+        gives = joined(wrapped, kind)
+        if function is real_power and not (isinstance(wrapped[1].node, sp.Integer) and wrapped[1].node >= 0):
+            gives |= _FRACTION
+    return Expr(build_from(function, *(as_number(w.node) for w in wrapped)), *merged(wrapped), gives)
+
+
+def types_of(node: sp.Basic) -> Types:
+    """What the type of something that is no operation is."""
+    match node:
+        case Access():
+            return frozenset({Access(node.tensor)})
+        case BoundaryAccess():
+            return frozenset({node})
+        case Compare() | Logical():
+            return _CONDITION
+        case sp.Number() if not isinstance(node, sp.Integer):
+            return _FRACTION
+    return _CONDITION if node in (sp.true, sp.false) else _FRACTION if node in (INFINITY, -INFINITY, NAN) else _INTEGER
+
+
+def joined(parts: Iterable[Expr], kind: str | None = None) -> Types:
+    """The types of parts that have one in common, which is at least `kind`."""
+    return frozenset().union(*(part.types for part in parts), () if kind is None else (kind,))
 
 
 def _logical(op: str, form: str, *operands: Any) -> Expr:
@@ -292,7 +356,7 @@ def _logical(op: str, form: str, *operands: Any) -> Expr:
         if not isinstance(part.node, Compare | Logical | Access | BoundaryAccess | Reduce | Where) and part.node not in (sp.true, sp.false):
             raise NotationError(f"{part!r} is not a condition.", at=((context(), _operand(part, form), here()),),
                                 fix="compare it with something, in parentheses, before combining it with & | ~: (x > 0) & (x < 1).")
-    return Expr(Logical(op, *(w.node for w in wrapped)), *merged(wrapped))
+    return Expr(Logical(op, *(w.node for w in wrapped)), *merged(wrapped), _CONDITION)
 
 
 def merged(parts: Iterable[Expr]) -> tuple[Mapping[Any, Tensor], Mapping[Index, tuple[sp.Expr, sp.Expr]], frozenset[Index]]:
@@ -350,7 +414,7 @@ def _quotient(kind: Any, sign: str, left: Any, right: Any) -> Expr:
     above, below = wrap(left, lambda: text), wrap(right, lambda: text)
     divisor = below.node
     if isinstance(divisor, sp.Integer) and divisor > 0 and not contains(above.node, Access) and is_affine(above.node):
-        return Expr(kind(above.node, divisor), above.reads, above.ranges, above.bound)
+        return Expr(kind(above.node, divisor), above.reads, above.ranges, above.bound, _INTEGER)
     fix = "write the divisor as a positive integer; sizes and indices cannot divide."
     if contains(above.node, (Access, BoundaryAccess)) or not is_affine(above.node):
         fix = f"use gc.floor for values: {'gc.floor(a/b)' if sign == '//' else 'a - b*gc.floor(a/b)'}."

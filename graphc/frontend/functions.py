@@ -11,7 +11,7 @@ from typing import Any
 import sympy as sp
 
 from graphc.errors import NotationError
-from graphc.frontend.expression import Expr, as_number, combine, merged, real_power, shown, wrap
+from graphc.frontend.expression import Expr, as_number, combine, joined, merged, real_power, shown, wrap
 from graphc.frontend.location import here
 from graphc.ir.expr import Call, Compare, Logical, Reduce, Where
 from graphc.ir.functions import FUNCTIONS, Function
@@ -43,7 +43,7 @@ def scalar(name: str, parameters: Sequence[str] = (), **defaults: Any) -> Callab
         except TypeError:
             raise _wrong_arguments(name, names, arguments, named) from None
         bound.apply_defaults()
-        return combine(lambda *nodes: Call(name, *nodes), *bound.args, form=form)
+        return combine(lambda *nodes: Call(name, *nodes), *bound.args, form=form, kind=None if row.kind == "same" else "weak_float")
 
     call.__name__ = call.__qualname__ = name
     call.__signature__ = signature  # type: ignore[attr-defined]
@@ -78,12 +78,12 @@ _HINTS = {"maximum": " The largest element over an index is gc.max(X[i], over=i)
 
 def sqrt(x: Any) -> Expr:
     """``x**0.5``."""
-    return combine(lambda a: real_power(a, sp.Rational(1, 2)), x, form="sqrt({})")
+    return combine(lambda a: real_power(a, sp.Rational(1, 2)), x, form="sqrt({})", kind="weak_float")
 
 
 def rsqrt(x: Any) -> Expr:
     """``x**-0.5``."""
-    return combine(lambda a: real_power(a, sp.Rational(-1, 2)), x, form="rsqrt({})")
+    return combine(lambda a: real_power(a, sp.Rational(-1, 2)), x, form="rsqrt({})", kind="weak_float")
 
 
 def power(x: Any, y: Any) -> Expr:
@@ -105,7 +105,7 @@ def where(condition: Any, value: Any, other: Any) -> Expr:
         raise NotationError(f"{shown(condition)} is not a condition.", at=((context(), shown(condition), here()),),
                             fix="compare something: gc.where(x > 0, a, b).")
     a, b = (as_number(branch.node) for branch in branches)
-    return Expr(Where(as_condition(test.node), a, b), *merged((test, *branches)))
+    return Expr(Where(as_condition(test.node), a, b), *merged((test, *branches)), joined(branches))
 
 
 def as_condition(node: sp.Basic) -> sp.Basic:

@@ -316,8 +316,8 @@ class Inference:
 
 def _written(statement: Recorded, of: Callable[[str], str]) -> str:
     """The type of a right side as it was written: that of ``X[i]**0`` is the type of X, not that of 1."""
-    kind = dtype_of(statement.value, of)
-    return promote(kind, *(dtype_of(a, of) for a in statement.lost)) if kind in ("weak_int", "int64") else kind
+    kind = promote(dtype_of(statement.value, of), *(t if isinstance(t, str) else dtype_of(t, of) for t in statement.types - {"sum"}))
+    return summed(kind) if "sum" in statement.types else kind
 
 
 def same(a: sp.Expr, b: sp.Expr) -> bool:

@@ -50,7 +50,8 @@ def _random(name: str, key: Any, indices: tuple[Any, ...]) -> Expr:
                             fix=f"write gc.{name}({shown(key)}, i, j) with the indices of the element; for one number, gc.{name}(…, 0).")
     for role, value in (("key", key), *(("index", index) for index in indices)):
         _check_integer(name, role, value, text)
-    return combine(lambda *nodes: Call(name, *nodes), key, *indices, form=f"{name}({', '.join(['{}'] * (1 + len(indices)))})")
+    form = f"{name}({', '.join(['{}'] * (1 + len(indices)))})"
+    return combine(lambda *nodes: Call(name, *nodes), key, *indices, form=form, gives=frozenset({RANDOM[name]}))
 
 
 def _check_integer(name: str, role: str, value: Any, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 
 from graphc.errors import Location, NotationError
-from graphc.frontend.expression import plain
+from graphc.frontend.expression import Types, plain
 from graphc.frontend.functions import LONGEST, written_out
 from graphc.ir.affine import linear
 from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce
@@ -48,6 +48,7 @@ class Recorded:
     """A statement as written: ranges are not known yet; or `exported`, the statement of a derived graph in terms of keys.
 
     `lost` are reads that the value does not contain, because ``X[i]**0`` is 1; their indices are indices of the statement all the same.
+    `types` is what the type of the value, as it was written, is the common one of.
     """
 
     target: str
@@ -62,6 +63,7 @@ class Recorded:
     indices: tuple[Index, ...] = ()
     lost: tuple[Access | BoundaryAccess, ...] = ()
     exported: Exported | None = field(default=None, compare=False, repr=False)
+    types: Types = field(default=frozenset(), compare=False, repr=False)
 
     @property
     def unbound(self) -> set[Index]:

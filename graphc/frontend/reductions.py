@@ -8,10 +8,12 @@ from typing import Any
 import sympy as sp
 
 from graphc.errors import NotationError
-from graphc.frontend.expression import Expr, IndexVariable, merged, shown, wrap
+from graphc.frontend.expression import Expr, IndexVariable, Types, merged, shown, wrap
 from graphc.frontend.location import here
 from graphc.frontend.recorded import lost_reads, unbound
+from graphc.ir.dtypes import dtype_of
 from graphc.ir.expr import Compare, Index, Logical, Reduce, Where
+from graphc.ir.reductions import REDUCTIONS, combined
 from graphc.ir.tree import indices_of, substitute
 
 __all__ = ["RESERVED", "all_", "any_", "argmax", "argmin", "logsumexp", "max_", "mean", "min_", "prod", "reduce", "sum_"]
@@ -57,7 +59,20 @@ def reduce(op: str, body: Any, over: Any, ties: str = "first") -> Expr:
     new_ranges = {mapping.get(i, i): limits for i, limits in ranges.items()}
     name = f"{op}_split" if ties == "split" else op
     result = Reduce(name, substitute(node, mapping), tuple(mapping[s] for s in symbols))
-    return Expr(result, new_reads, new_ranges, inner | frozenset(symbols))
+    return Expr(result, new_reads, new_ranges, inner | frozenset(symbols), _types(op, value))
+
+
+def _types(op: str, body: Expr) -> Types:
+    """What the type of a reduction is the common one of."""
+    if op in ("any", "all"):
+        return frozenset({"bool"})
+    if op in ("argmax", "argmin"):
+        return frozenset({"int64"})
+    if op in ("mean", "logsumexp"):
+        return body.types | {"weak_float"}
+    if op in ("sum", "prod"):
+        return body.types if body.types <= {"weak_int", "weak_float"} else body.types | {"sum"}
+    return body.types | {dtype_of(combined(op, Index("a"), Index("b")), str)} if op in REDUCTIONS else body.types
 
 
 def _extremum(op: str, body: Any, over: Any, ties: str) -> Expr:

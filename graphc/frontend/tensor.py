@@ -265,6 +265,7 @@ class Tensor(Unindexed):
         return Recorded(
             self.key, nodes, op, substitute(written, tidy), tuple((tidy.get(i, i), low, high) for i, low, high in raw.declared),
             tuple((substitute(a, tidy), t) for a, t in raw.reads), location, lost=tuple(substitute(a, tidy) for a in raw.lost),
+            types=value.types,
         )
 
     def _check_definable(self, statement: Recorded) -> None:
