@@ -18,7 +18,7 @@ from graphc.ir.show import statement as show
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, indices_of, substitute
-from graphc.schedule.classify import ACCUMULATED, Order, loop_order
+from graphc.schedule.classify import ACCUMULATED, Order, everywhere, loop_order
 from graphc.schedule.hoist import hoisted
 from graphc.schedule.selection import never_empty, selection
 from graphc.schedule.target import Target
@@ -183,11 +183,11 @@ class Bodies:
         if self._found_at_last(statement, rest, own):
             return self.wrap(statement, left, self._first_of_extreme(statement, rest[0], own, left))
         start, update, result = selection(statement, own, stored, rest, branches=not self.target.vector_innermost)
-        after: tuple[Node, ...] = ()
-        if statement.op.removeprefix("arg").removesuffix("_split") in ("max", "min") and statement.domain and not never_empty(statement):
+        after = self._nothing(statement)
+        if _has_no_value(statement) and not never_empty(statement):
             empty = Local("empty")
             start, update = (*start, Assign(empty, sp.true, "bool")), (*update, Assign(empty, sp.false, "bool"))
-            after = (If(empty, (Report(self.label or show(statement)),)),)
+            after = (If(empty, (self._report(statement),)),)
         body = (
             *start,
             *self.loops(statement, rest, update, left, hoist=False),
@@ -195,6 +195,14 @@ class Bodies:
             Store(statement.target, statement.subscripts, result),
         )
         return self.wrap(statement, left, body)
+
+    def _nothing(self, statement: Statement) -> tuple[Node, ...]:
+        """Reports an extremum over an empty range; one without conditions is tested before the call."""
+        extents = [sp.expand(statement.range_of(i).extent) for i in statement.reduced] if _has_no_value(statement) else []
+        return tuple(If(Compare("<=", e, _ZERO), (self._report(statement),)) for e in extents if not nonnegative(e - 1, self.facts))
+
+    def _report(self, statement: Statement) -> Report:
+        return Report(self.label or show(statement))
 
     def _found_at_last(self, statement: Statement, rest: Sequence[Index], dtype: str) -> bool:
         """Whether the place of an extreme value is looked for when it is known: two loops, each of vectors.
@@ -224,7 +232,7 @@ class Bodies:
         """Whether a reduction other than a sum is computed in the elements of a row, in the type that they have."""
         stored = self.tensors[statement.target].dtype
         own = reduced_type(statement.op, statement.value, lambda n: self.tensors[n].dtype, stored)
-        plain = statement.op in ACCUMULATED and order.inner_left and not statement.domain and self.wide is None
+        plain = statement.op in ACCUMULATED and order.inner_left and everywhere(statement) and self.wide is None
         exact = is_float(stored) or stored == "int64"  # other integers cannot hold the value at which a maximum starts
         return plain and exact and own == stored and statement.target not in reads(statement)
 
@@ -234,12 +242,13 @@ class Bodies:
         (start,), (update,), best = selection(statement, stored, stored, statement.reduced)
         assert isinstance(start, Assign)
         assert isinstance(update, Assign)
-        r = statement.range_of(order.indices[-1])
+        inner = order.indices[-1]
         left = [i for i in order.indices[:-1] if i in statement.free]
         rest = [i for i in order.indices if i not in left]
         value = substitute(update.value, {best: Access(statement.target, *statement.subscripts)})
+        begun = (Store(statement.target, statement.subscripts, start.value), *self._nothing(statement))
         body = (
-            For(r.index, (r.lower,), (r.upper,), (Store(statement.target, statement.subscripts, start.value),)),
+            *self.loops(statement, (inner,), begun, outer=left, hoist=False),
             *self.loops(statement, rest, (Store(statement.target, statement.subscripts, value),), outer=left),
         )
         return self.wrap(statement, left, body)
@@ -283,6 +292,11 @@ class Bodies:
         if everywhere:
             body = (If(all_of(everywhere), body),)
         return body
+
+
+def _has_no_value(statement: Statement) -> bool:
+    """Whether the statement is an extremum under conditions, which has no value over nothing."""
+    return bool(statement.domain) and statement.op.removeprefix("arg").removesuffix("_split") in ("max", "min")
 
 
 def plus(total: Local, value: sp.Expr) -> sp.Expr:

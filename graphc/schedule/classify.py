@@ -16,7 +16,7 @@ from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, indices_of, postorder, rewrite, substitute
 from graphc.schedule.target import Target
 
-__all__ = ["ACCUMULATED", "Contraction", "Order", "contraction_roles", "independent", "is_flat", "loop_order", "shared_index"]
+__all__ = ["ACCUMULATED", "Contraction", "Order", "contraction_roles", "everywhere", "independent", "is_flat", "loop_order", "shared_index"]
 
 _SMALL, _SHORT, _WIDE = 8, 32, 16
 """Iterations below which a loop is hardly worth vectors, below which it is the innermost one only if others stride, and below which a
@@ -233,7 +233,8 @@ def loop_order(statement: Statement, vector_innermost: bool = True) -> Order:
         return Order(tuple([i for i in (*left, *reduced) if i not in inner] + inner), True, "what falls on one element is added in order")
     if not reduced:
         return Order(tuple(left), True, "the order of the left side")
-    rows = statement.op == "+=" or (statement.op in ACCUMULATED and not statement.domain and not any(_small(statement, i) for i in reduced))
+    accumulated = statement.op in ACCUMULATED and everywhere(statement)
+    rows = statement.op == "+=" or (accumulated and not any(_small(statement, i) for i in reduced))
     candidates = [*reduced, *left] if rows and vector_innermost else reduced
     inner_index = min(candidates, key=cost)
     if inner_index in left:
@@ -245,6 +246,11 @@ def loop_order(statement: Statement, vector_innermost: bool = True) -> Order:
         False,
         f"contiguous along {inner_index}, summed in a register" if statement.op == "+=" else "one result at a time",
     )
+
+
+def everywhere(statement: Statement) -> bool:
+    """Whether every result that is computed has all terms: conditions concern the left indices only."""
+    return not any(set(indices_of(condition)) & set(statement.reduced) for condition in statement.domain)
 
 
 def independent(statement: Statement) -> tuple[Index, ...]:
