@@ -10,8 +10,8 @@ import graphc as gc
 L, K, M = gc.dims("L K M")
 q, k, c = gc.indices("q k c")
 CONDITIONS = {
-    "outer": lambda: q > 0, "inner": lambda: k > 1, "both": lambda: k <= q, "quotient": lambda: (q // 2 + k) % 3 == 1, "none": lambda: q < 0,
-    "two": lambda: (q > 0) & (k < K - 1),
+    "outer": lambda: q > 0, "inner": lambda: k > 1, "both": lambda: k <= q, "quotient": lambda: (q // 2 + k) % 3 == 1,
+    "none": lambda: q < 0, "two": lambda: (q > 0) & (k < K - 1),
 }
 REDUCTIONS = {"max": gc.max, "min": gc.min, "prod": gc.prod, "logsumexp": gc.logsumexp, "argmax": gc.argmax}
 
