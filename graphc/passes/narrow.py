@@ -8,9 +8,9 @@ from functools import lru_cache
 
 import sympy as sp
 
-from graphc.analysis.conditions import Conjunction, pieces
+from graphc.analysis.conditions import Conjunction, counted_where, implied, pieces
 from graphc.ir.affine import nonnegative
-from graphc.ir.expr import Logical, Where, all_of, build
+from graphc.ir.expr import Access, Logical, Where, all_of, build
 from graphc.ir.graph import Graph
 from graphc.ir.origin import Rewrite
 from graphc.ir.statement import Statement, revised, zeros
@@ -24,7 +24,7 @@ def narrow(graph: Graph) -> Graph:
 
     Only sums and assignments are split (into pieces with disjoint domains); conditions that hold on the whole domain disappear.
     """
-    statements = [piece for statement in graph.statements for piece in _split(statement)]
+    statements = [_counted(piece) for statement in graph.statements for piece in _split(statement)]
     infos, defined = graph.by_name(), {s.target for s in statements}
     for s in graph.statements:
         if s.target not in defined:
@@ -56,6 +56,15 @@ def _split(statement: Statement) -> list[Statement]:
         kept = tuple(d for d in statement.domain if not extra or not nonnegative(d, (*box, *extra)))
         result += _split(revised(statement, "narrow", "a condition on indices limits the loops", value=chosen, domain=kept + extra))
     return result
+
+
+def _counted(statement: Statement) -> Statement:
+    """A sum that goes where integers of a tensor point, on the points at which its term may be other than 0; others may have no place."""
+    if statement.op != "+=" or not any(isinstance(s, Access) for s in statement.subscripts):
+        return statement
+    facts = statement.constraints()
+    extra = _irredundant(tuple(c for test in counted_where(statement.value) for c in implied(test, True, facts)), facts)
+    return revised(statement, "narrow", "what adds nothing limits the loops", domain=(*statement.domain, *extra)) if extra else statement
 
 
 def _distributed(statement: Statement) -> list[Statement]:

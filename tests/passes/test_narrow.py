@@ -1,3 +1,5 @@
+import numpy as np
+
 import graphc as gc
 from graphc.passes.boundary import lower_boundary
 from graphc.passes.narrow import narrow
@@ -85,3 +87,18 @@ def test_a_band_around_the_diagonal_limits_the_loop():
     y[i] = gc.sum(gc.where(gc.abs(i - j) <= 2, a[i, j] * x[j], 0), over=j)
     loss[()] += y[i] ** 2
     assert "for i,j if i-2<=j<=i+2:  A.grad[i,j] += Y.grad[i]*X[j]" in gc.loops(gc.grad(loss, a))
+
+
+def test_terms_behind_other_conditions_that_add_nothing_need_no_place():
+    """Found by random programs: every term of the sum is 0 without k >= 1, but none of them stands alone."""
+    x, z, w, loss = gc.tensor("X", 1, dtype="float64"), gc.tensor("z", 2, dtype="int64"), gc.tensor("W", 2, dtype="float64"), gc.tensor("L")
+    u, v = gc.tensor("u", 1, dtype="float64"), gc.tensor("v", 2, dtype="float64")
+    k, j = gc.index("k", 2), gc.index("j", -1, 1)
+    loss[()] += gc.atan2(gc.where(k >= 1, x[z[k - 1]], 0), gc.where(j + 1, w[1], 0))
+    mixed = gc.grad(gc.jvp(loss, {x: u, w: v}), x)
+    given = {"X": [0.7], "z": np.array([0, 5]), "W": [0.0, -1.3], "u": [2.0], "v": [0.0, 3.0]}
+    for target in ("interpret", "cpu"):
+        f = gc.compile(mixed, target=target)
+        # d²/dx² and d²/dxdw of atan2(x, w): -2xw/r⁴ and (x² - w²)/r⁴
+        want = (2 * -2 * 0.7 * -1.3 + 3 * (0.7**2 - 1.3**2)) / (0.7**2 + 1.3**2) ** 2
+        np.testing.assert_allclose(f({n: np.asarray(a) for n, a in given.items()}), [want], rtol=1e-6)
