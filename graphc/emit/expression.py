@@ -284,7 +284,7 @@ class Writer:
         return self._elementary("power", [base, exponent], joint)
 
     def _three_halves(self, base: Typed, joint: str) -> Typed:
-        """The power 3/2 as ``x * sqrt(x)``, within an ulp and a tenth of the time; at -inf it is inf as `power` is, not NaN."""
+        """The power 3/2 as ``x * sqrt(x)``, which vectors of any loop can compute; at -inf it is inf as `power` is, not NaN."""
         infinity = self.typed(INFINITY, joint)
         root = self._elementary("sqrt", [base], joint).at(_PRODUCT + 1)
         product = Typed(f"{base.at(_PRODUCT)} * {root}", _PRODUCT, joint)

@@ -1,6 +1,6 @@
 """The iteration that a comparison sets apart is taken out of an innermost loop, whose other iterations then compare nothing.
 
-Loop peeling, or index-set splitting: Banerjee, "Loop Parallelization", 1994, §3.
+Loop peeling, a case of index-set splitting (Allen and Kennedy, "Optimizing Compilers for Modern Architectures", 2001, chapter 5).
 """
 
 from __future__ import annotations
