@@ -20,7 +20,6 @@ from graphc.ir.graph import Graph, reads
 from graphc.ir.show import Order, statement
 from graphc.ir.statement import Statement
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses
 from graphc.passes.accumulate import accumulate
 from graphc.passes.adopt import adopt_copies
 from graphc.passes.by_rows import by_rows
@@ -250,4 +249,4 @@ def _elementwise(s: Statement, old: str, shape: tuple[sp.Expr, ...]) -> bool:
     ranges = [s.range_of(x) for x in s.subscripts if isinstance(x, Index)]
     if len(set(s.subscripts)) < len(shape) or any(r.lower != 0 or sp.expand(r.upper - e) != 0 for r, e in zip(ranges, shape, strict=True)):
         return False
-    return all(a.subscripts == s.subscripts for a in accesses(s.value) if isinstance(a, Access) and a.tensor == old)
+    return all(a.subscripts == s.subscripts for a in s.accesses if isinstance(a, Access) and a.tensor == old)

@@ -261,6 +261,8 @@ def _located(case: Case, got: Arrays) -> Exception | None:
             unit[where] = 1
             want = evaluate(case.raw, case.program, case.moved({name: unit}), True)["L"].imag / STEP
             have = float(got[name][where])
+            if np.isnan(want) and not np.isnan(have):
+                return Unsuitable(f"the complex step of {name}{list(where)} is no number: something infinite is multiplied by 0")
             if not abs(have - want) <= TOLERANCE * max(abs(want), 1.0):
                 if _kink(case, name, where, want):
                     return Unsuitable(f"kink at {name}{list(where)}")

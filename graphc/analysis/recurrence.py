@@ -10,7 +10,7 @@ import sympy as sp
 from graphc.ir.expr import BoundaryAccess
 from graphc.ir.graph import Graph, reads
 from graphc.ir.statement import Statement
-from graphc.ir.tree import accesses, indices_of
+from graphc.ir.tree import indices_of
 
 __all__ = ["components", "cyclic", "hidden_slices", "initial_dimension", "margins", "outside", "outer_rows", "strong_components"]
 
@@ -118,7 +118,7 @@ def hidden_slices(graph: Graph) -> Iterator[tuple[Statement, BoundaryAccess, int
     a read and the dimension."""
     slices = [(s, dimension) for s in graph.statements if (dimension := initial_dimension(s, graph)) is not None]
     for s, dimension in slices:
-        found = [a for other in graph.statements for a in accesses(other.value) if a.tensor == s.target]
+        found = [a for other in graph.statements for a in other.accesses if a.tensor == s.target]
         moving = [a for a in found if indices_of(a.subscripts[dimension])]
         views = [a for a in moving if isinstance(a, BoundaryAccess) and a.modes[dimension]]
         if views and len(views) == len(moving) == len(found):

@@ -11,7 +11,7 @@ from typing import Any
 import sympy as sp
 
 from graphc.errors import Location
-from graphc.ir.expr import Access, Index, Reduce
+from graphc.ir.expr import Access, BoundaryAccess, Index, Reduce
 from graphc.ir.origin import Origin, Rewrite
 from graphc.ir.tree import accesses, contains, indices_of, postorder, substitute
 
@@ -93,7 +93,12 @@ class Statement:
     @cached_property
     def reads(self) -> tuple[str, ...]:
         """Names of the tensors that are read, in subscripts as well, each once."""
-        return tuple(dict.fromkeys(access.tensor for part in (self.value, *self.subscripts) for access in accesses(part)))
+        return tuple(dict.fromkeys(access.tensor for access in self.accesses))
+
+    @cached_property
+    def accesses(self) -> tuple[Access | BoundaryAccess, ...]:
+        """The distinct reads, those in subscripts of the target as well."""
+        return tuple(dict.fromkeys(access for part in (self.value, *self.subscripts) for access in accesses(part)))
 
     @cached_property
     def bound(self) -> tuple[Index, ...]:

@@ -15,7 +15,7 @@ from graphc.ir.graph import reads
 from graphc.ir.nest import Moment
 from graphc.ir.statement import Statement, rename
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import accesses, indices_of
+from graphc.ir.tree import indices_of
 
 __all__ = ["Unit", "at_row", "row_facts", "row_names", "units"]
 
@@ -149,7 +149,7 @@ class _Joiner:
             if name not in self.rows:
                 self.rows[name] = [
                     (access.tensor, _common(access.subscripts, s.subscripts))
-                    for s in self.definitions[name] for access in accesses(s.value) if isinstance(access, Access)
+                    for s in self.definitions[name] for access in s.accesses if isinstance(access, Access)
                 ]
             for tensor, common in self.rows[name]:
                 least, most = found.get(tensor, (common, common))

@@ -109,3 +109,14 @@ def test_a_number_that_fills_a_tensor_is_read_in_the_same_loop():
     y[e] += gc.max(n[p], over=(k, p))
     total[()] += w[e] * y[e]
     agree([total, gc.grad(total, w)], n=np.array([4], "int32"), w=np.arange(4, dtype="float32"))
+
+
+def test_a_row_waits_for_the_rows_that_its_left_side_reads():
+    X, T, S, k = gc.tensor("X", N, D), gc.tensor("T"), gc.tensor("S", N, 3), gc.index("k", N)
+    T[i, j] = gc.argmax(X[i, j] * X[i, b := gc.index("b", 3)], over=b)
+    S[i, T[N - 1 - k, 0]] += X[i, 0]
+    x = np.random.default_rng(0).normal(size=(40, 5)).astype("float32")
+    (got,) = agree([S], X=x)
+    places = np.where(x[:, 0] > 0, x[:, :3].argmax(axis=1), x[:, :3].argmin(axis=1))
+    np.testing.assert_allclose(got, x[:, :1] * np.bincount(places, minlength=3), rtol=1e-5)
+    assert all("T[i,j] =" not in k.loop for k in gc.compile([S]).kernels if "S[" in k.loop)
