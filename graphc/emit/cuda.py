@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import sympy as sp
 
 from graphc.emit.checks import Checks, EmptyRange, GatherCheck
-from graphc.emit.cuda_tile import TILES, different, launches, tile_kernel
+from graphc.emit.cuda_block import Lanes
+from graphc.emit.cuda_map import NEAR, neighbours
+from graphc.emit.cuda_tile import TILES, different, launches, tile_kernel, tiled
 from graphc.emit.expression import SHORT, Writer
 from graphc.emit.names import safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
 from graphc.errors import TargetError
 from graphc.ir.expr import Access, Compare, Size, all_of
 from graphc.ir.nest import (
-    Barrier,
     Combine,
     Contract,
     Fill,
@@ -26,12 +28,10 @@ from graphc.ir.nest import (
     If,
     Kernel,
     KernelRecord,
-    Local,
     Loop,
     Moment,
     Nest,
     Node,
-    Outside,
     Sort,
     Step,
     nodes_in,
@@ -40,7 +40,6 @@ from graphc.ir.nest import (
 from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import substitute
 
 __all__ = ["CudaModule", "Parameter", "emit_cuda"]
 
@@ -78,6 +77,10 @@ SPELLING = {
     "normal64": "normal64(polar({0}))",
 }
 """Every form stays in the type of its arguments; device functions would need a driver even to compile to PTX."""
+
+
+_FEW_SUMS = 3
+"""Sums of a row for which the registers of a thread suffice where two blocks run on one multiprocessor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +123,18 @@ def emit_cuda(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapp
     parameters = ", ".join(["stream", "status", *emitter.variables.values(), *emitter.size_names.values()])
     shown = textwrap.fill(parameters, 130, subsequent_indent="        ")
     text = "\n".join([
-        f'"""{header}\n"""', "", _HEAD, *(f"\n\n{d}" for d in emitter.definitions),
+        f'"""{header}\n"""', "", _head(emitter.definitions), *(f"\n\n{d}" for d in emitter.definitions),
         "", "", f"def program({shown}):", *launches, "",
     ])  # fmt: skip
     return CudaModule(
         text, tuple(emitter.variables), emitter.sizes, emitter.parameters, tuple(emitter.checks.found), tuple(emitter.records),
         _lives(steps, {c.tensor for c in emitter.checks.found if isinstance(c, GatherCheck)}))
+
+
+def _head(definitions: Sequence[str]) -> str:
+    """What the module begins with."""
+    used = sorted({name for text in definitions for name in re.findall(r"\b(add_one|aligned|get_four|get_one|put_four|put_one)\(", text)})
+    return _HEAD.replace("{imports}", f"\nfrom graphc.kernels.four import {', '.join(used)}\n" if used else "")
 
 
 def _lives(steps: Sequence[Step], shown: Set[str]) -> dict[str, tuple[int, int]]:
@@ -142,11 +151,13 @@ _HEAD = '''import math
 
 import numpy as np
 from numba import config, cuda
-
+{imports}
 f32, f64, i64 = np.float32, np.float64, np.int64
 INFINITY, NAN = f32(np.inf), f32(np.nan)
-THREADS, LANES, BLOCKS = (8, 4, 2) if config.ENABLE_CUDASIM else (128, 256, 4096)  # a simulated thread is one of Python
-ROWS = {} if config.ENABLE_CUDASIM else {"launch_bounds": (LANES, 2)}
+# A simulated thread is one of Python, and has no others with which it could exchange registers.
+THREADS, LANES, WARP, BLOCKS = (8, 4, 1, 2) if config.ENABLE_CUDASIM else (128, 256, 32, 4096)
+WARPS, ALL = LANES // WARP, 0xFFFFFFFF
+ROWS, MANY = ({}, {}) if config.ENABLE_CUDASIM else ({"launch_bounds": (LANES, 2)}, {"launch_bounds": LANES})
 
 
 def grid(iterations):
@@ -222,45 +233,10 @@ def sort(stream, items, order, starts, count, keys):
     segments[(*grid(max(count, keys + 1)), stream)](items, order, starts, count, keys)'''
 
 
-class _Lanes:
-    """What the threads of a block do together, and what they report: `code` gives the number of a check."""
-
-    def __init__(self, code: Callable[[GatherCheck], int]) -> None:
-        self.code = code
-
-    def divided(self, name: str, low: str, high: str) -> str:
-        if (name, low, high) == ("_one", "0", "1"):
-            return "if cuda.threadIdx.x == 0:"
-        return f"for {name} in range({'' if low == '0' else f'{low} + '}cuda.threadIdx.x, {high}, LANES):"
-
-    def together(self, node: Combine | Barrier | Outside, writer: Writer) -> Iterator[str]:
-        if isinstance(node, Outside):
-            yield f"status[0] = {self.code(GatherCheck(node.tensor, node.target, node.dimension, node.loop))}"
-            yield f"status[1] = {writer.integer(node.value)}"
-            return
-        if isinstance(node, Barrier):
-            yield "cuda.syncthreads()"
-            return
-        name, lane = node.name.name, f"lane_{node.dtype}"
-        other = Local(f"{lane}[cuda.threadIdx.x + half]")
-        writer.locals[other] = node.dtype
-        yield f"{lane}[cuda.threadIdx.x] = {name}"
-        yield "cuda.syncthreads()"
-        yield "half = LANES // 2"
-        yield "while half > 0:"
-        yield "    if cuda.threadIdx.x < half:"
-        yield f"        {name} = {writer.value(substitute(node.value, {node.other: other}), node.dtype)}"
-        yield f"        {lane}[cuda.threadIdx.x] = {name}"
-        yield "    cuda.syncthreads()"
-        yield "    half //= 2"
-        yield f"{name} = {lane}[0]"
-        yield "cuda.syncthreads()"
-
-
 class _Emitter:
     def __init__(self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order]) -> None:
         self.tensors, self.orders = tensors, orders
-        taken = generated_names(steps)
+        taken = generated_names(steps) | set(NEAR)
         touched = dict.fromkeys(n for s in single(steps) for n in (s.writes, *s.also, *s.reads))
         self.variables = variable_names(list(touched), taken)
         sources = {z for s in steps for e in _size_sources(s, tensors) for z in e.free_symbols}
@@ -318,10 +294,11 @@ class _Emitter:
         own = replace(self._writer(self.orders.get(step.plan.loop, Order())), size_of=lambda n: of_sizes[n])
         self.definitions.append(tile_kernel(name, step, self.tensors, own, parameters))
         integers = (None,) * (1 + len(names))
-        self.parameters[name] = self.parameters[f"{name}_small"] = (*(((dtype, 1),) * len(arrays)), *integers)
+        made = tiled(name, step, self.tensors, own)
+        self.parameters |= dict.fromkeys(made, (*(((dtype, 1),) * len(arrays)), *integers))
         self.parameters[f"{name}_joined"] = (*(((dtype, 1),) * 2), *integers)
         self.records.append(KernelRecord.of(name, step))
-        return list(launches(name, step, self._writer(Order()), dtype, [*arrays, self.variables[step.scratch]], names))
+        return list(launches(name, step, self.tensors, self._writer(Order()), [*arrays, self.variables[step.scratch]], names))
 
     def _sort(self, step: Sort) -> list[str]:
         if "sort_pass" not in self.parameters:
@@ -344,7 +321,8 @@ class _Emitter:
         arrays = [self.variables[n] for n in kernel.arrays]
         parameters = [*(["first", "last"] if shared else []), *(["status"] if reporting else []), *arrays, *sizes, *literals]
         comment = textwrap.wrap(kernel.comment, 136, initial_indent="    # ", subsequent_indent="    #     ")
-        decorator = "@cuda.jit(**ROWS)" if kernel.lanes else "@cuda.jit"
+        sums = sum(isinstance(n, Combine) for n in nodes_in(kernel.body))
+        decorator = "@cuda.jit" if not kernel.lanes else "@cuda.jit(**ROWS)" if sums <= _FEW_SUMS else "@cuda.jit(**MANY)"
         self.definitions.append("\n".join([decorator, f"def {name}({', '.join(parameters)}):", *comment, *lines]))
         integers = (None,) * (len(sizes) + len(literals))
         touched = [self.tensors[n] for n in kernel.arrays]
@@ -357,18 +335,19 @@ class _Emitter:
         if kernel.extent is None:
             return [f"    {name}[1, {'LANES' if kernel.lanes else 1}, stream]({arguments})"]
         extent = self._writer(Order()).integer(kernel.extent)
-        blocks = f"each_a_block({extent}), LANES" if kernel.lanes else f"*grid({extent})"
+        threads = extent if not any("put_four(" in line for line in lines) else f"({extent} + 3) // 4"
+        blocks = f"each_a_block({extent}), LANES" if kernel.lanes else f"*grid({threads})"
         return [f"    {name}[({blocks}, stream)](0, {extent}, {arguments})"]
 
     def _lines(self, kernel: Kernel) -> tuple[list[str], dict[str, int]]:
         writer = self._writer(self.orders.get(kernel.comment, Order()), kernel.comment)
         walker = Walker(writer, lambda name, low, high: f"for {name} in range({low} + cuda.grid(1), {high}, cuda.gridsize(1)):",
-                        lambda report: f"status[0] = {self.checks.code(EmptyRange(report.loop))}", block=_Lanes(self.checks.code))
+                        lambda report: f"status[0] = {self.checks.code(EmptyRange(report.loop))}", block=Lanes(self.checks.code))
         if kernel.lanes:
             walker.open_shared = lambda name, low, high: f"for {name} in range({low} + cuda.blockIdx.x, {high}, cuda.gridDim.x):"
-        lines = list(walker.lines(_guarded(kernel.body), 1))
+        lines = neighbours(kernel, self.tensors, walker) or list(walker.lines(_guarded(kernel.body), 1))
         kinds = dict.fromkeys(n.dtype for n in nodes_in(kernel.body) if isinstance(n, Combine))
-        lines[:0] = [f"    lane_{kind} = cuda.shared.array(LANES, {SHORT[kind]})" for kind in kinds]
+        lines[:0] = [f"    lane_{kind} = cuda.shared.array(WARPS, {SHORT[kind]})" for kind in kinds]
         missing = sorted(writer.used - {*SPELLING, "draw"})
         if missing:
             raise _refused(kernel.comment, missing[0], f"The function {missing[0]} is")

@@ -18,7 +18,7 @@ from graphc.ir.nest import Contract, Group, Local
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import postorder, substitute
 
-__all__ = ["TILES", "different", "launches", "tile_kernel"]
+__all__ = ["TILES", "different", "launches", "tile_kernel", "tiled"]
 
 TILES = '''SHIFT, DEPTH = (3, 8) if config.ENABLE_CUDASIM else (4, 8)
 SIDE = 1 << SHIFT
@@ -36,7 +36,12 @@ def tiles(rows, columns, batches, depth, room, large, small):
     parts = 1
     while parts * blocks * batches < ENOUGH and depth > 2 * parts * LEAST and 2 * parts * rows * columns * batches <= room:
         parts *= 2
-    return sums, (max(blocks, 1), min(max(batches, 1), 65535), parts), parts'''
+    return sums, (max(blocks, 1), min(max(batches, 1), 65535), parts), parts
+
+
+def four_at_once(*arrays):
+    """Whether four neighbours can be read by one instruction: the simulator has tiles of another form."""
+    return not config.ENABLE_CUDASIM and all(a.__cuda_array_interface__["data"][0] % 16 == 0 for a in arrays)'''
 """What modules with contractions begin with."""
 
 _SUMS = {"float32": (8, 2), "float64": (4, 2)}
@@ -50,14 +55,19 @@ def _sums(step: Contract, dtype: str) -> tuple[int, int]:
     return (large // 2 if crowded else large), small
 
 
+_ROW, _COLUMN = (f"{first} + j // GROUP * GROUP * SIDE + GROUP * {own} + j % GROUP" for first, own in (("m0", "y"), ("n0", "x")))
+_ROW = _ROW.replace("j", "i")
+"""Of a thread's sum: groups of neighbours, whose elements of a tile are read by one instruction."""
+
 _SHORT = {"abs", "maximum", "minimum", "sign", "difference"}
 """Functions of a few instructions."""
 
 
 _NAMES = frozenset((
     "rows", "columns", "depth", "batches", "left", "right", "sums", "above", "across", "next_left", "next_right", "from_left", "from_right",
-    "me", "x", "y", "m0", "n0", "m", "n", "k", "k0", "z", "i", "j", "e", "down", "inside", "at", "to_column", "here0", "here1", "scratch",
-    "out", "whole", "parts", "part", "SUMS", "TALL", "TILE", "LOADS", "count", "total",
+    "from_left_of", "from_right_of", "left_inside", "right_inside", "me", "x", "y", "m0", "n0", "m", "n", "k", "k0", "z", "i", "j", "g",
+    "r", "e", "down", "inside", "at", "to_column", "begin", "pitch", "stride", "here0", "here1", "scratch", "out", "whole", "parts", "part",
+    "SUMS", "WIDE", "TALL", "GROUP", "SQUARE", "PITCH", "TILE", "LOADS", "QUADS", "count", "total",
 ))  # fmt: skip
 
 
@@ -85,8 +95,7 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
     dtype = tensors[step.writes].dtype
     text, f = _Text(step, tensors, writer), SHORT[dtype]
     c, a, b, *others = parameters[: len(step.operands)]
-    large, small = _sums(step, dtype)
-    scale = "" if step.scale == 1 else f"({writer.value(step.scale, dtype)} if parts == 1 else {f}(1.0)) * "
+    scale = "" if step.scale == 1 else writer.value(step.scale, dtype)
     scaled = "" if step.scale == 1 else f"{writer.value(step.scale, dtype)} * "
     start, added = text.summing(dtype)
     batched = bool(step.batch.extents)
@@ -97,7 +106,8 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
         f"depth = min({text.extent(step.depth)}, (cuda.blockIdx.z + 1) * part)",
         f"left = cuda.shared.array(TILE, {f})",
         f"right = cuda.shared.array(TILE, {f})",
-        *(f"{array} = cuda.local.array((SUMS, SUMS), {f})" for array in ("sums", *(f"here{k}" for k in range(len(others))))),
+        *(f"{array} = cuda.local.array(SQUARE, {f})" for array in ("sums", *(f"here{k}" for k in range(len(others))))),
+        f"above = cuda.local.array(SUMS, {f})",
         f"across = cuda.local.array(SUMS, {f})",
         f"next_left = cuda.local.array(LOADS, {f})",
         f"next_right = cuda.local.array(LOADS, {f})",
@@ -109,35 +119,26 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
     inner = [
         *text.starts(1, "left", step.rows, "m", "rows"),
         *text.starts(2, "right", step.columns, "n", "columns"),
-        "for i in range(SUMS):",
-        "    for j in range(SUMS):",
-        f"        sums[i, j] = {start}",
+        "for i in range(SQUARE):",
+        f"    sums[i] = {start}",
         *(line for k, name in enumerate(others) for line in text.read_here(k, name, f)),
         "for k0 in range(cuda.blockIdx.z * part - DEPTH, depth if part > 0 else -DEPTH, DEPTH):",
         *(f"    {line}" for line in text.fetch(1, a, "left", step.rows, "m", "rows", f)),
         *(f"    {line}" for line in text.fetch(2, b, "right", step.columns, "n", "columns", f)),
         "    if k0 >= cuda.blockIdx.z * part:",
         f"        for k in range({'DEPTH' if step.inner is None else 'min(DEPTH, depth - k0)'}):",
-        "            for j in range(SUMS):",
-        "                across[j] = right[k, x + SIDE * j]",
-        "            for i in range(SUMS):",
-        "                above = left[k, y + SIDE * i]",
-        "                for j in range(SUMS):",
-        f"                    sums[i, j] = {added}",
+        *(f"            {line}" for line in _group("across", "right", "x", "0", "SUMS")),
+        "            for r in range(0, SUMS, GROUP):",
+        *(f"                {line}" for line in _group("above", "left", "y", "r", "r + GROUP")),
+        "                for i in range(r, r + GROUP):",
+        "                    for j in range(SUMS):",
+        f"                        sums[SUMS * i + j] = {added}",
         "    cuda.syncthreads()",
         *(f"    {line}" for line in text.keep(1, "left", step.rows)),
         *(f"    {line}" for line in text.keep(2, "right", step.columns)),
         "    cuda.syncthreads()",
         f"whole = (cuda.blockIdx.z * batches + {'z' if batched else '0'}) * rows",
-        "for j in range(SUMS):",
-        "    n = n0 + x + SIDE * j",
-        f"    to_column = {text.place(0, step.columns, 'n')} if parts == 1 else n",
-        "    for i in range(SUMS):",
-        "        m = m0 + y + SIDE * i",
-        "        if m < rows and n < columns:",
-        f"            at = {text.place(0, step.rows, 'm', constant=True)} if parts == 1 else (whole + m) * columns",
-        f"            out[at + to_column] = {scale}sums[i, j]" if not step.accumulate else
-        f"            out[at + to_column] = {scale}sums[i, j] + (out[at + to_column] if parts == 1 else {f}(0.0))",
+        *text.written(scale),
     ]
     if batched:
         body += ["for z in range(i64(cuda.blockIdx.y), batches, i64(cuda.gridDim.y)):"]
@@ -156,19 +157,32 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
         f"    {c}[at + {text.place(0, step.columns, 'n')}] {'+=' if step.accumulate else '='} {scaled}total",
     ]
     sized = ", ".join([c, "scratch", "parts", *parameters[len(step.operands) :]])
+    kinds = tiled(name, step, tensors, writer)
     return "\n".join([
-        f"def {name}_of(SUMS):", *comment,
-        "    TALL = SIDE * SUMS", "    TILE = DEPTH, TALL + 4", "    LOADS = TALL * DEPTH // MEMBERS", "",
-        f"    @cuda.jit(**{'ALONE' if text.crowded else 'BLOCK'})",
+        f"def {name}_of(SUMS, WIDE):", *comment,
+        "    TALL, GROUP, SQUARE = SIDE * SUMS, min(SUMS, 4), SUMS * SUMS", "    PITCH = TALL + 4", "    TILE = DEPTH * PITCH",
+        "    LOADS, QUADS = TALL * DEPTH // MEMBERS, DEPTH // 4", "",
+        f"    @cuda.jit(**{'(BLOCK if WIDE else ALONE)' if text.crowded else 'BLOCK'})",
         f"    def {name}({given}):", *(f"        {line}" for line in (*body, *inner)), "", f"    return {name}",
-        "", "", f"{name}, {name}_small = {name}_of({large}), {name}_of({small})",
+        "", "", f"{', '.join(kinds)} = {', '.join(f'{name}_of({given})' for given in kinds.values())}",
         "", "", "@cuda.jit", f"def {name}_joined({sized}):", *(f"    {line}" for line in joined),
     ])  # fmt: skip
 
 
-def launches(name: str, step: Contract, writer: Writer, dtype: str, arrays: Sequence[str], sizes: Sequence[str]) -> Iterator[str]:
+def tiled(name: str, step: Contract, tensors: Mapping[str, Tensor], writer: Writer) -> dict[str, str]:
+    """The kernels of a contraction, and what they are made for: sums along each side, and whether tiles are read four elements at once."""
+    dtype = tensors[step.writes].dtype
+    large, small = _sums(step, dtype)
+    wide = {f"{name}_wide": f"{large}, True"} if _Text(step, tensors, writer).wide(dtype) is not None else {}
+    return wide | {name: f"{large}, False", f"{name}_small": f"{small}, False"}
+
+
+def launches(
+    name: str, step: Contract, tensors: Mapping[str, Tensor], writer: Writer, arrays: Sequence[str], sizes: Sequence[str]
+) -> Iterator[str]:
     """Lines of the host function: large blocks if there are enough of them for all multiprocessors."""
-    text = _Text(step, {}, writer)
+    dtype = tensors[step.writes].dtype
+    text = _Text(step, tensors, writer)
     large, small = _sums(step, dtype)
     rows, columns, depth = (text.extent(group) for group in (step.rows, step.columns, step.depth))
     indent, scratch = "        ", arrays[-1]
@@ -181,11 +195,44 @@ def launches(name: str, step: Contract, writer: Writer, dtype: str, arrays: Sequ
         indent = "    "
     views = [f"{a}.reshape(-1)" for a in arrays[:-1]]
     yield f"{indent}sums, tiled, parts = tiles({rows}, {columns}, {text.batches}, {depth}, {scratch}.size, {large}, {small})"
-    kernel = f"({name} if sums == {large} else {name}_small)"
+    wide = text.wide(dtype)
+    if wide is not None:
+        tests = [f"four_at_once({', '.join(views[1:3])})", *(f"{test} == 0" for test in wide)]
+        yield f"{indent}large = {name}_wide if {' and '.join(tests)} else {name}"
+    kernel = f"({'large' if wide is not None else name} if sums == {large} else {name}_small)"
     given = [f"{views[0]} if parts == 1 else {scratch}", *views[1:], "parts", *sizes]
     yield f"{indent}{kernel}[tiled, MEMBERS, stream]({', '.join(given)})"
     yield f"{indent}if parts > 1:"
     yield f"{indent}    {name}_joined[(*grid({count}), stream)]({', '.join([views[0], scratch, 'parts', *sizes])})"
+
+
+def _group(to: str, side: str, own: str, first: str, last: str) -> Iterator[str]:
+    """Elements of a tile into registers: four neighbours by one instruction where there are so many."""
+    place = f"k * PITCH + GROUP * {own} + SIDE * g"
+    yield f"for g in range({first}, {last}, GROUP):"
+    yield "    if GROUP == 4:"
+    yield f"        get_four({to}, g, {side}, {place})"
+    yield "    else:"
+    yield "        for i in range(GROUP):"
+    yield f"            {to}[g + i] = {side}[{place} + i]"
+
+
+def _one_by_one(at: str, column: str, adding: str) -> Iterator[str]:
+    """Lines that write the sums: into row m, whose place is `at`, and column n; `adding` tells whether they are added to what is there."""
+    yield "for j in range(SUMS):"
+    yield f"    n = {_COLUMN}"
+    yield f"    to_column = {column}"
+    yield "    for i in range(SUMS):"
+    yield f"        m = {_ROW}"
+    yield "        if m < rows and n < columns:"
+    yield f"            at = {at}"
+    indent = "            "
+    if adding:
+        yield f"{indent}if {adding}:"
+        yield f"{indent}    add_one(out, at + to_column, sums[SUMS * i + j])"
+        yield f"{indent}else:"
+        indent += "    "
+    yield f"{indent}put_one(out, at + to_column, sums[SUMS * i + j])"
 
 
 class _Text:
@@ -193,7 +240,7 @@ class _Text:
 
     def __init__(self, step: Contract, tensors: Mapping[str, Tensor], writer: Writer) -> None:
         self.step, self.writer = step, writer
-        self.shapes = [tensors[n].shape for n in step.operands] if tensors else []
+        self.shapes = [tensors[n].shape for n in step.operands]
 
     @property
     def batches(self) -> str:
@@ -205,25 +252,56 @@ class _Text:
 
     def summing(self, dtype: str) -> tuple[str, str]:
         """What the sums begin with, and how they go on."""
-        inner, total = self.step.inner, Local("sums[i, j]")
-        names = [Local("above"), Local("across[j]"), *(Local(f"here{k}[i, j]") for k in range(len(self.step.operands) - 3))]
+        inner, total = self.step.inner, Local("sums[SUMS * i + j]")
+        names = [Local("above[i]"), Local("across[j]"), *(Local(f"here{k}[SUMS * i + j]") for k in range(len(self.step.operands) - 3))]
         self.writer.locals.update(dict.fromkeys([total, *names], dtype))
         if inner is None:
-            return f"{SHORT[dtype]}(0.0)", "sums[i, j] + above * across[j]"
+            return f"{SHORT[dtype]}(0.0)", "sums[SUMS * i + j] + above[i] * across[j]"
         value = substitute(inner.value, dict(zip(inner.parts, names, strict=True)))
         start = {"plus": sp.Integer(0), "maximum": -INFINITY, "minimum": INFINITY}[inner.combine]
         return self.writer.value(start, dtype), self.writer.value(Call(inner.combine, total, value), dtype)
+
+    def written(self, scale: str) -> Iterator[str]:
+        """The sums into the result, or into `scratch`: four at once where they are neighbours."""
+        step = self.step
+        if scale:
+            yield "if parts == 1:"
+            yield "    for i in range(SQUARE):"
+            yield f"        sums[i] = {scale} * sums[i]"
+        adding = "parts == 1" if step.accumulate else ""
+        if len(step.rows.extents) > 1 or len(step.columns.extents) > 1:
+            at = f"{self.place(0, step.rows, 'm', constant=True)} if parts == 1 else (whole + m) * columns"
+            yield from _one_by_one(at, f"{self.place(0, step.columns, 'n')} if parts == 1 else n", adding)
+            return
+        begin = self.place(0, Group((), (), ((),) * len(step.operands)), "", constant=True)
+        down, across = (self._product(self._strides(0, group)) if group.extents else "0" for group in (step.rows, step.columns))
+        yield f"begin, pitch, stride = ({begin}, {down}, {across}) if parts == 1 else (whole * columns, columns, 1)"
+        yield "if GROUP == 4 and stride == 1 and n0 + TALL <= columns and begin % 4 == 0 and pitch % 4 == 0 and aligned(out):"
+        yield "    at = begin + (m0 + 4 * y) * pitch + n0 + 4 * x"
+        yield "    for i in range(SUMS):"
+        yield "        if m0 + 4 * y + i % 4 + i // 4 * 4 * SIDE < rows:"
+        yield "            for j in range(0, SUMS, 4):"
+        if adding:
+            yield f"                if {adding}:"
+            yield "                    get_four(across, 0, out, at + SIDE * j)"
+            yield "                    for g in range(4):"
+            yield "                        sums[SUMS * i + j + g] += across[g]"
+        yield "                put_four(out, at + SIDE * j, sums, SUMS * i + j)"
+        yield "        at += (4 * SIDE - 3 if i % 4 == 3 else 1) * pitch"
+        yield "else:"
+        yield from (f"    {line}" for line in _one_by_one("begin + m * pitch", "n * stride", adding))
 
     def read_here(self, number: int, array: str, kind: str) -> Iterator[str]:
         """The elements of an operand that does not move along the depth."""
         operand = number + 3
         yield "for i in range(SUMS):"
-        yield "    m = m0 + y + SIDE * i"
+        yield f"    m = {_ROW}"
         yield f"    at = {self.place(operand, self.step.rows, 'm', constant=True)}"
         yield "    for j in range(SUMS):"
-        yield "        n = n0 + x + SIDE * j"
+        yield f"        n = {_COLUMN}"
         yield "        inside = m < rows and n < columns"
-        yield f"        here{number}[i, j] = {array}[at + {self.place(operand, self.step.columns, 'n')}] if inside else {kind}(0.0)"
+        place = f"at + {self.place(operand, self.step.columns, 'n')}"
+        yield f"        here{number}[SUMS * i + j] = get_one({array}, {place}) if inside else {kind}(0.0)"
 
     def extent(self, group: Group) -> str:
         return self._product(group.extents)
@@ -277,48 +355,119 @@ class _Text:
         """Whether the rows of a thread lie at equal distances."""
         return self._along_depth(operand, group) and len(group.extents) == 1
 
+    def wide(self, dtype: str) -> list[str] | None:
+        """What must be multiples of 4 for large blocks whose threads read four neighbours at once; None if there are none."""
+        found = [self.quads(1, self.step.rows), self.quads(2, self.step.columns)]
+        if _sums(self.step, dtype)[0] < 8 or found == [None, None]:
+            return None
+        return list(dict.fromkeys(test for tests in found for test in tests or ()))
+
     @property
     def crowded(self) -> bool:
-        """Whether two blocks on one multiprocessor have too few registers: each thread keeps its place in many rows of both operands."""
-        return self._along_depth(1, self.step.rows) and self._along_depth(2, self.step.columns)
+        """Whether two blocks on one multiprocessor have too few registers: a thread keeps many places in operands or in the result."""
+        sides = [(1, self.step.rows), (2, self.step.columns)]
+        apart = any(self._along_depth(*side) and not self._steady(*side) for side in sides)
+        scattered = self.step.accumulate and len(self.step.columns.extents) > 1
+        return apart or scattered or all(self._along_depth(*side) for side in sides)
+
+    def quads(self, operand: int, group: Group) -> list[str] | None:
+        """Expressions that are multiples of 4 where four neighbours of a tile can be read by one instruction; None if they never are."""
+        own, deep = self._strides(operand, group), self._strides(operand, self.step.depth)
+        along = self._along_depth(operand, group)
+        line, moves = (self.step.depth, deep) if along else (group, own)
+        if not moves or moves[-1] != 1:
+            return None
+        multiples = {*moves[:-1], *(own if along else deep), line.extents[-1], *self._fixed(operand)}
+        if any(x.is_Integer and x % 4 for x in multiples):
+            return None
+        return [f"{self._product((x,))} % 4" for x in sorted(multiples, key=str) if not x.is_Integer]
+
+    def _fixed(self, operand: int) -> Iterator[sp.Expr]:
+        """Where all rows and columns of an operand begin, and how far batches lie apart."""
+        if self.step.batch.extents:
+            yield from self._strides(operand, self.step.batch)
+        yield sp.expand(sp.Add(self.step.starts[operand], *self._lowers(operand)))
 
     def starts(self, operand: int, side: str, group: Group, letter: str, count: str) -> Iterator[str]:
         """Where the rows of an operand that a thread reads begin."""
+        yield from self._either(operand, group, self._wide_start(operand, side, group, letter, count),
+                                self._start(operand, side, group, letter, count))
+
+    def _either(self, operand: int, group: Group, wide: Iterator[str], single: Iterator[str]) -> Iterator[str]:
+        """Lines for four neighbours at once, and for single elements."""
+        if self.quads(operand, group) is None:
+            yield from single
+            return
+        yield "if WIDE:"
+        yield from (f"    {line}" for line in wide)
+        yield "else:"
+        yield from (f"    {line}" for line in single)
+
+    def _wide_start(self, operand: int, side: str, group: Group, letter: str, count: str) -> Iterator[str]:
+        own = "me // QUADS" if self._along_depth(operand, group) else "4 * (me & (TALL // 4 - 1))"
+        yield f"{letter} = min({letter}0 + {own}, {count} - 1)"
+        yield f"{side}_inside = {letter}0 + {own} < {count}"
+        yield f"from_{side} = {self.place(operand, group, letter, constant=True)}"
+
+    def _start(self, operand: int, side: str, group: Group, letter: str, count: str) -> Iterator[str]:
         place = self.place(operand, group, letter, constant=True)
         if self._steady(operand, group):
             yield f"{letter} = {letter}0 + me // DEPTH"
             yield f"from_{side} = {place}"
         elif self._along_depth(operand, group):
-            yield f"from_{side} = cuda.local.array(LOADS, i64)"
+            yield f"from_{side}_of = cuda.local.array(LOADS, i64)"
             yield "for i in range(LOADS):"
             yield f"    {letter} = min({letter}0 + me // DEPTH + MEMBERS // DEPTH * i, {count} - 1)"
-            yield f"    from_{side}[i] = {place}"
+            yield f"    from_{side}_of[i] = {place}"
         else:
             yield f"{letter} = min({letter}0 + (me & (TALL - 1)), {count} - 1)"
             yield f"from_{side} = {place}"
 
     def fetch(self, operand: int, array: str, side: str, group: Group, letter: str, count: str, kind: str) -> Iterator[str]:
         """The next tile of an operand into registers."""
+        yield from self._either(operand, group, self._wide_fetch(operand, array, side, group, kind),
+                                self._fetch(operand, array, side, group, letter, count, kind))
+
+    def _wide_fetch(self, operand: int, array: str, side: str, group: Group, kind: str) -> Iterator[str]:
+        own = "4 * (me & (QUADS - 1))" if self._along_depth(operand, group) else "me // (TALL // 4)"
+        yield f"k = k0 + DEPTH + {own}"
+        yield f"if {side}_inside and k < depth:"
+        yield f"    get_four(next_{side}, 0, {array}, from_{side} + {self.place(operand, self.step.depth, 'k')})"
+        yield "else:"
+        yield "    for i in range(4):"
+        yield f"        next_{side}[i] = {kind}(0.0)"
+
+    def _fetch(self, operand: int, array: str, side: str, group: Group, letter: str, count: str, kind: str) -> Iterator[str]:
         place = self.place(operand, self.step.depth, "k")
         if self._along_depth(operand, group):
-            here = f"from_{side}[i]"
+            here = f"from_{side}_of[i]"
             if self._steady(operand, group):
                 here = f"from_{side} + MEMBERS // DEPTH * i * {self._product(self._strides(operand, group)[:1])}"
             yield "k = k0 + DEPTH + (me & (DEPTH - 1))"
             yield f"at = {place}"
             yield "for i in range(LOADS):"
             yield f"    inside = k < depth and {letter}0 + me // DEPTH + MEMBERS // DEPTH * i < {count}"
-            yield f"    next_{side}[i] = {array}[{here} + at] if inside else {kind}(0.0)"
+            yield f"    next_{side}[i] = get_one({array}, {here} + at) if inside else {kind}(0.0)"
         else:
             yield f"inside = {letter}0 + (me & (TALL - 1)) < {count}"
             yield "for i in range(LOADS):"
             yield "    k = k0 + DEPTH + me // TALL + MEMBERS // TALL * i"
-            yield f"    next_{side}[i] = {array}[from_{side} + {place}] if inside and k < depth else {kind}(0.0)"
+            yield f"    next_{side}[i] = get_one({array}, from_{side} + {place}) if inside and k < depth else {kind}(0.0)"
 
     def keep(self, operand: int, side: str, group: Group) -> Iterator[str]:
         """The tile from registers into shared memory."""
+        yield from self._either(operand, group, self._wide_keep(operand, side, group), self._keep(operand, side, group))
+
+    def _wide_keep(self, operand: int, side: str, group: Group) -> Iterator[str]:
+        if self._along_depth(operand, group):
+            yield "for i in range(4):"
+            yield f"    {side}[(4 * (me & (QUADS - 1)) + i) * PITCH + ((me // QUADS) & (TALL - 1))] = next_{side}[i]"
+        else:
+            yield f"put_four({side}, ((me // (TALL // 4)) & (DEPTH - 1)) * PITCH + 4 * (me & (TALL // 4 - 1)), next_{side}, 0)"
+
+    def _keep(self, operand: int, side: str, group: Group) -> Iterator[str]:
         yield "for i in range(LOADS):"
         if self._along_depth(operand, group):
-            yield f"    {side}[me & (DEPTH - 1), ((me // DEPTH) & (TALL - 1)) + MEMBERS // DEPTH * i] = next_{side}[i]"
+            yield f"    {side}[(me & (DEPTH - 1)) * PITCH + ((me // DEPTH) & (TALL - 1)) + MEMBERS // DEPTH * i] = next_{side}[i]"
         else:
-            yield f"    {side}[((me // TALL) & (DEPTH - 1)) + MEMBERS // TALL * i, me & (TALL - 1)] = next_{side}[i]"
+            yield f"    {side}[(((me // TALL) & (DEPTH - 1)) + MEMBERS // TALL * i) * PITCH + (me & (TALL - 1))] = next_{side}[i]"

@@ -46,8 +46,8 @@ class Block(Protocol):
     def together(self, node: Combine | Barrier | Outside, writer: Writer) -> Iterator[str]:
         """Lines for a node."""
 
-    def divided(self, name: str, low: str, high: str) -> str:
-        """The header of a loop."""
+    def divided(self, name: str, low: str, high: str) -> tuple[list[str], str]:
+        """Lines before the body of a loop, of which the last one opens a block, and a line at its end."""
 
 
 @dataclass
@@ -79,11 +79,12 @@ class Walker:
         indent, syntax = "    " * depth, self.writer.syntax
         match node:
             case For():
-                yield indent + self._header(node)
+                header, end = self._header(node)
+                yield from (indent + line for line in header)
                 if self.fix and _moves_within(node.body):
                     self.writer.used.add(self.fix)
                     yield f"{indent}    {(name := safe(str(node.index)))} = {self.fix}({name})"
-                yield from self._block(node.body, depth)
+                yield from self._block(node.body, depth, end)
             case Assign():
                 yield indent + self.assigned(node)
             case Store(atomic=True):
@@ -105,8 +106,10 @@ class Walker:
             case Unravel():
                 yield from (indent + line for line in self.unravelled(node))
 
-    def _block(self, body: Sequence[Node], depth: int) -> Iterator[str]:
+    def _block(self, body: Sequence[Node], depth: int, end: str = "") -> Iterator[str]:
         yield from self.lines(body, depth + 1)
+        if end:
+            yield "    " * (depth + 1) + end
         if self.writer.syntax.close:
             yield "    " * depth + self.writer.syntax.close
 
@@ -118,7 +121,8 @@ class Walker:
     def _left(self, node: Store) -> str:
         return self.writer.subscripts(Access(node.tensor, *node.subscripts))
 
-    def _header(self, node: For) -> str:
+    def _header(self, node: For) -> tuple[list[str], str]:
+        """Lines before the body of a loop, and one at its end."""
         name = safe(str(node.index))
         syntax = self.writer.syntax
         lower = [self.writer.integer(e) for e in node.lower]
@@ -128,12 +132,12 @@ class Walker:
             start = first if node.lower[0] == 0 else f"{lower[0]} + {first}"
             end = last if node.lower[0] == 0 else f"{lower[0]} + {last}"
             lower, upper = [start, *lower[1:]], [end, *upper[node.grain == 1 :]]
-            return self.open_shared(name, syntax.extreme(True, lower), syntax.extreme(False, upper))
+            return [self.open_shared(name, syntax.extreme(True, lower), syntax.extreme(False, upper))], ""
         low, high = syntax.extreme(True, lower), syntax.extreme(False, upper)
         if node.lanes:
             assert self.block is not None
             return self.block.divided(name, low, high)
-        return syntax.header(name, low, high, node.step, node.descending)
+        return [syntax.header(name, low, high, node.step, node.descending)], ""
 
     def unravelled(self, node: Unravel) -> Iterator[str]:
         rest = safe(str(node.line))
@@ -241,7 +245,7 @@ def generated_names(steps: Sequence[Step]) -> set[str]:
         elif isinstance(step, Fill):
             names |= {f"fill_{dtype}" for dtype in ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")}
     contracts = range(numbered.get("contract_", -1) + 1)
-    names |= {f"contract_{k}_{part}" for k in contracts for part in ("of", "small", "joined")}
+    names |= {f"contract_{k}_{part}" for k in contracts for part in ("of", "small", "wide", "joined")}
     return names | {f"{stem}{k}" for stem, last in numbered.items() for k in range(last + 1)}
 
 

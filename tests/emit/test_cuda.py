@@ -81,6 +81,47 @@ def test_large_tiles() -> None:
     assert error(PROGRAMS["product"](), partial(gpu.compiled, change=("if blocks * batches >= ENOUGH", "if True"))) <= 2e-6
 
 
+@pytest.mark.parametrize("astray", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 70])
+def test_four_elements_at_once(count: int, astray: bool) -> None:
+    """Maps read and write 128 bits where their arrays lie at multiples of that, and single elements behind the last four."""
+    N, k = gc.dims("N"), gc.index("k")
+    X, Z, Y, W, V = gc.tensor("X", N), gc.tensor("Z", N, dtype="float64"), *gc.tensors("Y W V")
+    Y[k] = gc.exp(X[k]) * X[k]
+    W[k] = Y[k] - 2 * Z[k]
+    V[k] = gc.where(X[k] > 0, 3, -Z[k])
+    random = np.random.default_rng(0)
+    arrays = {"X": random.normal(size=count).astype(np.float32), "Z": random.normal(size=count)}
+    assert error(([Y, W, V], arrays), partial(gpu.compiled, astray=astray, real=count == 70)) <= 1e-6
+
+
+@pytest.mark.parametrize("astray", [False, True])
+@pytest.mark.parametrize("layout", ["product", "left", "right", "both", "adding", "strided", "batch"])
+def test_tiles_that_are_read_four_elements_at_once(layout: str, astray: bool) -> None:
+    """Operands in all layouts, with edges; only where everything lies at multiples of 16 bytes."""
+    (i, j), p, q = gc.indices("i j"), gc.index("p", gc.dims("D")), gc.index("q", 2)
+    sizes = {"N": 132, "D": 12, "Q": 48, "M": 20, "2": 2}
+    shapes = {
+        "A": "D N" if layout in ("left", "both") else "N Q" if layout == "strided" else "N D",
+        "B": {"right": "M D", "both": "M D", "batch": "2 D M"}.get(layout, "D M"), "S": "N M",
+    }  # fmt: skip
+    A, B, S = (gc.tensor(n, *(2 if z == "2" else gc.dims(z) for z in shape.split())) for n, shape in shapes.items())
+    C = gc.tensor("C")
+    first = A[p, i] if layout in ("left", "both") else A[i, 4 * p] if layout == "strided" else A[i, p]
+    second = B[q, p, j] if layout == "batch" else B[j, p] if layout in ("right", "both") else B[p, j]
+    if layout == "batch":
+        C[q, i, j] += first * second
+    else:
+        if layout == "adding":
+            C[i, j] = S[i, j] + 1
+        C[i, j] += first * second
+    f = gpu.compiled([C], real=True, astray=astray, change=("if blocks * batches >= ENOUGH", "if True"))
+    random = np.random.default_rng(0)
+    arrays = {n: random.normal(size=[sizes[z] for z in shapes[n].split()]).astype(np.float32) for n in shapes if n in f.inputs}
+    np.testing.assert_allclose(f(**arrays), gc.compile([C], target="interpret")(**arrays), rtol=0, atol=1e-5)
+    assert "contract_0_wide if four_at_once" in f.source
+
+
 def test_the_depth_is_divided_where_results_are_few() -> None:
     """The simulated GPU divides a depth of 300 into parts, whose sums are added in order."""
     assert error(PROGRAMS["deep"](), gpu.compiled) <= 2e-6
@@ -163,8 +204,8 @@ def compiler() -> None:
 def test_ptx_without_gpu(compiler: None, name: str) -> None:
     made = module(name)
     built_in = importlib.import_module("numba.cuda").implementation == "Built-in"
-    if built_in and re.search(r"\bm(ax|in)\(", made.text.split("@cuda.jit", 1)[1]):
-        pytest.skip('Numba\'s own CUDA target compiles max() of integers only with a driver: pip install "graphc[cuda]"')
+    if built_in and re.search(r"\b(m(ax|in)|shfl_down_sync)\(", made.text.split("@cuda.jit", 1)[1]):
+        pytest.skip('Numba\'s own CUDA target compiles max() of integers and shuffles only with a driver: pip install "graphc[cuda]"')
     found = compile_to_ptx(made.text, made.parameters)
     assert {k.name for k in made.kernels} <= set(found)
     for kernel, ptx in found.items():

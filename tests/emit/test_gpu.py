@@ -14,6 +14,7 @@ HEAD = """\
 import math
 import numpy as np
 from numba import cuda, float32
+from graphc.kernels.four import get_four, put_four
 f32 = np.float32
 
 
@@ -84,6 +85,14 @@ Y[line] = there(X[line])
 """
 
 
+FOUR = """\
+four = cuda.local.array(4, f32)
+if line % 4 == 0:
+    get_four(four, 0, X, line)
+    put_four(Y, line, four, 0)
+"""
+
+
 def test_what_is_right_runs() -> None:
     x = np.arange(128, dtype="float32")
     blocks = x.reshape(2, 64)
@@ -93,6 +102,7 @@ def test_what_is_right_runs() -> None:
     assert np.array_equal(run(NEIGHBOURS)[0], 2 * np.roll(x.reshape(4, 32), -1, 1).ravel())
     assert np.array_equal(run(COUNTED)[1][:5], [*x.reshape(32, 4).sum(0), 0])
     assert np.array_equal(run(PRIVATE)[1], 3 * x)
+    assert np.array_equal(run(FOUR)[1], x)
 
 
 BROKEN: dict[str, tuple[str, str, str, str]] = {
@@ -119,6 +129,9 @@ BROKEN: dict[str, tuple[str, str, str, str]] = {
     "a shuffle in a condition": (SUMMED, "total = total +", "if me % 2: total = total +", "divergence"),
     "a shuffle of a thread that has ended": (SUMMED, "part = ", "if me % 32 > 20:\n    return\npart = ", "does not take part"),
     "float64": (PRIVATE, "best[1, 1]", "best[1, 1] * np.float64(0.5)", "computed in float64"),
+    "four elements astray": (FOUR, "X, line)", "X, line + 2)", "four elements of X from 2 on do not lie at a multiple of 16 bytes"),
+    "four elements behind the end": (FOUR, "X, line)", "X, line + 124)", "X.128. is outside"),
+    "four elements twice": (FOUR, "line % 4", "line % 2", "multiple of 16|race"),
     "too much shared memory": (TURNED, "array(64,", "array(12289,", "more than 49152 bytes"),
 }
 
@@ -134,7 +147,7 @@ def test_mistakes_are_found(mistake: str) -> None:
 
 
 def test_the_line_is_named() -> None:
-    with pytest.raises(Fault, match=r"kernel, line 12: best.k // 2, k % 2. = X.line \+ 1."):
+    with pytest.raises(Fault, match=r"kernel, line 13: best.k // 2, k % 2. = X.line \+ 1."):
         run(PRIVATE.replace("X[line]", "X[line + 1]"))
 
 

@@ -36,12 +36,21 @@ def test_programs(name: str, folder: Path) -> None:
         assert all(made.registers and made.instructions for made in kernel.made.values())
 
 
+def test_maps_read_and_write_four_elements_at_once(folder: Path) -> None:
+    kernels = {kernel.kernel: kernel for kernel in of_program("program empty_products", [90], folder)}
+    assert kernels["map_0"].made[90].wide >= 0.25 and "put_four(" in kernels["map_0"].source
+
+
 @pytest.mark.parametrize("program", ["program product", "layer conv2d"])
 def test_sums_of_products_are_in_registers(program: str, folder: Path) -> None:
     """And most of what the innermost loop of large blocks does is multiply and add."""
     kernels = {kernel.kernel: kernel for kernel in of_program(program, [80], folder)}
     assert not any(kernel.complaints() for kernel in kernels.values())
-    assert kernels["contract_0"].made[80].fused > (0.6 if program == "program product" else 0.2)
+    large = kernels["contract_0"].made[80]
+    assert large.fused > (0.75 if program == "program product" else 0.45)
+    if program == "program product":
+        wide = kernels["contract_0_wide"].made[80]
+        assert wide.fused > 0.75 and wide.wide == 1 and wide.registers <= 128
 
 
 HEAD = """\

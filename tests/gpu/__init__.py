@@ -39,7 +39,8 @@ class Reported(Exception):
 
 
 def compiled(
-    outputs: Any, accumulate: str | None = None, real: bool = False, change: tuple[str, str] = ("", ""), **options: Any
+    outputs: Any, accumulate: str | None = None, real: bool = False, change: tuple[str, str] = ("", ""), astray: bool = False,
+    **options: Any,
 ) -> gc.Program:
     """What ``gc.compile(outputs, target="cuda")`` gives where there is a GPU; calls run here.
 
@@ -47,6 +48,7 @@ def compiled(
         outputs, accumulate, options: as for `graphc.compile`.
         real: whether blocks have as many threads as on a GPU; else a few, which is enough for most mistakes.
         change: a part of the module, and what is put in its place.
+        astray: whether arguments begin one element behind a multiple of 16 bytes.
     """
     program = gc.compile(outputs, target="interpret", accumulate=accumulate, **options)
     runner: Any = program._runner
@@ -55,7 +57,7 @@ def compiled(
     assert change[0] in module.text
     text = module.text.replace(*change)
     runner.source, runner.kernels = text, module.kernels
-    runner.run = partial(_run, graph, module, lambda: Device(text, not real), in_place)
+    runner.run = partial(_run, graph, module, lambda: Device(text, not real), in_place, astray)
     return program
 
 
@@ -65,11 +67,11 @@ def module_of(outputs: Any) -> CudaModule:
 
 
 def _run(
-    graph: Graph, module: CudaModule, new: Callable[[], Device], in_place: Mapping[str, str], arrays: Mapping[str, Array],
-    sizes: Mapping[Any, int], out: Mapping[str, Array],
+    graph: Graph, module: CudaModule, new: Callable[[], Device], in_place: Mapping[str, str], astray: bool,
+    arrays: Mapping[str, Array], sizes: Mapping[Any, int], out: Mapping[str, Array],
 ) -> dict[str, Array]:
     tensors, device = graph.by_name(), new()
-    given = {name: device.array(np.array(arrays[name], order="C"), name) for name in module.arrays if tensors[name].is_input}
+    given = {name: device.array(_laid(arrays[name], astray), name) for name in module.arrays if tensors[name].is_input}
     there = {
         name: given[name] if name in given else given[in_place[name]] if name in in_place
         else device.empty(tuple(size_value(e, sizes) for e in tensors[name].shape), tensors[name].dtype, name)
@@ -86,3 +88,12 @@ def _run(
         if missing:
             raise Fault(f"nothing has written {there[name].element(min(missing))}")
     return {name: there[name].array for name in results}
+
+
+def _laid(array: Array, astray: bool) -> Array:
+    """A copy whose first element lies at a multiple of 16 bytes, or one element behind one."""
+    room = np.empty(array.nbytes + 32, np.uint8)
+    start = -room.ctypes.data % 16 + astray * array.itemsize
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy

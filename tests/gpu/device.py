@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tests.gpu.memory import Fault, Memory, typed
-from tests.gpu.names import MATH, cuda_of
+from tests.gpu.names import FOUR, MATH, cuda_of
 from tests.gpu.threads import OF_A_BLOCK, OF_A_WARP, WARP, Block, settled
 
 __all__ = ["Device"]
@@ -38,7 +38,7 @@ class Device:
         self.here: Any = None
         code = _python(text)
         linecache.cache[code.co_filename] = (len(text), None, text.splitlines(keepends=True), code.co_filename)
-        self.module: dict[str, Any] = {"cuda": cuda_of(self), "math": MATH, "config": SimpleNamespace(ENABLE_CUDASIM=few)}
+        self.module: dict[str, Any] = {"cuda": cuda_of(self), "math": MATH, "config": SimpleNamespace(ENABLE_CUDASIM=few), **FOUR}
         exec(code, self.module)
 
     def array(self, array: Array, name: str, racing: bool = False) -> Memory:
@@ -82,7 +82,7 @@ def _python(text: str) -> CodeType:
     tree, lines, name = ast.parse(text), text.splitlines(), f"<module {hash(text)}>"
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            node.names = [n for n in node.names if n.name not in ("cuda", "config", "math")]
+            node.names = [n for n in node.names if n.name not in ("cuda", "config", "math", *FOUR)]
     tree.body = [n for n in tree.body if not isinstance(n, ast.Import | ast.ImportFrom) or n.names]
     waiting = OF_A_BLOCK | OF_A_WARP | {"array"}
     while waiting:

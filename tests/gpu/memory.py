@@ -52,6 +52,10 @@ class Memory:
         self.base = array.__array_interface__["data"][0]
         self.widened = array.dtype.kind in "iu" and array.dtype != np.uint64
 
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {"data": (self.base, False), "shape": self.shape}
+
     def __len__(self) -> int:
         return self.shape[0]
 

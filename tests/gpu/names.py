@@ -15,7 +15,7 @@ from tests.gpu.threads import WARP
 if TYPE_CHECKING:
     from tests.gpu.device import Device
 
-__all__ = ["MATH", "cuda_of"]
+__all__ = ["FOUR", "MATH", "cuda_of"]
 
 MOST_SHARED = 48 * 1024
 
@@ -73,3 +73,33 @@ _SAME = ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "tanh", "h
 MATH = SimpleNamespace(
     erf=lambda x: type(x)(math.erf(x)), fabs=np.abs, pow=np.power, atan2=np.arctan2, **{name: getattr(np, name) for name in _SAME})
 """Functions of ``math`` in the type of their arguments; `math` itself computes in float64, and has errors in place of infinities."""
+
+
+def _lies_well(array: Memory, place: int) -> None:
+    size = array.array.itemsize
+    if (array.base + int(place) * size) % min(16, 4 * size):
+        raise Fault(f"four elements of {array.name} from {place} on do not lie at a multiple of {min(16, 4 * size)} bytes")
+
+
+def _get_four(to: Local, begin: int, array: Memory, place: int) -> None:
+    _lies_well(array, place)
+    for k in range(4):
+        to[begin + k] = array[place + k]
+
+
+def _put_four(array: Memory, place: int, source: Local, begin: int) -> None:
+    _lies_well(array, place)
+    for k in range(4):
+        array[place + k] = source[begin + k]
+
+
+def _add_one(array: Memory, place: int, value: Any) -> None:
+    array[place] += value
+
+
+FOUR = {
+    "get_four": _get_four, "put_four": _put_four, "get_one": Memory.__getitem__, "put_one": Memory.__setitem__,
+    "add_one": _add_one,
+    "aligned": lambda array: array.base % 16 == 0,
+}  # fmt: skip
+"""What they find in `graphc.kernels.four`."""

@@ -25,8 +25,8 @@ __all__ = ["ARCHITECTURES", "Assembled", "assembled", "complaints", "missing", "
 
 ARCHITECTURES = (75, 80, 90)
 PACKAGES = ("numba-cuda", "cuda-core", "nvidia-nvjitlink", "nvidia-cuda-nvdisasm")
-MOST_REGISTERS = 168
-"""65536 registers of a multiprocessor are for at least 384 threads then; what one thread does alone may have more."""
+MOST_REGISTERS = 192
+"""65536 registers of a multiprocessor are for at least 320 threads then; what one thread does alone may have more."""
 
 
 @dataclass(frozen=True)
