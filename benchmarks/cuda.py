@@ -7,8 +7,9 @@
 It needs Python with numba, numba-cuda and graphc's dependencies, the source of graphc, and PyTorch for the comparison. First what the
 marker `gpu` of the tests covers is run: programs of every kind against the interpreter and, where pytest is installed, these tests.
 Then the speed of copying and of PyTorch's products is measured, which are the limits of each row; then the rows, in float32 without
-TF32. Times are of events on the stream, the median of several turns. Rows with tensor cores stay open until graphc has
-precision="tf32". What is not done when the time is over stays open, too, and the JSON file has everything that was measured before.
+TF32. Times are of events on the stream, the median of several turns. Then rows with products come again with tensor cores
+on both sides (precision="tf32"). What is not done when the time is over stays open, too, and the JSON file has everything that was
+measured before.
 """
 
 from __future__ import annotations
@@ -182,8 +183,31 @@ class Bench:
             print(line(row), flush=True)
         for case, row in zip(wanted, self.found["rows"], strict=True):
             if self.torch and self.left > 45 and "failure" not in row:
+                self.on_cores(case, row)
                 self.compiled(case, row)
                 print(line(row), flush=True)
+
+    def on_cores(self, case: Any, row: dict[str, Any]) -> None:
+        """Both with tensor cores, if the program has products for them."""
+        import numpy as np
+        from comparison import gpu_calls
+
+        try:
+            arrays = case.arrays(np.random.default_rng(0), case.sizes)
+            ours = gpu_calls.graphc(case, arrays, self.torch, self.machine, "tf32")
+            if not any("TF32" in kernel.plan.strategy for kernel in ours.program.kernels):
+                row["tf32"] = "no product"
+                return
+            self.torch.backends.cuda.matmul.allow_tf32 = self.torch.backends.cudnn.allow_tf32 = True
+            peer = gpu_calls.eager(case, arrays, self.torch)
+            row["tf32 error"] = gpu_calls.error(ours.results(), peer.results())
+            row["tf32 graphc"], row["tf32 eager"] = self.milliseconds(ours.call), self.milliseconds(peer.call)
+            row["tf32"] = f"{row['tf32 graphc']:.4f} ms, {row['tf32 graphc'] / row['tf32 eager']:.2f} of eager"
+        except Exception as failure:
+            row["tf32"] = f"{type(failure).__name__}: {failure}"[:500]
+        finally:
+            self.torch.backends.cuda.matmul.allow_tf32 = self.torch.backends.cudnn.allow_tf32 = False
+            self.write()
 
     def compiled(self, case: Any, row: dict[str, Any]) -> None:
         """torch.compile, which takes long, comes last."""

@@ -187,7 +187,8 @@ def compile_program(
             computed.
         accumulate: "float64" sums float32 values in float64.
         threads: number of threads of the target "cpu"; by default GRAPHC_NUM_THREADS or one per core.
-        precision: replace every float dtype, e.g. "float64" to check a float32 program.
+        precision: replace every float dtype, e.g. "float64" to check a float32 program. "tf32" (target "cuda" only) lets tensor cores
+            compute products of float32, whose factors they round to 10 bits of mantissa.
         memory_limit: calls whose results and temporaries would need more are refused before anything is allocated: bytes, or a text
             such as "500 MB" or "2 GiB"; by default what the machine (or the GPU) has.
         tune: at the first call with given sizes, time a handful of ways to compute each product and convolution (target "cpu"; less
@@ -210,7 +211,8 @@ def compile_program(
     wanted = [*tensors, *pairs.values(), *pairs.keys()]
     collected = collect([*wanted, *given(wanted)], "compile")
     graph = collected.graph
-    if precision is not None:
+    cores = precision == "tf32"
+    if precision is not None and not cores:
         graph = replace(graph, tensors=tuple(replace(t, dtype=precision) if is_float(t.dtype) else t for t in graph.tensors))
     names = tuple(collected.name_of(t) for t in tensors)
     changed = update_names(collected, pairs)
@@ -225,30 +227,31 @@ def compile_program(
     signature = Signature(tuple(by_name[n] for n in order if n in by_name), names, structure, changed, positional, unneeded)
     check_sizes(graph, signature.inputs)
     check_marks(graph)
-    return Program(graph, signature, _runner(graph, target, signature, accumulate, threads, tune),
-                   witness=partial(_witness, graph, target, accumulate, threads),
+    return Program(graph, signature, _runner(graph, target, signature, accumulate, threads, tune, cores),
+                   witness=partial(_witness, graph, target, accumulate, threads, cores),
                    profiler=partial(_profiler, graph, target, signature, accumulate, threads, tune),
-                   part=_part, options={"target": target, "accumulate": accumulate, "threads": threads, "tune": tune},
+                   part=_part, options={"target": target, "accumulate": accumulate, "threads": threads, "tune": tune, "cores": cores},
                    memory_limit=memory_limit)
 
 
 @undistributing
 def _part(
-    graph: Graph, updates: tuple[tuple[str, str], ...], *, target: str, accumulate: str | None, threads: int | None, tune: bool
+    graph: Graph, updates: tuple[tuple[str, str], ...], *, target: str, accumulate: str | None, threads: int | None, tune: bool,
+    cores: bool,
 ) -> Runner:
     """A part of a program, compiled with the options of the whole."""
     replaced = {new for _, new in updates}
     signature = Signature((), tuple(n for n in graph.outputs if n not in replaced), list, updates)
-    return _runner(graph, target, signature, accumulate, threads, tune)
+    return _runner(graph, target, signature, accumulate, threads, tune, cores)
 
 
 @undistributing
-def _witness(graph: Graph, target: str, accumulate: str | None, threads: int | None) -> tuple[Graph, Runner]:
+def _witness(graph: Graph, target: str, accumulate: str | None, threads: int | None, cores: bool) -> tuple[Graph, Runner]:
     """The program as the target computes it, except that every intermediate tensor is a result."""
     graph = prune(_stable(_plain(graph), graph) if target == "interpret" else canonical(graph))
     graph = replace(graph, tensors=tuple(replace(t, every=0) for t in graph.tensors),
                     outputs=tuple(t.name for t in graph.tensors if not t.is_input))
-    return graph, _runner(graph, target, Signature((), graph.outputs, list), accumulate, threads)
+    return graph, _runner(graph, target, Signature((), graph.outputs, list), accumulate, threads, cores=cores)
 
 
 @undistributing
@@ -269,7 +272,7 @@ def _header(graph: Graph) -> str:
 
 
 def _runner(
-    graph: Graph, target: str, signature: Signature, accumulate: str | None, threads: int | None, tune: bool = False
+    graph: Graph, target: str, signature: Signature, accumulate: str | None, threads: int | None, tune: bool = False, cores: bool = False
 ) -> Runner:
     if target == "interpret":
         align_recurrences(graph)  # refuses what has no order, as on the other targets
@@ -280,6 +283,6 @@ def _runner(
         return cpu_runner(optimised(graph), _header(graph), signature.outputs, signature.updates, accumulate, threads, tune=tune)
     from graphc.targets import cuda_runner
 
-    return cuda_runner(optimised(graph), _header(graph), signature.outputs, signature.updates, accumulate)
+    return cuda_runner(optimised(graph), _header(graph), signature.outputs, signature.updates, accumulate, cores)
 
 

@@ -34,7 +34,7 @@ from graphc.passes.row_sums import row_sums
 from graphc.passes.tighten import tighten
 from graphc.runtime.cpu import CpuRunner
 from graphc.runtime.cuda import CudaRunner
-from graphc.runtime.machine import simulated
+from graphc.runtime.machine import require_cores, require_device, simulated
 from graphc.schedule.lower import schedule
 from graphc.schedule.target import CPU, CUDA, SIMULATOR, C, Target
 
@@ -165,22 +165,26 @@ def _emitted(
 
 
 def cuda_runner(
-    graph: Graph, header: str, results: tuple[str, ...], updates: tuple[tuple[str, str], ...], accumulate: str | None
+    graph: Graph, header: str, results: tuple[str, ...], updates: tuple[tuple[str, str], ...], accumulate: str | None, cores: bool = False
 ) -> CudaRunner:
     """Schedule a canonical graph for a GPU and emit its module.
 
     Args:
         graph, header, results, updates, accumulate: as for `cpu_runner`.
+        cores: whether products of float32 use tensor cores, with factors rounded to TF32.
 
     Raises:
-        TargetError: there is no device, or a statement is not supported yet.
+        TargetError: there is no device, or it has no such cores, or a statement is not supported yet.
     """
     replaced = tuple((old, new) for old, new in updates if new not in results)
     target = SIMULATOR if simulated() else CUDA
-    scheduled, module, in_place = cuda_module(graph, header, accumulate, replaced, target)
+    if cores:
+        require_device()
+        require_cores()
+    scheduled, module, in_place = cuda_module(graph, header, accumulate, replaced, target, cores)
     if in_place and module.checks:
         # A call that finds a fault must leave the state as it was.
-        scheduled, module, in_place = cuda_module(graph, header, accumulate, (), target)
+        scheduled, module, in_place = cuda_module(graph, header, accumulate, (), target, cores)
     tensors = scheduled.by_name()
     arrays = tuple(
         (name, tensors[name].dtype, "input" if tensors[name].is_input else "output" if name in graph.outputs else "temporary")
@@ -205,7 +209,8 @@ def _made(graph: Graph, tensors: Mapping[str, Tensor], names: Iterable[str]) -> 
 
 @undistributing
 def cuda_module(
-    graph: Graph, header: str, accumulate: str | None = None, updates: tuple[tuple[str, str], ...] = (), target: Target = CUDA
+    graph: Graph, header: str, accumulate: str | None = None, updates: tuple[tuple[str, str], ...] = (), target: Target = CUDA,
+    cores: bool = False,
 ) -> tuple[Graph, CudaModule, dict[str, str]]:
     """The scheduled graph, its module, and which updates are written into the array of the input; this needs no GPU.
 
@@ -217,7 +222,7 @@ def cuda_module(
     in_place = _in_place(graph, updates)
     scheduled, steps = schedule(graph, target, in_place, accumulate)
     orders = {statement(s): Order.of(s) for s in graph.statements}
-    return scheduled, emit_cuda(steps, scheduled.by_name(), orders, header), in_place
+    return scheduled, emit_cuda(steps, scheduled.by_name(), orders, header, cores), in_place
 
 
 def _in_place(graph: Graph, updates: tuple[tuple[str, str], ...]) -> dict[str, str]:

@@ -22,9 +22,9 @@ class Call:
     program: Any = None
 
 
-def graphc(case: Case, arrays: Arrays, torch: Any, machine: Any) -> Call:
+def graphc(case: Case, arrays: Arrays, torch: Any, machine: Any, precision: str | None = None) -> Call:
     """The program on tensors of PyTorch's, or on Numba's arrays where there is none."""
-    return _graphc(case, arrays, "cuda", (lambda a: torch.tensor(a, device="cuda")) if torch else machine.cuda.to_device)
+    return _graphc(case, arrays, "cuda", (lambda a: torch.tensor(a, device="cuda")) if torch else machine.cuda.to_device, precision)
 
 
 def on_cpu_alone(case: Case, arrays: Arrays, dry: bool) -> Call:
@@ -32,9 +32,9 @@ def on_cpu_alone(case: Case, arrays: Arrays, dry: bool) -> Call:
     return _graphc(case, arrays, "interpret" if dry else "cpu", np.array)
 
 
-def _graphc(case: Case, arrays: Arrays, target: str, there: Callable[[np.ndarray], Any]) -> Call:
+def _graphc(case: Case, arrays: Arrays, target: str, there: Callable[[np.ndarray], Any], precision: str | None = None) -> Call:
     written = program_of(case, arrays)
-    program = gc.compile(written.outputs, updates=written.updates, target=target)
+    program = gc.compile(written.outputs, updates=written.updates, target=target, precision=precision)
     if written.updates is None:
         given = {name: there(arrays[name]) for name in program.inputs}
         return Call(lambda: program(given), lambda: list(map(on_host, program(given))), program)

@@ -208,7 +208,11 @@ def check_options(
         limit = shown(memory_limit)
         raise _refusal(CompileError, f"memory_limit={limit} is no amount of memory.", f"…, memory_limit={limit}", limit,
                        'give a number of bytes, or a text such as "500 MB" or "2 GiB".')
-    for option, value, values in (("accumulate", accumulate, ("float32", "float64")), ("precision", precision, ("float32", "float64"))):
+    if isinstance(precision, str) and precision == "tf32" and target != "cuda":
+        raise _refusal(CompileError, f'precision="tf32" is that of tensor cores, which the target "{target}" does not have.',
+                       '…, precision="tf32"', '"tf32"', 'use target="cuda", or precision="float32".')
+    precisions = ("float32", "float64", "tf32") if target == "cuda" else ("float32", "float64")
+    for option, value, values in (("accumulate", accumulate, ("float32", "float64")), ("precision", precision, precisions)):
         if value is not None and not (isinstance(value, str) and value in values):
             raise _refusal(CompileError, f"{option}={shown(value)} is not supported.", f"…, {option}={shown(value)}", shown(value),
                            f"use one of {', '.join(values)}.")

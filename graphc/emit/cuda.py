@@ -14,7 +14,7 @@ import sympy as sp
 from graphc.emit.checks import Checks, EmptyRange, GatherCheck
 from graphc.emit.cuda_block import Lanes
 from graphc.emit.cuda_map import NEAR, neighbours
-from graphc.emit.cuda_tile import TILES, different, launches, tile_kernel, tiled
+from graphc.emit.cuda_tile import CORES, TILES, different, launches, on_cores, tile_kernel, tiled
 from graphc.emit.expression import SHORT, Writer
 from graphc.emit.names import safe, variable_names
 from graphc.emit.walk import Walker, generated_names, sizes_of_kernel
@@ -79,6 +79,9 @@ SPELLING = {
 """Every form stays in the type of its arguments; device functions would need a driver even to compile to PTX."""
 
 
+_IMPORTED = {"four": ("add_one", "aligned", "get_four", "get_one", "put_four", "put_one"), "tensor_cores": ("multiply", "rounded")}
+"""Functions that kernels find in `graphc.kernels`."""
+
 _FEW_SUMS = 3
 """Sums of a row for which the registers of a thread suffice where two blocks run on one multiprocessor."""
 
@@ -106,7 +109,9 @@ class CudaModule:
     lives: Mapping[str, tuple[int, int]]
 
 
-def emit_cuda(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], header: str) -> CudaModule:
+def emit_cuda(
+    steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], header: str, cores: bool = False
+) -> CudaModule:
     """The module of a program.
 
     Args:
@@ -114,11 +119,12 @@ def emit_cuda(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapp
         tensors: by name.
         orders: display order of the factors of a statement, by its text.
         header: text for the module's docstring.
+        cores: whether products of float32 use tensor cores, with factors rounded to TF32.
 
     Raises:
         TargetError: a function has no counterpart on the GPU.
     """
-    emitter = _Emitter(steps, tensors, orders)
+    emitter = _Emitter(steps, tensors, orders, cores)
     launches = [line for step in steps for line in emitter.launch(step)] or ["    pass"]
     parameters = ", ".join(["stream", "status", *emitter.variables.values(), *emitter.size_names.values()])
     shown = textwrap.fill(parameters, 130, subsequent_indent="        ")
@@ -133,8 +139,11 @@ def emit_cuda(steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapp
 
 def _head(definitions: Sequence[str]) -> str:
     """What the module begins with."""
-    used = sorted({name for text in definitions for name in re.findall(r"\b(add_one|aligned|get_four|get_one|put_four|put_one)\(", text)})
-    return _HEAD.replace("{imports}", f"\nfrom graphc.kernels.four import {', '.join(used)}\n" if used else "")
+    lines = [
+        f"from graphc.kernels.{module} import {', '.join(used)}\n" for module, names in _IMPORTED.items()
+        if (used := sorted({name for text in definitions for name in re.findall(rf"\b({'|'.join(names)})\(", text)}))
+    ]
+    return _HEAD.replace("{imports}", "\n" + "".join(lines) if lines else "")
 
 
 def _lives(steps: Sequence[Step], shown: Set[str]) -> dict[str, tuple[int, int]]:
@@ -234,8 +243,8 @@ def sort(stream, items, order, starts, count, keys):
 
 
 class _Emitter:
-    def __init__(self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order]) -> None:
-        self.tensors, self.orders = tensors, orders
+    def __init__(self, steps: Sequence[Step], tensors: Mapping[str, Tensor], orders: Mapping[str, Order], cores: bool) -> None:
+        self.tensors, self.orders, self.cores = tensors, orders, cores
         taken = generated_names(steps) | set(NEAR)
         touched = dict.fromkeys(n for s in single(steps) for n in (s.writes, *s.also, *s.reads))
         self.variables = variable_names(list(touched), taken)
@@ -283,8 +292,9 @@ class _Emitter:
         return [f"    {name}[(*grid({array}.size), stream)](0, {array}.size, {array}.reshape(-1))"]
 
     def _contract(self, step: Contract) -> list[str]:
-        if TILES not in self.definitions:
-            self.definitions.insert(0, TILES)
+        tiles = f"{TILES}\n\n\n{CORES}" if self.cores else TILES
+        if tiles not in self.definitions:
+            self.definitions.insert(0, tiles)
         number = self.counters["contract"] = self.counters.get("contract", -1) + 1
         name, dtype = f"contract_{number}", self.tensors[step.writes].dtype
         sizes = sorted({z for e in _size_sources(step, self.tensors) for z in e.free_symbols if isinstance(z, Size)}, key=str)
@@ -292,7 +302,10 @@ class _Emitter:
         parameters = different([*arrays, *names])
         of_sizes = dict(zip(map(str, sizes), parameters[len(arrays):], strict=True))
         own = replace(self._writer(self.orders.get(step.plan.loop, Order())), size_of=lambda n: of_sizes[n])
-        self.definitions.append(tile_kernel(name, step, self.tensors, own, parameters))
+        cores = self.cores and on_cores(step, dtype)
+        self.definitions.append(tile_kernel(name, step, self.tensors, own, parameters, cores))
+        if cores:
+            step = replace(step, plan=replace(step.plan, strategy=f"{step.plan.strategy}; large blocks on tensor cores, factors in TF32"))
         integers = (None,) * (1 + len(names))
         made = tiled(name, step, self.tensors, own)
         self.parameters |= dict.fromkeys(made, (*(((dtype, 1),) * len(arrays)), *integers))

@@ -18,7 +18,7 @@ from graphc.ir.nest import Contract, Group, Local
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import postorder, substitute
 
-__all__ = ["TILES", "different", "launches", "tile_kernel", "tiled"]
+__all__ = ["CORES", "TILES", "different", "launches", "on_cores", "tile_kernel", "tiled"]
 
 TILES = '''SHIFT, DEPTH = (3, 8) if config.ENABLE_CUDASIM else (4, 8)
 SIDE = 1 << SHIFT
@@ -44,6 +44,9 @@ def four_at_once(*arrays):
     return not config.ENABLE_CUDASIM and all(a.__cuda_array_interface__["data"][0] % 16 == 0 for a in arrays)'''
 """What modules with contractions begin with."""
 
+CORES = """CORES = not config.ENABLE_CUDASIM  # the simulator has no tensor cores"""
+"""And those whose large blocks use tensor cores."""
+
 _SUMS = {"float32": (8, 2), "float64": (4, 2)}
 """Rows and columns of sums of a thread: in large blocks, and in small ones, of which there are more."""
 
@@ -65,8 +68,9 @@ _SHORT = {"abs", "maximum", "minimum", "sign", "difference"}
 
 _NAMES = frozenset((
     "rows", "columns", "depth", "batches", "left", "right", "sums", "above", "across", "next_left", "next_right", "from_left", "from_right",
-    "from_left_of", "from_right_of", "left_inside", "right_inside", "me", "x", "y", "m0", "n0", "m", "n", "k", "k0", "z", "i", "j", "g",
-    "r", "e", "down", "inside", "at", "to_column", "begin", "pitch", "stride", "here0", "here1", "scratch", "out", "whole", "parts", "part",
+    "from_left_of", "from_right_of", "left_inside", "right_inside", "across_warp", "down_warp", "group", "member",
+    "me", "x", "y", "m0", "n0", "m", "n", "k", "k0", "z", "i", "j", "g", "r",
+    "e", "down", "inside", "at", "to_column", "begin", "pitch", "stride", "here0", "here1", "scratch", "out", "whole", "parts", "part",
     "SUMS", "WIDE", "TALL", "GROUP", "SQUARE", "PITCH", "TILE", "LOADS", "QUADS", "count", "total",
 ))  # fmt: skip
 
@@ -82,7 +86,14 @@ def different(names: Sequence[str]) -> list[str]:
     return found
 
 
-def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer: Writer, parameters: Sequence[str]) -> str:
+def on_cores(step: Contract, dtype: str) -> bool:
+    """Whether tensor cores can compute the large blocks of a contraction."""
+    return dtype == "float32" and step.inner is None
+
+
+def tile_kernel(
+    name: str, step: Contract, tensors: Mapping[str, Tensor], writer: Writer, parameters: Sequence[str], cores: bool
+) -> str:
     """The text of the kernel: a function that makes it for a number of sums, and two of its results.
 
     Args:
@@ -91,13 +102,23 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
         tensors: by name.
         writer: of integer expressions.
         parameters: names of the operands, and of the sizes.
+        cores: whether large blocks are computed by tensor cores.
     """
     dtype = tensors[step.writes].dtype
     text, f = _Text(step, tensors, writer), SHORT[dtype]
+    multiplied = [
+        f"for k in range({'DEPTH' if step.inner is None else 'min(DEPTH, depth - k0)'}):",
+        *(f"    {line}" for line in _group("across", "right", "x", "0", "SUMS")),
+        "    for r in range(0, SUMS, GROUP):",
+        *(f"        {line}" for line in _group("above", "left", "y", "r", "r + GROUP")),
+        "        for i in range(r, r + GROUP):",
+        "            for j in range(SUMS):",
+        f"                sums[SUMS * i + j] = {text.summing(dtype)[1]}",
+    ]
     c, a, b, *others = parameters[: len(step.operands)]
     scale = "" if step.scale == 1 else writer.value(step.scale, dtype)
     scaled = "" if step.scale == 1 else f"{writer.value(step.scale, dtype)} * "
-    start, added = text.summing(dtype)
+    start, _ = text.summing(dtype)
     batched = bool(step.batch.extents)
     comment = textwrap.wrap(step.plan.loop, 132, initial_indent="    # ", subsequent_indent="    #     ")
     body = [
@@ -113,6 +134,7 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
         f"next_right = cuda.local.array(LOADS, {f})",
         "me = i64(cuda.threadIdx.x)",
         "x, y = me & (SIDE - 1), (me >> SHIFT) & (SIDE - 1)  # masks say that they are not negative",
+        *(_LANES if cores else ()),
         "down = (rows + TALL - 1) // TALL",
         "m0, n0 = cuda.blockIdx.x % down * TALL, cuda.blockIdx.x // down * TALL",
     ]
@@ -126,19 +148,14 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
         *(f"    {line}" for line in text.fetch(1, a, "left", step.rows, "m", "rows", f)),
         *(f"    {line}" for line in text.fetch(2, b, "right", step.columns, "n", "columns", f)),
         "    if k0 >= cuda.blockIdx.z * part:",
-        f"        for k in range({'DEPTH' if step.inner is None else 'min(DEPTH, depth - k0)'}):",
-        *(f"            {line}" for line in _group("across", "right", "x", "0", "SUMS")),
-        "            for r in range(0, SUMS, GROUP):",
-        *(f"                {line}" for line in _group("above", "left", "y", "r", "r + GROUP")),
-        "                for i in range(r, r + GROUP):",
-        "                    for j in range(SUMS):",
-        f"                        sums[SUMS * i + j] = {added}",
+        *(f"        {line}" for line in _either(cores, _MULTIPLIED, multiplied)),
+        *(f"    {line}" for line in _either(cores, _ROUNDED, [])),
         "    cuda.syncthreads()",
         *(f"    {line}" for line in text.keep(1, "left", step.rows)),
         *(f"    {line}" for line in text.keep(2, "right", step.columns)),
         "    cuda.syncthreads()",
         f"whole = (cuda.blockIdx.z * batches + {'z' if batched else '0'}) * rows",
-        *text.written(scale),
+        *text.written(scale, cores),
     ]
     if batched:
         body += ["for z in range(i64(cuda.blockIdx.y), batches, i64(cuda.gridDim.y)):"]
@@ -160,7 +177,8 @@ def tile_kernel(name: str, step: Contract, tensors: Mapping[str, Tensor], writer
     kinds = tiled(name, step, tensors, writer)
     return "\n".join([
         f"def {name}_of(SUMS, WIDE):", *comment,
-        "    TALL, GROUP, SQUARE = SIDE * SUMS, min(SUMS, 4), SUMS * SUMS", "    PITCH = TALL + 4", "    TILE = DEPTH * PITCH",
+        "    TALL, GROUP, SQUARE = SIDE * SUMS, min(SUMS, 4), SUMS * SUMS",
+        f"    PITCH = TALL + {'(8 if CORES else 4)' if cores else '4'}", "    TILE = DEPTH * PITCH",
         "    LOADS, QUADS = TALL * DEPTH // MEMBERS, DEPTH // 4", "",
         f"    @cuda.jit(**{'(BLOCK if WIDE else ALONE)' if text.crowded else 'BLOCK'})",
         f"    def {name}({given}):", *(f"        {line}" for line in (*body, *inner)), "", f"    return {name}",
@@ -206,6 +224,40 @@ def launches(
     yield f"{indent}    {name}_joined[(*grid({count}), stream)]({', '.join([views[0], scratch, 'parts', *sizes])})"
 
 
+_LANES = (
+    "member, group = me & 3, (me >> 2) & 7",
+    "across_warp, down_warp = (me >> 5) & 1, (me >> 6) & 3  # a warp has 32 rows and 64 columns",
+)
+_ROUNDED = ("for i in range(LOADS):", "    next_left[i] = rounded(next_left[i])", "    next_right[i] = rounded(next_right[i])")
+_MULTIPLIED = (
+    "at = member * PITCH + group",
+    "for i in range(2):",
+    "    for g in range(4):",
+    "        above[4 * i + g] = left[at + 32 * down_warp + 16 * i + 8 * (g % 2) + 4 * PITCH * (g // 2)]",
+    "for j in range(8):",
+    "    for g in range(2):",
+    "        across[g] = right[at + 64 * across_warp + 8 * j + 4 * PITCH * g]",
+    "    for i in range(2):",
+    "        multiply(sums, 4 * j + 32 * i, above, 4 * i, across, 0)",
+)
+_CORE_ROW = "m0 + 32 * down_warp + 16 * (i // 2) + group + 8 * (i % 2)"
+_CORE_COLUMN = "n0 + 64 * across_warp + 8 * (j // 2) + 2 * member + j % 2"
+_CORE_SUM = "sums[32 * (i // 2) + 4 * (j // 2) + 2 * (i % 2) + j % 2]"
+"""What tensor cores multiply, and where they leave the sums (`graphc.kernels.tensor_cores`)."""
+
+
+def _either(cores: bool, here: Sequence[str], otherwise: Sequence[str]) -> Iterator[str]:
+    """Lines for blocks on tensor cores, and for others."""
+    if not cores:
+        yield from otherwise
+        return
+    yield "if CORES and SUMS == 8:"
+    yield from (f"    {line}" for line in here)
+    if otherwise:
+        yield "else:"
+        yield from (f"    {line}" for line in otherwise)
+
+
 def _group(to: str, side: str, own: str, first: str, last: str) -> Iterator[str]:
     """Elements of a tile into registers: four neighbours by one instruction where there are so many."""
     place = f"k * PITCH + GROUP * {own} + SIDE * g"
@@ -217,22 +269,23 @@ def _group(to: str, side: str, own: str, first: str, last: str) -> Iterator[str]
     yield f"            {to}[g + i] = {side}[{place} + i]"
 
 
-def _one_by_one(at: str, column: str, adding: str) -> Iterator[str]:
+def _one_by_one(at: str, column: str, adding: str, cores: bool = False) -> Iterator[str]:
     """Lines that write the sums: into row m, whose place is `at`, and column n; `adding` tells whether they are added to what is there."""
-    yield "for j in range(SUMS):"
-    yield f"    n = {_COLUMN}"
+    total = _CORE_SUM if cores else "sums[SUMS * i + j]"
+    yield f"for j in range({16 if cores else 'SUMS'}):"
+    yield f"    n = {_CORE_COLUMN if cores else _COLUMN}"
     yield f"    to_column = {column}"
-    yield "    for i in range(SUMS):"
-    yield f"        m = {_ROW}"
+    yield f"    for i in range({4 if cores else 'SUMS'}):"
+    yield f"        m = {_CORE_ROW if cores else _ROW}"
     yield "        if m < rows and n < columns:"
     yield f"            at = {at}"
     indent = "            "
     if adding:
         yield f"{indent}if {adding}:"
-        yield f"{indent}    add_one(out, at + to_column, sums[SUMS * i + j])"
+        yield f"{indent}    add_one(out, at + to_column, {total})"
         yield f"{indent}else:"
         indent += "    "
-    yield f"{indent}put_one(out, at + to_column, sums[SUMS * i + j])"
+    yield f"{indent}put_one(out, at + to_column, {total})"
 
 
 class _Text:
@@ -261,7 +314,7 @@ class _Text:
         start = {"plus": sp.Integer(0), "maximum": -INFINITY, "minimum": INFINITY}[inner.combine]
         return self.writer.value(start, dtype), self.writer.value(Call(inner.combine, total, value), dtype)
 
-    def written(self, scale: str) -> Iterator[str]:
+    def written(self, scale: str, cores: bool) -> Iterator[str]:
         """The sums into the result, or into `scratch`: four at once where they are neighbours."""
         step = self.step
         if scale:
@@ -271,11 +324,16 @@ class _Text:
         adding = "parts == 1" if step.accumulate else ""
         if len(step.rows.extents) > 1 or len(step.columns.extents) > 1:
             at = f"{self.place(0, step.rows, 'm', constant=True)} if parts == 1 else (whole + m) * columns"
-            yield from _one_by_one(at, f"{self.place(0, step.columns, 'n')} if parts == 1 else n", adding)
+            to_column = f"{self.place(0, step.columns, 'n')} if parts == 1 else n"
+            yield from _either(cores, [*_one_by_one(at, to_column, adding, True)], [*_one_by_one(at, to_column, adding)])
             return
         begin = self.place(0, Group((), (), ((),) * len(step.operands)), "", constant=True)
         down, across = (self._product(self._strides(0, group)) if group.extents else "0" for group in (step.rows, step.columns))
         yield f"begin, pitch, stride = ({begin}, {down}, {across}) if parts == 1 else (whole * columns, columns, 1)"
+        line, column = "begin + m * pitch", "n * stride"
+        yield from _either(cores, [*_one_by_one(line, column, adding, True)], [*self._by_fours(line, column, adding)])
+
+    def _by_fours(self, line: str, column: str, adding: str) -> Iterator[str]:
         yield "if GROUP == 4 and stride == 1 and n0 + TALL <= columns and begin % 4 == 0 and pitch % 4 == 0 and aligned(out):"
         yield "    at = begin + (m0 + 4 * y) * pitch + n0 + 4 * x"
         yield "    for i in range(SUMS):"
@@ -289,7 +347,7 @@ class _Text:
         yield "                put_four(out, at + SIDE * j, sums, SUMS * i + j)"
         yield "        at += (4 * SIDE - 3 if i % 4 == 3 else 1) * pitch"
         yield "else:"
-        yield from (f"    {line}" for line in _one_by_one("begin + m * pitch", "n * stride", adding))
+        yield from (f"    {line}" for line in _one_by_one(line, column, adding))
 
     def read_here(self, number: int, array: str, kind: str) -> Iterator[str]:
         """The elements of an operand that does not move along the depth."""

@@ -14,7 +14,8 @@ _PYTHON = """
     table_at program start INFINITY NAN exp expm1 log log1p sqrt rsqrt sin cos tan tanh sigmoid softplus erf power hypot atan2 floor
     ceil round_ absolute sign maximum minimum choose draw uniform32 uniform64 normal32 normal64 polar math cuda grid stream half
     sums tiled parts sort behind segments each_a_block THREADS LANES BLOCKS ROWS MANY SHIFT SIDE DEPTH MEMBERS ENOUGH LEAST BLOCK ALONE
-    lane_float32 lane_float64 tiles config WARP WARPS ALL warp beside add_one aligned get_four get_one put_four put_one large four_at_once
+    lane_float32 lane_float64 tiles config WARP WARPS ALL warp beside add_one aligned get_four get_one put_four put_one
+    large four_at_once multiply rounded CORES
 """
 """Python's words, and what generated modules define or import."""
 

@@ -19,7 +19,7 @@ from graphc.runtime.device_memory import OutOfDeviceMemory, Pool
 if TYPE_CHECKING:
     from graphc.runtime.device import DeviceArray
 
-__all__ = ["Driver", "Simulator", "machine", "quiet", "require_device", "simulated"]
+__all__ = ["Driver", "Simulator", "machine", "quiet", "require_cores", "require_device", "simulated"]
 
 _REMEMBERED = 4096
 """Views that are kept: making one takes as long as a launch."""
@@ -236,6 +236,21 @@ def require_device() -> None:
     if missing is not None:
         what, fix = missing
         raise TargetError(f'The target "cuda" cannot run here: {what}.', fix=f'{fix}, or use target="cpu".')
+
+
+def require_cores() -> None:
+    """Do nothing if the GPU has tensor cores for TF32, or is simulated.
+
+    Raises:
+        TargetError: it has none.
+    """
+    if simulated():
+        return
+    device: Any = importlib.import_module("numba.cuda").get_current_device()
+    if device.compute_capability < (8, 0):
+        found = ".".join(map(str, device.compute_capability))
+        raise TargetError(f'precision="tf32" needs a GPU of compute capability 8.0 or newer; this one has {found}.',
+                          fix='leave precision= out: products are then computed in float32.')
 
 
 def _missing() -> tuple[str, str] | None:

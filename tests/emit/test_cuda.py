@@ -28,6 +28,7 @@ from tests import gpu, oracles
 from tests.cuda_layers import LAYERS
 from tests.cuda_programs import ANGLES, BINARY, ERRORS, FUNCTIONS, PROGRAMS, column_sums, error, random, row_sums
 from tests.gpu import module_of
+from tests.gpu.names import rounded
 from tests.programs import generate
 
 ROOT = Path(__file__).parents[2]
@@ -95,10 +96,11 @@ def test_four_elements_at_once(count: int, astray: bool) -> None:
     assert error(([Y, W, V], arrays), partial(gpu.compiled, astray=astray, real=count == 70)) <= 1e-6
 
 
+@pytest.mark.parametrize("cores", [False, True])
 @pytest.mark.parametrize("astray", [False, True])
 @pytest.mark.parametrize("layout", ["product", "left", "right", "both", "adding", "strided", "batch"])
-def test_tiles_that_are_read_four_elements_at_once(layout: str, astray: bool) -> None:
-    """Operands in all layouts, with edges; only where everything lies at multiples of 16 bytes."""
+def test_tiles_that_are_read_four_elements_at_once(layout: str, astray: bool, cores: bool) -> None:
+    """Operands in all layouts, with edges; only where everything lies at multiples of 16 bytes. Tensor cores multiply rounded factors."""
     (i, j), p, q = gc.indices("i j"), gc.index("p", gc.dims("D")), gc.index("q", 2)
     sizes = {"N": 132, "D": 12, "Q": 48, "M": 20, "2": 2}
     shapes = {
@@ -115,10 +117,13 @@ def test_tiles_that_are_read_four_elements_at_once(layout: str, astray: bool) ->
         if layout == "adding":
             C[i, j] = S[i, j] + 1
         C[i, j] += first * second
-    f = gpu.compiled([C], real=True, astray=astray, change=("if blocks * batches >= ENOUGH", "if True"))
+    f = gpu.compiled([C], real=True, astray=astray, cores=cores, change=("if blocks * batches >= ENOUGH", "if True"))
     random = np.random.default_rng(0)
     arrays = {n: random.normal(size=[sizes[z] for z in shapes[n].split()]).astype(np.float32) for n in shapes if n in f.inputs}
-    np.testing.assert_allclose(f(**arrays), gc.compile([C], target="interpret")(**arrays), rtol=0, atol=1e-5)
+    exact = gc.compile([C], target="interpret")
+    factors = {n: rounded(a) if cores and n != "S" else a for n, a in arrays.items()}
+    np.testing.assert_allclose(f(**arrays), exact(**factors), rtol=0, atol=1e-5)
+    assert not cores or np.max(np.abs(f(**arrays)[0] - exact(**arrays)[0])) > 1e-4
     assert "contract_0_wide if four_at_once" in f.source
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cuda_check import of_program
 from tests.cuda_programs import PROGRAMS
+from tests.gpu import module_of
 from tests.gpu.sass import Assembled, assembled, complaints, missing
 
 pytestmark = pytest.mark.toolchain
@@ -34,6 +35,13 @@ def test_programs(name: str, folder: Path) -> None:
     for kernel in of_program(f"program {name}", cached=folder):
         assert set(kernel.made) == {75, 80, 90} and not kernel.complaints(), f"{kernel.complaints()}\n{kernel.source}"
         assert all(made.registers and made.instructions for made in kernel.made.values())
+
+
+def test_products_on_tensor_cores(folder: Path) -> None:
+    """32 instructions for 8×8×8 products of a thread's sums; nothing spills."""
+    module = module_of(PROGRAMS["product"]()[0], cores=True)
+    for name, made in assembled(module, [80, 90], folder).items():
+        assert all(not list(complaints("cuda.", m)) and bool(m.cores) == (name in ("contract_0", "contract_0_wide")) for m in made.values())
 
 
 def test_maps_read_and_write_four_elements_at_once(folder: Path) -> None:

@@ -126,6 +126,11 @@ def test_bad_precision(rejects):
         gc.compile(Y, precision=64)
 
 
+def test_tensor_cores_of_the_cpu(rejects):
+    with rejects(gc.CompileError):
+        gc.compile(Y, precision="tf32")
+
+
 def test_bad_memory_limit(rejects):
     with rejects(gc.CompileError):
         gc.compile(Y, memory_limit="a lot")

@@ -40,7 +40,7 @@ class Reported(Exception):
 
 def compiled(
     outputs: Any, accumulate: str | None = None, real: bool = False, change: tuple[str, str] = ("", ""), astray: bool = False,
-    **options: Any,
+    cores: bool = False, **options: Any,
 ) -> gc.Program:
     """What ``gc.compile(outputs, target="cuda")`` gives where there is a GPU; calls run here.
 
@@ -48,12 +48,13 @@ def compiled(
         outputs, accumulate, options: as for `graphc.compile`.
         real: whether blocks have as many threads as on a GPU; else a few, which is enough for most mistakes.
         change: a part of the module, and what is put in its place.
+        cores: whether products use tensor cores.
         astray: whether arguments begin one element behind a multiple of 16 bytes.
     """
     program = gc.compile(outputs, target="interpret", accumulate=accumulate, **options)
     runner: Any = program._runner
     updates = tuple((old, new) for old, new in program.signature.updates if new not in program.signature.outputs)
-    graph, module, in_place = cuda_module(optimised(program.graph), "", accumulate, updates, SIMULATOR)
+    graph, module, in_place = cuda_module(optimised(program.graph), "", accumulate, updates, SIMULATOR, cores)
     assert change[0] in module.text
     text = module.text.replace(*change)
     runner.source, runner.kernels = text, module.kernels
@@ -61,9 +62,9 @@ def compiled(
     return program
 
 
-def module_of(outputs: Any) -> CudaModule:
-    """The module that is generated for a GPU."""
-    return cuda_module(optimised(gc.compile(outputs, target="interpret").graph), "")[1]
+def module_of(outputs: Any, cores: bool = False) -> CudaModule:
+    """The module that is generated for a GPU; `cores` lets products use tensor cores."""
+    return cuda_module(optimised(gc.compile(outputs, target="interpret").graph), "", cores=cores)[1]
 
 
 def _run(

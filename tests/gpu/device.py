@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tests.gpu.memory import Fault, Memory, typed
-from tests.gpu.names import FOUR, MATH, cuda_of
+from tests.gpu.names import HELPERS, MATH, cuda_of
 from tests.gpu.threads import OF_A_BLOCK, OF_A_WARP, WARP, Block, settled
 
 __all__ = ["Device"]
@@ -38,7 +38,7 @@ class Device:
         self.here: Any = None
         code = _python(text)
         linecache.cache[code.co_filename] = (len(text), None, text.splitlines(keepends=True), code.co_filename)
-        self.module: dict[str, Any] = {"cuda": cuda_of(self), "math": MATH, "config": SimpleNamespace(ENABLE_CUDASIM=few), **FOUR}
+        self.module: dict[str, Any] = {"cuda": cuda_of(self), "math": MATH, "config": SimpleNamespace(ENABLE_CUDASIM=few), **HELPERS}
         exec(code, self.module)
 
     def array(self, array: Array, name: str, racing: bool = False) -> Memory:
@@ -82,7 +82,7 @@ def _python(text: str) -> CodeType:
     tree, lines, name = ast.parse(text), text.splitlines(), f"<module {hash(text)}>"
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            node.names = [n for n in node.names if n.name not in ("cuda", "config", "math", *FOUR)]
+            node.names = [n for n in node.names if n.name not in ("cuda", "config", "math", *HELPERS, "multiply")]
     tree.body = [n for n in tree.body if not isinstance(n, ast.Import | ast.ImportFrom) or n.names]
     waiting = OF_A_BLOCK | OF_A_WARP | {"array"}
     while waiting:
@@ -116,7 +116,8 @@ class _Requests(ast.NodeTransformer):
             node.keywords.append(ast.keyword("site", ast.Constant(f"{node.lineno}:{node.col_offset}")))
         else:
             self.found.add(self.inside[-1])
-            arguments = node.args or ([ast.Constant(2**WARP - 1)] if name == "syncwarp" else [])
+            whole = name == "multiply" or (name == "syncwarp" and not node.args)
+            arguments = [ast.Constant(2**WARP - 1), *node.args] if whole else node.args
             request = ast.Tuple([ast.Constant(name), ast.Constant(node.lineno), ast.Tuple(arguments, ast.Load())], ast.Load())
-            new = ast.YieldFrom(node) if isinstance(node.func, ast.Name) else ast.Yield(request)
+            new = ast.YieldFrom(node) if isinstance(node.func, ast.Name) and name not in OF_A_WARP else ast.Yield(request)
         return ast.fix_missing_locations(ast.copy_location(new, node))

@@ -15,7 +15,7 @@ from tests.gpu.threads import WARP
 if TYPE_CHECKING:
     from tests.gpu.device import Device
 
-__all__ = ["FOUR", "MATH", "cuda_of"]
+__all__ = ["HELPERS", "MATH", "cuda_of", "rounded"]
 
 MOST_SHARED = 48 * 1024
 
@@ -75,6 +75,12 @@ MATH = SimpleNamespace(
 """Functions of ``math`` in the type of their arguments; `math` itself computes in float64, and has errors in place of infinities."""
 
 
+def rounded(value: Any) -> Any:
+    """The nearest number of TF32, the one with the larger magnitude if two are."""
+    bits = np.float32(value).view(np.uint32)
+    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
 def _lies_well(array: Memory, place: int) -> None:
     size = array.array.itemsize
     if (array.base + int(place) * size) % min(16, 4 * size):
@@ -97,9 +103,9 @@ def _add_one(array: Memory, place: int, value: Any) -> None:
     array[place] += value
 
 
-FOUR = {
+HELPERS = {
     "get_four": _get_four, "put_four": _put_four, "get_one": Memory.__getitem__, "put_one": Memory.__setitem__,
-    "add_one": _add_one,
+    "add_one": _add_one, "rounded": rounded,
     "aligned": lambda array: array.base % 16 == 0,
 }  # fmt: skip
-"""What they find in `graphc.kernels.four`."""
+"""What they find in `graphc.kernels`, but for `multiply`, which waits for a warp."""

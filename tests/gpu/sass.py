@@ -41,6 +41,7 @@ class Assembled:
         local: whether the PTX has local memory, which `stack` may not show.
         instructions: their number.
         wide: share of the loads from memory that take 128 bits; of all bytes they are more.
+        cores: number of instructions for tensor cores.
         fused: share of fused multiply-adds among the instructions of the loop that has most of them.
     """
 
@@ -51,6 +52,7 @@ class Assembled:
     double: bool
     local: bool
     instructions: int
+    cores: int
     wide: float
     fused: float
 
@@ -209,5 +211,6 @@ def _measured(ptx: str, report: Mapping[str, int], listing: str) -> Assembled:
     loads = [o for o in operations if o.startswith(("LDG", "LD."))]
     return Assembled(
         **report, double=".f64" in ptx, local=".local" in ptx, instructions=len(operations),
+        cores=sum(o.startswith("HMMA") for o in operations),
         wide=sum(".128" in o for o in loads) / max(len(loads), 1), fused=most["FFMA"] / max(most.total(), 1),
     )  # fmt: skip

@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tests.gpu.memory import Accesses, Fault, Memory
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ __all__ = ["OF_A_BLOCK", "OF_A_WARP", "WARP", "Block", "settled"]
 
 WARP = 32
 OF_A_BLOCK = {"syncthreads", "syncthreads_count", "syncthreads_and", "syncthreads_or", "sync"}
-OF_A_WARP = {"syncwarp", "shfl_sync", "shfl_up_sync", "shfl_down_sync", "shfl_xor_sync", "all_sync", "any_sync", "ballot_sync"}
+OF_A_WARP = {"syncwarp", "shfl_sync", "shfl_up_sync", "shfl_down_sync", "shfl_xor_sync", "all_sync", "any_sync", "ballot_sync", "multiply"}
 
 
 @dataclass
@@ -142,10 +144,34 @@ def _group(thread: Thread, warp: Sequence[Thread]) -> list[Thread]:
     return there
 
 
+def _multiplied(thread: Thread, given: Mapping[int, Sequence[Any]]) -> None:
+    """A thread's part of a product of matrices on tensor cores (`graphc.kernels.tensor_cores`).
+
+    Raises:
+        Fault: a factor is not rounded to TF32.
+    """
+    a, b = np.zeros((16, 8)), np.zeros((8, 8))
+    for lane, (_, _, above, i, across, j) in given.items():
+        group, member = divmod(lane, 4)
+        for k in range(4):
+            a[group + 8 * (k % 2), member + 4 * (k // 2)] = above[i + k]
+        for k in range(2):
+            b[member + 4 * k, group] = across[j + k]
+    for factor in (a, b):
+        if np.any(factor.astype(np.float32).view(np.uint32) & 0x1FFF):
+            raise Fault(f"{thread} multiplies numbers that are not rounded to TF32")
+    sums, at, *_ = given[thread.lane]
+    group, member = divmod(thread.lane, 4)
+    for k in range(4):
+        sums[at + k] = np.float32(sums[at + k] + a[group + 8 * (k // 2)] @ b[:, 2 * member + k % 2])
+
+
 def _exchanged(kind: str, thread: Thread, given: Mapping[int, Sequence[Any]], *mine: Any) -> Any:
     """What a thread gets from the others of its group."""
     if kind == "syncwarp":
         return None
+    if kind == "multiply":
+        return _multiplied(thread, given)
     if kind in ("all_sync", "any_sync", "ballot_sync"):
         votes = {lane: bool(values[0]) for lane, values in given.items()}
         return sum(v << lane for lane, v in votes.items()) if kind == "ballot_sync" else {"all": all, "any": any}[kind[:3]](votes.values())
