@@ -262,7 +262,9 @@ def conditions(domain: Iterable[sp.Expr], order: Order = _NO_ORDER) -> list[str]
     shown = []
     while left:
         first = left.pop(0)
-        partner = next((other for other in left if not [s for s in sp.expand(first + other).free_symbols if isinstance(s, Index)]), None)
+        moving = any(isinstance(s, Index) for s in first.free_symbols)
+        both = (o for o in left if moving and not any(isinstance(s, Index) for s in sp.expand(first + o).free_symbols))
+        partner = next(both, None)
         if partner is not None:
             left.remove(partner)
             text = _pair(first, partner, order)

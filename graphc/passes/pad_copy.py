@@ -109,13 +109,13 @@ class _Padder:
         """What has to be around a factor of the statement, if a copy with zeros around it makes the loops a box."""
         parts = sp.Mul.make_args(statement.value)
         factors = [f for f in parts if isinstance(f, Access)]
-        if statement.op != "+=" or not statement.domain or len(factors) != 2 or statement.scatters:
+        if statement.op != "+=" or not any(map(indices_of, statement.domain)) or len(factors) != 2 or statement.scatters:
             return None
         if any(accesses(f) for f in parts if f not in factors):  # they would stay where the loops become a box
             return None
         if statement.target in self.recurrent and any(f.tensor in self.recurrent for f in factors):
             return None
-        conditions, left = set(map(sp.expand, statement.domain)), set(statement.free)
+        conditions, left = {sp.expand(d) for d in statement.domain if indices_of(d)}, set(statement.free)
         own = [left & set(indices_of(f)) for f in factors]
         if own[0] <= own[1] or own[1] <= own[0]:
             return None
@@ -130,8 +130,8 @@ class _Padder:
         return None
 
     def _facts(self, statement: Statement) -> tuple[sp.Expr, ...]:
-        """What holds in the loops without their domain."""
-        return self.known + tuple(c for r in statement.loops for c in r.constraints())
+        """What holds in the loops without the conditions on their indices."""
+        return (*self.known, *_of_sizes(statement), *(c for r in statement.loops for c in r.constraints()))
 
     def _inside_without(self, statement: Statement, factor: Access, other: Access) -> bool:
         """Whether what is left in the statement stays in range when its domain is dropped."""
@@ -235,7 +235,7 @@ class _Padder:
         moved = Access(name, *(sp.expand(s + b) for s, b in zip(factor.subscripts, wide.below, strict=True)))
         rest = [f for f in sp.Mul.make_args(statement.value) if f is not factor]
         order = tuple(moved if a == factor else a for a in statement.order)
-        return [*made, replace(statement, value=build(lambda: sp.Mul(*rest, moved)), domain=(), order=order)]
+        return [*made, replace(statement, value=build(lambda: sp.Mul(*rest, moved)), domain=_of_sizes(statement), order=order)]
 
     def _shape(self, wide: _Padding) -> tuple[sp.Expr, ...]:
         extents = self.tensors[wide.factor.tensor].shape
@@ -253,6 +253,11 @@ class _Padder:
             inside += [sp.expand(index - below)] * (below != 0) + [behind(subscript, extent)] * (beyond != 0)
         origin = Part(f"{source.name} with {'zeros' if edges == 0 else 'its boundary'} around it", statement)
         return Statement(name, place, "=", _where(tuple(inside), read, edges), ranges, (), (read,), statement.location, origin)
+
+
+def _of_sizes(statement: Statement) -> tuple[sp.Expr, ...]:
+    """The conditions that hold for all iterations or for none."""
+    return tuple(d for d in statement.domain if not indices_of(d))
 
 
 def _where(conditions: tuple[sp.Expr, ...], value: sp.Expr, other: sp.Expr) -> sp.Expr:

@@ -12,12 +12,17 @@ from graphc.ir.affine import linear, nonnegative, span
 from graphc.ir.expr import FloorDiv, Index
 from graphc.ir.graph import Graph
 from graphc.ir.statement import Range, Statement, rename, revised
-from graphc.ir.tree import postorder, sizes_of
+from graphc.ir.tree import indices_of, postorder, sizes_of
 
 __all__ = ["tighten"]
 
 _LARGE = 8
 """A bound is worth a condition if it is tighter than the range at sizes from this one on."""
+
+_FEW = 3
+"""Values of an index for which a loop becomes as many statements."""
+
+_ZERO = sp.Integer(0)
 
 _NESTED = 1
 """Quotients in a bound; conditions that couple several indices give each other ever longer ones."""
@@ -26,8 +31,9 @@ _NESTED = 1
 def tighten(graph: Graph) -> Graph:
     """``Y[p] += X[0]*W[r]`` where ``p + r ≤ 0`` becomes ``Y[0] += X[0]*W[0]``: what conditions on several indices say about one.
 
-    Contributions at the edges of a boundary view get the loops that they need instead of loops over the whole tensor. Only sums are
-    treated that another statement is added to, so that it does not matter which of them goes over every element.
+    A condition that leaves an index one value takes its loop away. Contributions at the edges of a boundary view get the loops that they
+    need instead of loops over the whole tensor. Only sums are treated that another statement is added to, so that it does not matter
+    which of them goes over every element.
     """
     definitions, recurrent = graph.definitions(), cyclic(graph)
 
@@ -35,7 +41,17 @@ def tighten(graph: Graph) -> Graph:
         alone = len(definitions[s.target]) == 1
         return s.op != "+=" or alone or not s.domain or not s.reduced or s.scatters or s.target in recurrent
 
-    return replace(graph, statements=tuple(s if small(s) else _tightened(s) for s in graph.statements))
+    return replace(graph, statements=tuple(piece for s in graph.statements for piece in ((s,) if small(s) else _pieces(s))))
+
+
+def _pieces(statement: Statement) -> list[Statement]:
+    """The statement with tight ranges, once for each value of an index of which a line along an edge has few."""
+    current = _tightened(statement)
+    few = {r.index: values for r in current.loops if not sp.expand(r.extent).is_Integer and (values := _values(current, r.index))}
+    if len(few) != 1:
+        return [current]
+    (index, values), = few.items()
+    return [_tightened(_at(current, index, v)) for v in values]
 
 
 def _tightened(statement: Statement) -> Statement:
@@ -46,8 +62,38 @@ def _tightened(statement: Statement) -> Statement:
         if changed is None:
             break
         current = changed
+    for r in current.loops:
+        values = _values(current, r.index)
+        if len(values) == 1 and sp.expand(r.extent) != 1:
+            current = _at(current, r.index, values[0])
     return revised(statement, "tighten", "the loops go where the conditions can hold", **{
         field: getattr(current, field) for field in ("subscripts", "value", "ranges", "domain", "order")})
+
+
+def _values(statement: Statement, index: Index) -> list[sp.Expr]:
+    """The values of an index that conditions allow, if they are few: q = 0 where q ≤ 0."""
+    r = statement.range_of(index)
+    lower, upper = {r.lower}, {sp.expand(r.upper - 1)}
+    for condition in statement.domain:
+        form = linear(condition)
+        factor = dict(form.terms).get(index, 0) if form is not None else 0
+        rest = sp.expand(condition - factor * index)
+        if abs(factor) == 1 and not indices_of(rest):
+            (lower if factor == 1 else upper).add(sp.expand(-factor * rest))
+    pairs = [(low, count) for low in sorted(lower, key=str) for high in upper if (count := sp.expand(high - low + 1)).is_Integer]
+    low, count = min(((a, int(n)) for a, n in pairs if not indices_of(a)), key=lambda pair: pair[1], default=(_ZERO, 0))
+    return [sp.expand(low + k) for k in range(count)] if count <= _FEW else []
+
+
+def _at(statement: Statement, index: Index, value: sp.Expr) -> Statement:
+    """The statement at one value of an index; what that asks of sizes and of other indices becomes a condition."""
+    r = statement.range_of(index)
+    kept = tuple(x for x in statement.ranges if x.index != index)
+    moved = rename(replace(statement, ranges=kept), {index: value})
+    there = [sp.expand(value - r.lower), sp.expand(r.upper - 1 - value)]
+    box = tuple(c for x in moved.loops for c in x.constraints())
+    domain = tuple(d for d in dict.fromkeys([*map(sp.expand, moved.domain), *there]) if not nonnegative(d, box))
+    return replace(moved, subscripts=tuple(map(sp.expand, moved.subscripts)), domain=domain)
 
 
 def _bounds(statement: Statement) -> Iterator[tuple[Index, bool, sp.Expr]]:

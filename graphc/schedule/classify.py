@@ -54,7 +54,7 @@ class Order:
 
 
 def contraction_roles(statement: Statement, tensors: dict[str, Tensor], target: Target) -> Contraction | None:
-    """Roles of the indices if the statement is a sum of products of two tensors on a box; None otherwise.
+    """Roles of the indices if the statement is a sum of products of two tensors on a box, or none at all; None otherwise.
 
     Index in left, first and second: batch; in left and one factor: rows or columns; in both factors only: depth.
 
@@ -63,7 +63,7 @@ def contraction_roles(statement: Statement, tensors: dict[str, Tensor], target: 
         tensors: by name.
         target: says whether any function of two tensors may be summed, or its largest or least value be found.
     """
-    if statement.domain or statement.scatters or not statement.reduced:
+    if any(map(indices_of, statement.domain)) or statement.scatters or not statement.reduced:
         return None
     factors = sp.Mul.make_args(statement.value)
     reads = [f for f in factors if isinstance(f, Access)]

@@ -252,7 +252,7 @@ class _Scheduler:
         names_of = tuple(o.tensor for o in operands)
         scratch = self._scratch(self.tensors[statement.target]) if not self.target.vector_innermost else ""
         return Contract(names_of, batch, rows, columns, depth, constants, roles.scale, adding, plan, cost(statement), starts,
-                        inner=roles.inner, scratch=scratch)
+                        when=statement.domain, inner=roles.inner, scratch=scratch)
 
     def _scratch(self, target: Tensor) -> str:
         """A tensor for sums of parts of the depth, the same for all contractions of one type."""
