@@ -14,6 +14,7 @@ from graphc.ir.nest import Assign, For, If, Local, Loop, Moment, Nest, Node, Ste
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, contains, postorder, substitute
 from graphc.schedule.bodies import plus
+from graphc.schedule.merge import is_subscript
 from graphc.schedule.surroundings import Facts, Surroundings
 
 __all__ = ["looked_up"]
@@ -102,7 +103,8 @@ class _Lookups:
         after: list[Node] = []
         values: dict[sp.Basic, sp.Expr] = {}
         for access in dict.fromkeys(a for n in body for a in accesses(n.value) if isinstance(a, Access)):
-            if set(access.subscripts) & tested and not self._changes(access, loop, written) and self._readable(access, facts, tested):
+            steady = not self._changes(access, loop, written) and self._readable(access, facts, tested)
+            if set(access.subscripts) & tested and steady and not is_subscript(access, body):
                 values[access] = self.around.new(self.tensors[access.tensor].dtype)
                 before.append(Assign(values[access], access, self.around.locals[values[access]]))
         inner: list[Node] = []

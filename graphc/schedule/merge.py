@@ -12,7 +12,7 @@ from graphc.ir.expr import Access
 from graphc.ir.nest import Assign, For, If, Local, Node, Report, Store
 from graphc.ir.tree import accesses, contains, postorder, substitute, symbols_of
 
-__all__ = ["distinct_locals", "merged", "read_tensors", "scalarised", "written_tensors"]
+__all__ = ["distinct_locals", "is_subscript", "merged", "read_tensors", "scalarised", "written_tensors"]
 
 Element = tuple[str, tuple[sp.Expr, ...]]
 
@@ -253,7 +253,7 @@ def _forwarded(
         element = Access(node.tensor, *node.subscripts)
         until = next((k for k, n in enumerate(pending) if node.tensor in written_tensors([n])), len(pending))
         whole = dtype_of(node.tensor) == "int64"
-        if not any(element in set(_reads(n)) for n in _all(pending[:until])) or (whole and _is_subscript(element, pending[:until])):
+        if not any(element in set(_reads(n)) for n in _all(pending[:until])) or (whole and is_subscript(element, pending[:until])):
             result.append(node)
             continue
         if isinstance(node.value, Local) and types[node.value] == dtype_of(node.tensor):
@@ -267,7 +267,7 @@ def _forwarded(
     return tuple(result)
 
 
-def _is_subscript(element: Access, nodes: Iterable[Node]) -> bool:
+def is_subscript(element: Access, nodes: Iterable[Node]) -> bool:
     """Whether the element is a subscript anywhere: the value of a tensor is checked there, that of a variable is not."""
     for node in _all(nodes):
         left = node.subscripts if isinstance(node, Store) else ()
