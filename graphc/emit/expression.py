@@ -234,6 +234,7 @@ class Writer:
         large = is_float(wanted) and any(p.power is not None for p in parts)
         if node.function in _INTEGER_CALLS and not large and all(not is_float(p.dtype) for p in parts):
             name = self.syntax.prefix + _INTEGER_CALLS[node.function]
+            parts = [self._widened(p, a) for p, a in zip(parts, node.arguments, strict=True)]
             return Typed(f"{name}({', '.join(p.text for p in parts)})", _ATOM, "int64")
         if node.function in _ROUNDED and not is_float(parts[0].dtype):
             return parts[0]
@@ -241,6 +242,13 @@ class Writer:
             return parts[0] if parts[0].dtype == "bool" else self.typed(_sign(node.arguments[0]), wanted)
         joint = self._joint(parts, wanted, floating=True)
         return self._elementary(FLOAT_CALLS.get(node.function, node.function), parts, joint)
+
+    def _widened(self, part: Typed, node: sp.Basic) -> Typed:
+        """An integer as one of 64 bits: Numba has sums and products in them, but changes signs in the type that it finds."""
+        read = (*(self.dtype_of(a.tensor) for a in accesses(node)), *(self.locals[s] for s in node.free_symbols if s in self.locals))
+        if not is_integer(part.dtype) or not any(is_integer(kind) and kind not in ("int64", *self.widened) for kind in read):
+            return part
+        return Typed(self.syntax.converted("int64", part.text, part.strength == _ATOM), _ATOM, "int64")
 
     def _random(self, node: Call) -> Typed:
         """A random number: every index draws the bits that are the key of the next one."""
@@ -293,13 +301,15 @@ class Writer:
     def _product(self, node: sp.Expr, wanted: str) -> Typed:
         number, rest = node.as_coeff_Mul() if isinstance(node, sp.Mul) else (sp.Integer(1), node)
         above, below = split_fraction(rest)
-        tops = [self.typed(f, wanted) for f in self.order.factors(above)]
+        factors = self.order.factors(above)
+        tops = [self.typed(f, wanted) for f in factors]
         bottoms = [self.typed(f, wanted) for f in self.order.factors(below)]
         floating = bool(bottoms) or not isinstance(number, sp.Integer)
         joint = _counted(self._joint([*tops, *bottoms], wanted, floating))
         sign = ""
         if number == -1 and tops:
             sign = "-"
+            tops[0] = self._widened(tops[0], factors[0])
         elif number != 1:
             literal = self._constant(repr(float(number)), joint) if is_float(joint) else Typed(str(int(number)), _ATOM, "weak_int")
             tops.insert(0, literal)
@@ -311,11 +321,12 @@ class Writer:
         return Typed(sign + text, _UNARY - 10 if sign else _PRODUCT if len(tops) + len(bottoms) > 1 else tops[0].strength, joint)
 
     def _sum(self, node: sp.Add, wanted: str) -> Typed:
-        terms = []
+        terms = list[tuple[bool, Typed]]()
         for term in self.order.terms(node.args):
             coefficient, _ = term.as_coeff_Mul()
             negative = bool(coefficient < 0)
-            terms.append((negative, self.typed(-term if negative else term, wanted)))
+            typed = self.typed(-term if negative else term, wanted)
+            terms.append((negative, self._widened(typed, term) if negative and not terms else typed))
         joint = _counted(self._joint([t for _, t in terms], wanted))
         text = ""
         for negative, term in terms:

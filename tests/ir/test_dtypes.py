@@ -72,3 +72,30 @@ def test_fractions_of_integers_are_as_precise_as_what_is_around_them():
     for target in ("interpret", "cpu"):
         for got, expected in zip(gc.compile([lifted, shared, hoisted, branch], target=target)(x=xs, n=ns, m=ms), want, strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32"])
+def test_the_sign_of_small_integers_changes_in_64_bits(dtype: str, target: str) -> None:
+    """Numba has sums of small integers in 64 bits, but ``-x`` and ``abs(x)`` in the type of x, where the least number has no opposite."""
+    i, N = gc.index("i"), gc.dim("N")
+    x, y = gc.tensor("x", N, dtype=dtype), gc.tensor("y", N, dtype=dtype)
+    least = int(np.iinfo(dtype).min)
+    made = {
+        "opposite": -x[i], "size": gc.abs(x[i]), "above": gc.maximum(-x[i], 0) + x[i], "larger": -gc.maximum(x[i], y[i]),
+        "chosen": -gc.where(x[i] > y[i], x[i], y[i]), "product": -x[i] * y[i], "difference": -x[i] - y[i], "sign": gc.sign(-x[i]),
+    }  # fmt: skip
+    a, b = [least, 5, least + 3, -2], [least, -5, -1, 2]
+    want = [
+        sum(-u for u in a), sum(map(abs, a)), sum(max(-u, 0) + u for u in a), *[-sum(map(max, a, b))] * 2,
+        -sum(u * v for u, v in zip(a, b, strict=True)), -sum(a + b), 2,
+    ]  # fmt: skip
+    sums = []
+    for name, value in made.items():
+        sums.append(gc.tensor(name))
+        sums[-1][()] = gc.sum(value, over=i)
+    root = gc.tensor("root")
+    root[i] = gc.sqrt(gc.abs(x[i]))
+    *found, roots = gc.compile([*sums, root], target=target)(x=np.array(a, dtype), y=np.array(b, dtype))
+    assert list(map(int, found)) == want
+    np.testing.assert_allclose(roots, np.sqrt(np.abs(np.array(a, float))), rtol=1e-6)
