@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import sympy as sp
 
 from graphc.emit.names import safe
@@ -306,7 +307,9 @@ class Writer:
         bottoms = [self.typed(f, wanted) for f in self.order.factors(below)]
         floating = bool(bottoms) or not isinstance(number, sp.Integer)
         joint = _counted(self._joint([*tops, *bottoms], wanted, floating))
-        sign = ""
+        sign, whole = "", joint
+        if joint == "float32" and not _LEAST <= abs(float(number)) <= _MOST:  # a factor of the user's was not so small or large
+            joint = "float64"
         if number == -1 and tops:
             sign = "-"
             tops[0] = self._widened(tops[0], factors[0])
@@ -318,7 +321,8 @@ class Writer:
         text = " * ".join(self.cast(t, joint).at(_PRODUCT) for t in tops)
         for bottom in bottoms:
             text += f" / {self.cast(bottom, joint).at(_PRODUCT + 1)}"
-        return Typed(sign + text, _UNARY - 10 if sign else _PRODUCT if len(tops) + len(bottoms) > 1 else tops[0].strength, joint)
+        product = Typed(sign + text, _UNARY - 10 if sign else _PRODUCT if len(tops) + len(bottoms) > 1 else tops[0].strength, joint)
+        return product if joint == whole else self.cast(product, whole)
 
     def _sum(self, node: sp.Add, wanted: str) -> Typed:
         terms = list[tuple[bool, Typed]]()
@@ -333,6 +337,10 @@ class Writer:
             shown = self.cast(term, joint).at(_SUM + 1 if text or not negative else _PRODUCT)
             text = f"{text} {'-' if negative else '+'} {shown}" if text else (f"-{shown}" if negative else shown)
         return Typed(text, _SUM, joint)
+
+
+_LEAST, _MOST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+"""Normal numbers of float32."""
 
 
 def _sign(value: sp.Expr) -> sp.Expr:

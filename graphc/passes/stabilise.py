@@ -114,7 +114,7 @@ def _log_product(node: sp.Basic) -> sp.Expr | None:
 
 
 def _softplus(node: sp.Basic) -> sp.Expr | None:
-    rest = _beside_one(node)
+    rest = _beside_one(node) or _call(node, "log1p")
     if rest is None:
         return None
     logit = _call(build(lambda: -rest), "sigmoid")
