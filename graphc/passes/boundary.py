@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import sympy as sp
 
+from graphc.analysis.conditions import cases
 from graphc.analysis.legality import in_range
+from graphc.analysis.touches import Path
 from graphc.errors import NotationError
 from graphc.ir.expr import Access, BoundaryAccess, Compare, Reduce, Where, all_of
 from graphc.ir.graph import Graph
@@ -15,6 +17,7 @@ from graphc.ir.show import expression, statement_body
 from graphc.ir.statement import Statement, behind, revised
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import accesses, altered, contains, modes_of, postorder, rewrite
+from graphc.passes.skips import NEUTRAL, skipping, without
 
 __all__ = ["lower_boundary"]
 
@@ -44,13 +47,13 @@ def _lowered(statement: Statement, tensors: Mapping[str, Tensor]) -> Statement:
 
     def rule(part: sp.Basic) -> sp.Basic | None:
         if isinstance(part, Reduce):
-            body, domain = _without_skips(part.body, tensors, facts)
-            return Reduce(part.op, body, part.indices, part.domain + domain) if domain else None
+            body, domain = _without_skips(part.body, part.op, statement, tensors, facts)
+            return Reduce(part.op, body, part.indices, part.domain + domain) if body != part.body else None
         if isinstance(part, BoundaryAccess) and "skip" not in part.modes:
             return _conditional(part, tensors, facts)
         return None
 
-    value, domain = _without_skips(rewrite(statement.value, rule), tensors, facts)
+    value, domain = _without_skips(rewrite(statement.value, rule), statement.op, statement, tensors, facts)
     if domain and statement.op == "=":
         culprit = next(part for part in postorder(statement.value) if isinstance(part, BoundaryAccess) and "skip" in part.modes)
         raise NotationError("gc.skip drops a term of a reduction, and there is none around it.",
@@ -62,22 +65,57 @@ def _lowered(statement: Statement, tensors: Mapping[str, Tensor]) -> Statement:
     return revised(statement, "boundary", told, value=value, domain=statement.domain + domain, order=order)
 
 
-def _without_skips(body: sp.Expr, tensors: Mapping[str, Tensor], facts: tuple[sp.Expr, ...]) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
-    """The expression with skipping views read plainly, and where that is allowed."""
+def _without_skips(
+    body: sp.Expr, op: str, statement: Statement, tensors: Mapping[str, Tensor], facts: tuple[sp.Expr, ...]
+) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
+    """The body of a reduction with skipping views read plainly, and where that is allowed.
+
+    In a branch of a condition, a view skips where the branch is taken: the term is neutral there.
+
+    Raises:
+        NotationError: there is no neutral term.
+    """
     domain: dict[sp.Expr, None] = {}
+    conditional: dict[BoundaryAccess, list[Path]] = {}
+    for view, path in skipping(body):
+        if path:
+            conditional.setdefault(view, []).append(path)
+        else:
+            domain |= dict.fromkeys(c for s, e in _open(view, tensors, facts) for c in (s, behind(s, e)))
+    known = (*facts, *domain)
+    reduction = "sum" if op == "+=" else op
+    dropped: list[tuple[Path, list[sp.Expr]]] = []
+    padded: set[BoundaryAccess] = set()
+    for view, paths in conditional.items():
+        for path in paths:
+            left = [(s, e) for s, e in _open(view, tensors, known) if not all(in_range(s, e, case) for case in cases(path, known))]
+            if op == "=":
+                domain |= dict.fromkeys(s for s, _ in left)
+            elif left and reduction not in NEUTRAL:
+                raise NotationError(f"{expression(view)} drops a term in a branch of a condition, which {reduction} cannot leave out.",
+                                    at=((statement_body(statement), expression(view), statement.location),),
+                                    fix="use gc.pad with a value that leaves the result as it is.")
+            elif left:
+                dropped.append((path, [t for s, e in left for t in (Compare("<=", sp.Integer(0), s), Compare("<", s, e))]))
+                padded.add(view)
 
     def rule(part: sp.Basic) -> sp.Basic | None:
         if not (isinstance(part, BoundaryAccess) and "skip" in part.modes):
             return None
-        for mode, subscript, extent in zip(part.modes, part.subscripts, tensors[part.tensor].shape, strict=True):
-            if mode == "skip" and not in_range(subscript, extent, facts):
-                domain.setdefault(subscript)
-                domain.setdefault(behind(subscript, extent))
-        modes = ["" if mode == "skip" else mode for mode in part.modes]
-        rest = altered(part, modes=modes)
+        mode = "pad" if part in padded else ""
+        rest = altered(part, modes=[mode if own == "skip" else own for own in part.modes])
         return _conditional(rest, tensors, facts)
 
-    return rewrite(body, rule), tuple(domain)
+    term = body
+    for path, inside in dropped:
+        term = without(term, reduction, path, inside)
+    return rewrite(term, rule), tuple(domain)
+
+
+def _open(view: BoundaryAccess, tensors: Mapping[str, Tensor], facts: tuple[sp.Expr, ...]) -> list[tuple[sp.Expr, sp.Expr]]:
+    """Subscripts with which a view may skip, and the extents of their dimensions."""
+    dimensions = zip(view.modes, view.subscripts, tensors[view.tensor].shape, strict=True)
+    return [(s, e) for mode, s, e in dimensions if mode == "skip" and not in_range(s, e, facts)]
 
 
 def _conditional(view: BoundaryAccess, tensors: Mapping[str, Tensor], facts: tuple[sp.Expr, ...]) -> sp.Expr:

@@ -9,7 +9,7 @@ import sympy as sp
 from graphc.analysis.legality import ensured
 from graphc.analysis.touches import Path
 from graphc.errors import NotationError
-from graphc.ir.expr import INFINITY, Access, BoundaryAccess, Compare, Reduce, Where, all_of
+from graphc.ir.expr import Access, BoundaryAccess, Compare, Reduce, Where, all_of
 from graphc.ir.graph import Graph, fresh_name
 from graphc.ir.origin import Brought
 from graphc.ir.show import expression, statement_body
@@ -17,13 +17,12 @@ from graphc.ir.statement import Statement, revised
 from graphc.ir.tensor import Tensor
 from graphc.ir.tree import altered, indices_of, postorder, rewrite
 from graphc.passes.guard import guard
+from graphc.passes.skips import NEUTRAL, skipping, without
 
 __all__ = ["bring_inside"]
 
 _ZERO = sp.Integer(0)
 _TOLD = "a subscript that is read from a tensor is brought inside by a statement of its own"
-_NEUTRAL = {"sum": _ZERO, "prod": sp.Integer(1), "any": sp.false, "all": sp.true, "logsumexp": -INFINITY}
-"""What a skipped term is in a reduction that has a value over nothing."""
 
 
 def bring_inside(graph: Graph) -> Graph:
@@ -84,29 +83,41 @@ class _Inside:
     def _without_skips(self, body: sp.Expr, op: str, path: Path) -> sp.Expr:
         """The body of a reduction, neutral where one of its views is skipped."""
         tests: dict[sp.Expr, None] = {}
+        branches: dict[BoundaryAccess, list[Path]] = {}
+        for view, branch in skipping(body):
+            if _chosen(view) and (within := self._kept(view)):
+                if op not in NEUTRAL:
+                    subscript = next(s for s in view.subscripts if isinstance(s, Access))
+                    at = ((statement_body(self.statement), expression(view), self.statement.location),)
+                    raise NotationError(f"gc.skip cannot drop terms of {op} by the values of {subscript.tensor}.", at=at,
+                                        fix="use gc.pad with a value that does not count, or gc.where with a mask.")
+                if branch:
+                    branches.setdefault(view, []).append(branch)
+                else:
+                    tests.update(dict.fromkeys(within))
 
         def rule(part: sp.Basic) -> sp.Basic | None:
             if isinstance(part, Reduce):
                 return part
-            if not (_chosen(part) and "skip" in part.modes):
+            if not (isinstance(part, BoundaryAccess) and _chosen(part) and "skip" in part.modes):
                 return None
-            modes = []
-            for mode, subscript, extent in zip(part.modes, part.subscripts, self.tensors[part.tensor].shape, strict=True):
-                skipped = mode == "skip" and isinstance(subscript, Access)
-                modes.append("" if skipped else mode)
-                if skipped:
-                    tests.update(dict.fromkeys(self._within(subscript, extent)))
-            if op not in _NEUTRAL:
-                at = ((statement_body(self.statement), expression(part), self.statement.location),)
-                raise NotationError(f"gc.skip cannot drop terms of {op} by the values of {subscript.tensor}.", at=at,
-                                    fix="use gc.pad with a value that does not count, or gc.where with a mask.")
+            mode = "pad" if part in branches else ""
+            modes = [mode if own == "skip" and isinstance(s, Access) else own for own, s in zip(part.modes, part.subscripts, strict=True)]
             return altered(part, modes=modes)
 
         rest = rewrite(body, rule)
+        for view, paths in branches.items():
+            for branch in paths:
+                rest = without(rest, op, tuple((rewrite(c, rule), truth) for c, truth in branch), self._kept(view))
         if not tests:
-            return self.brought(body, path)
+            return self.brought(rest, path)
         inside = all_of(tests)
-        return Where(inside, self.brought(rest, (*path, (inside, True))), _NEUTRAL[op])
+        return Where(inside, self.brought(rest, (*path, (inside, True))), NEUTRAL[op])
+
+    def _kept(self, view: BoundaryAccess) -> list[sp.Expr]:
+        """Tests of whether no integer makes a view skip."""
+        dimensions = zip(view.modes, view.subscripts, self.tensors[view.tensor].shape, strict=True)
+        return [t for mode, s, e in dimensions if mode == "skip" and isinstance(s, Access) for t in self._within(s, e)]
 
     def _view(self, view: BoundaryAccess, path: Path) -> sp.Expr:
         modes, subscripts, tests = list(view.modes), list(view.subscripts), []

@@ -99,3 +99,14 @@ def test_the_sign_of_small_integers_changes_in_64_bits(dtype: str, target: str) 
     *found, roots = gc.compile([*sums, root], target=target)(x=np.array(a, dtype), y=np.array(b, dtype))
     assert list(map(int, found)) == want
     np.testing.assert_allclose(roots, np.sqrt(np.abs(np.array(a, float))), rtol=1e-6)
+
+
+def test_constants_beyond_float32(target: str) -> None:
+    """They come from factors that are none."""
+    i = gc.index("i")
+    x, large, small = gc.tensor("x", 4), *gc.tensors("large small")
+    large[i] = x[i] * 3e38 * 10
+    small[i] = 1e-30 * x[i] * 1e-30
+    got = gc.compile([large, small], target=target)(x=np.float32([0, -0.05, 1e-30, 1e30]))
+    np.testing.assert_allclose(got[0], np.float32([0, -1.5e38, 3e9, np.inf]), rtol=1e-6)
+    np.testing.assert_allclose(got[1], np.float32([0, -5e-62, 0, 1e-30]), rtol=1e-6)

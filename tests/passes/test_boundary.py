@@ -74,3 +74,29 @@ def test_a_reduction_that_vanishes_takes_its_index_along(nested: bool) -> None:
         f = gc.compile(t, target=target)
         given = {name: a for name, a in {"x": values, "y": np.ones(2, "float32")}.items() if name in f.inputs}
         np.testing.assert_array_equal(f(**given), expected)
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_skip_in_a_branch(target: str) -> None:
+    """The branch that is not taken drops nothing, and what a condition keeps inside is no view."""
+    N, (m, j) = gc.dim("N"), gc.indices("m j")
+    x, chosen = gc.tensor("x", N), gc.tensor("chosen", N, dtype="int64")
+    first, product, loss, looked, largest = gc.tensors("first product loss looked largest")
+    first[m] += gc.where(m > 0, gc.skip(x)[m - 1], 5.0) * (1 + 0 * x[m])
+    product[()] = gc.prod(gc.where(x[m] > 3, 9.0, gc.skip(x)[m + 2]), over=m)
+    loss[()] += gc.where(x[m] < 2, x[m] ** 2, gc.skip(x)[m + 1] * x[m])
+    looked[j] += gc.where(chosen[j] >= 0, gc.skip(x)[chosen[j]] + 1, 5.0)
+    largest[()] = gc.max(gc.where(m > 0, gc.skip(x)[m - 1], 9.0 * x[m]), over=m)
+    f = gc.compile([first, product, loss, looked, largest, gc.grad(loss, x)], target=target)
+    got = f(x=np.arange(1, 5, dtype="float32"), chosen=np.array([-1, 2, 9, 0]))
+    want = [[5, 1, 2, 3], 3 * 4 * 9, 1 + 6 + 12, [5, 4, 0, 2], 9, [2, 3, 6, 3]]
+    for ours, exact in zip(got, want, strict=True):
+        np.testing.assert_allclose(ours, exact)
+
+
+def test_skip_in_a_branch_of_what_has_no_neutral_term() -> None:
+    j = gc.index("j")
+    x, y = gc.tensor("x", gc.dim("N")), gc.tensor("y")
+    y[()] = gc.max(gc.where(x[j] > 3, 7.0, gc.skip(x)[j + 1]), over=j)
+    with pytest.raises(gc.NotationError, match="drops a term in a branch of a condition, which max cannot leave out"):
+        gc.compile(y)

@@ -26,6 +26,8 @@ def scalar(function):
         (lambda u: gc.exp(u) - 1, "expm1(X[i])"),
         (lambda u: gc.log(1 + u**2), "log1p(X[i]**2)"),
         (lambda u: gc.log(1 + gc.exp(u)), "softplus(X[i])"),
+        (lambda u: gc.log1p(gc.exp(u)), "softplus(X[i])"),
+        (lambda u: gc.log1p(-gc.sigmoid(u)), "-softplus(X[i])"),
         (lambda u: gc.log(gc.exp(2 * u)), "2*X[i]"),
         (lambda u: gc.log(gc.sigmoid(u)), "-softplus(-X[i])"),
         (lambda u: gc.log(1 - gc.sigmoid(u)), "-softplus(X[i])"),

@@ -9,7 +9,7 @@ import pytest
 
 import graphc as gc
 
-N, M = gc.dims("N M")
+N, M, K = gc.dims("N M K")
 n, j = gc.indices("n j")
 
 
@@ -73,3 +73,27 @@ def test_a_place_outside_is_added_to_only_where_the_conditions_of_a_term_say_so(
     given = np.ones((2, 3), "f")
     np.testing.assert_array_equal(f(place=np.array([1, 3]), x=given), [0, 0])
     np.testing.assert_array_equal(f(place=np.array([-1, 0]), x=given), [3, 0])
+
+
+@pytest.mark.parametrize("form", ["read", "sum", "beside", "branch", "copied", "product", "added"])
+def test_integers_that_are_looked_up_with_integers_are_tested(form):
+    """The first integer is inside, so that the second one is there; whether that one points inside is another question."""
+    D, J, P = gc.tensor("D", M, K), gc.tensor("J", N, dtype="int64"), gc.tensor("P", N, dtype="int64")
+    w, y, k = gc.tensor("w", K), gc.tensor("y"), gc.index("k")
+    if form == "copied":
+        C = gc.tensor("C", N, dtype="int32")
+        C[n] = J[P[n]]
+        y[n, k] = D[C[n], k]
+    elif form in ("sum", "product"):
+        y[n] += D[J[P[n]], k] * (w[k] if form == "product" else 1)
+    elif form == "added":
+        y[k] += D[J[P[n]], k]
+    else:
+        y[n, k] = {"read": D[J[P[n]], k], "beside": D[J[P[n]], k] + J[P[n]] * w[k], "branch": gc.where(w[k] > 0, D[J[P[n]], k], 0)}[form]
+    f, exact = gc.compile(y), gc.compile(y, target="interpret")
+    arrays = {"D": np.arange(12, dtype="f").reshape(4, 3), "P": np.array([2, 0, 1]), "w": np.ones(3, "f")}
+    arrays = {name: a for name, a in arrays.items() if name in f.inputs}
+    np.testing.assert_allclose(f(**arrays, J=np.array([3, 0, 2])), exact(**arrays, J=np.array([3, 0, 2])))
+    for wrong in (-1, 4, 10**9):
+        with pytest.raises(gc.ArgumentError, match=str(wrong)):
+            f(**arrays, J=np.array([3, wrong, 2]))
