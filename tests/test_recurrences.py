@@ -556,3 +556,24 @@ def test_a_sum_over_the_own_row_in_a_batch(target):
     for k in range(4):
         row = factors[k] * np.exp(row) / np.exp(row).sum(axis=1, keepdims=True)
         np.testing.assert_allclose(value[k], row)
+
+
+@pytest.mark.parametrize("target", ["interpret", "cpu"])
+def test_a_step_that_reads_the_one_before_where_its_integers_point(target):
+    """Its gradient writes one step back where they point, in descending order; checked against finite differences."""
+    N, M = gc.dims("N M")
+    t, j = gc.index("t", 0, N), gc.index("j", M)
+    place, w, x = gc.tensor("I", N, M, dtype="int64"), gc.tensor("w", M, dtype="float64"), gc.tensor("x", N, M, dtype="float64")
+    h, total = gc.tensor("h", N, M), gc.tensor("L")
+    h[-1, j] = w[j]
+    h[t, j] = gc.tanh(h[t - 1, place[t, j]] * 0.5 + x[t, j])
+    total[()] += h[t, j] ** 2
+    random = np.random.default_rng(0)
+    arrays = {"I": random.integers(0, 5, (4, 5)), "w": random.normal(size=5), "x": random.normal(size=(4, 5))}
+    value, *slopes = gc.compile([total, *gc.grad(total, [w, x])], target=target)(**arrays)
+    f, step = gc.compile(total, target="interpret"), 1e-6
+    for name, slope in zip(("w", "x"), slopes, strict=True):
+        for k in np.ndindex(arrays[name].shape):
+            moved = arrays[name].copy()
+            moved[k] += step
+            assert abs((f(**{**arrays, name: moved}) - value) / step - slope[k]) < 1e-5

@@ -19,7 +19,8 @@ __all__ = ["plain", "shifted"]
 
 
 def shifted(statement: Statement, target: Tensor) -> Statement:
-    """The statement with ``index ± constant`` on the left solved for the index, where that index stands nowhere else on the left."""
+    """The statement with ``index ± constant`` on the left solved for the index, where that index stands nowhere else on the left but in what
+    integer tensors are asked for."""
     for dimension, subscript in enumerate(statement.subscripts):
         if isinstance(subscript, Index) or not indices_of(subscript):
             continue
@@ -27,7 +28,8 @@ def shifted(statement: Statement, target: Tensor) -> Statement:
         if form is None:
             continue
         inside = [a for a, _ in form.terms if isinstance(a, Index)]
-        elsewhere = {i for d, s in enumerate(statement.subscripts) if d != dimension for i in indices_of(s)}
+        plainly = [s for d, s in enumerate(statement.subscripts) if d != dimension and not isinstance(s, Access)]
+        elsewhere = {i for s in plainly for i in indices_of(s)}
         if (
             len(inside) != 1
             or abs(form.coefficient(inside[0])) != 1
