@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import sympy as sp
 
 from graphc.emit.names import safe
@@ -339,7 +338,7 @@ class Writer:
         return Typed(text, _SUM, joint)
 
 
-_LEAST, _MOST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+_LEAST, _MOST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 """Normal numbers of float32."""
 
 

@@ -19,8 +19,8 @@ __all__ = ["plain", "shifted"]
 
 
 def shifted(statement: Statement, target: Tensor) -> Statement:
-    """The statement with ``index ± constant`` on the left solved for the index, where that index stands nowhere else on the left but in what
-    integer tensors are asked for."""
+    """The statement with ``index ± constant`` on the left solved for the index, where that index stands nowhere else on the left
+    but in what integer tensors are asked for."""
     for dimension, subscript in enumerate(statement.subscripts):
         if isinstance(subscript, Index) or not indices_of(subscript):
             continue
