@@ -24,7 +24,7 @@ from graphc.compile import AFTER_GRADIENT, BEFORE_GRADIENT, optimised, swept
 from graphc.frontend.collect import collect
 from graphc.interpret import Machine, interpret, size_value
 from graphc.interpret.machine import points
-from graphc.ir.dtypes import is_float
+from graphc.ir.dtypes import is_float, is_integer
 from graphc.ir.expr import undistributed
 from graphc.ir.graph import Graph
 from graphc.passes.differentiate import differentiate
@@ -582,6 +582,40 @@ def check_unjitted(case: Case) -> None:
     _check_machine(case, "the generated module", lambda program, arrays: program.signature.structure(unjitted.run(program, arrays)))
 
 
+def check_outside(case: Case) -> None:
+    """An integer input with one other value, which may point outside: the generated module leaves no array, and has no other complaints
+    than the interpreter."""
+    inputs = {t.name for t in case.raw.tensors if t.is_input}
+    names = [n for n in case.program.arrays if n in inputs and np.size(case.program.arrays[n]) and is_integer(case.program.dtype(n))]
+    if not names:
+        return
+    outputs = {"L": case.names["L"], **{f"{n}.grad": g for n, g in zip(case.wrt, case.made, strict=True)}}
+    with patch.dict(fronts.SIZES, SMALL_TILES):
+        program = gc.compile(outputs)
+    rounded, exact = gc.compile(outputs, target="interpret"), gc.compile(outputs, target="interpret", precision="float64")
+    for _ in range(4):
+        arrays = {n: np.array(a) for n, a in case.program.typed().items()}
+        changed = arrays[names[int(case.random.integers(len(names)))]]
+        where = tuple(int(case.random.integers(n)) for n in changed.shape)
+        values = [2, 3, 4, 5, 9, 100] + ([] if changed.dtype == np.uint8 else [-9, -2, -1])
+        changed[where] = case.random.choice(values)
+        try:
+            want, near, refused = called(exact, arrays), called(rounded, arrays), ""
+        except gc.GraphcError as error:
+            want, near, refused = {}, {}, str(error)
+        try:
+            got = program.signature.structure(unjitted.run(program, arrays, complains=True))
+        except gc.GraphcError as error:
+            if not refused:
+                raise Mismatch(f"{error}\nwhere nothing is wrong: {arrays}") from error
+            continue
+        except IndexError as error:
+            raise Mismatch(f"the generated module leaves an array: {error}\n{arrays}") from error
+        for name in () if refused else outputs:
+            if not close(np.asarray(got[name]), near[name], want[name]):
+                raise Mismatch(f"{name} is\n{got[name]}\ninstead of\n{want[name]}\nfor {arrays}")
+
+
 def check_checkpoint(case: Case) -> None:
     """The same of the module where a recurrence is marked by `graphc.checkpoint`, unless that is refused; of one gradient or of all."""
     marked = sorted(n for n in cyclic(case.raw) if isinstance(case.names.get(n), gc.Tensor))
@@ -647,6 +681,7 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "cuda": check_cuda,
     "gpu": check_gpu,
     "unjitted": check_unjitted,
+    "outside": check_outside,
     "checkpoint": check_checkpoint,
     "c": check_c,
     "verify": check_exactly,

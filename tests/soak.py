@@ -1,10 +1,11 @@
 """Many random programs: ``python -m tests.soak --minutes 60``; failures are printed as small programs that reproduce them.
 
 Every program is compared with PyTorch (value and gradient; every eighth one to second order), every fourth one with the complex
-step and after each pass, some with one pass left out, with every pass twice, one in sixteen as the plain Python that is generated
-for the target "cpu", those with a recurrence more often with checkpoints, one in sixty on that target (of one or two definitions),
-and as many on a simulated GPU. The report says how often each check ran, and with which ``--statements`` and ``--checks`` such a
-failing seed is drawn again. ``--checks`` makes every program go through the named checks instead.
+step and after each pass, some with one pass left out, with every pass twice, one in sixteen as the plain Python that is
+generated for the target "cpu", and as many with integers that may point outside, those with a recurrence more often with
+checkpoints, one in sixty on that target (of one or two definitions), and as many on a simulated GPU. The report says how often
+each check ran, and with which ``--statements`` and ``--checks`` such a failing seed is drawn again. ``--checks`` makes every
+program go through the named checks instead.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def rotation(seed: int) -> tuple[str, ...]:
     first = ("torch",) if "torch" in oracles.CHECKS else ("values", "gradient")
     without = f"without {oracles.OPTIONAL[seed // 4 % len(oracles.OPTIONAL)]}"
     turns = {"values": 4, "gradient": 4, without: 4, "jvp": 8, "hvp": 16, "second order": 32, "twice": 16, "vmap": 16, "jacobian": 32,
-             "hessian": 32, "unjitted": 16, "checkpoint": 4, "cuda": 64, "c": 64, "custom_grad": 128}
+             "hessian": 32, "unjitted": 16, "outside": 16, "checkpoint": 4, "cuda": 64, "c": 64, "custom_grad": 128}
     return tuple(dict.fromkeys((*first, *(kind for k, (kind, every) in enumerate(turns.items()) if (seed + k) % every == 0))))
 
 

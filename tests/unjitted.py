@@ -110,15 +110,17 @@ _FUNCTIONS: dict[str, Any] = {
 }
 
 
-def run(program: gc.Program, arrays: Mapping[str, Array], changed: Callable[[str], str] = str) -> list[Array]:
+def run(program: gc.Program, arrays: Mapping[str, Array], changed: Callable[[str], str] = str, complains: bool = False) -> list[Array]:
     """The results of a program, in order, for arguments of the right types.
 
     Args:
         program: for the target "cpu".
         arrays: by name.
         changed: makes another text of the generated one.
+        complains: whether integers that point outside are an error, as in a call; else what the module says of them is overlooked.
 
     Raises:
+        GraphcError: the program found a fault.
         IndexError: an access leaves its array.
     """
     runner: Any = program._runner
@@ -132,7 +134,14 @@ def run(program: gc.Program, arrays: Mapping[str, Array], changed: Callable[[str
         if np.dtype(dtype).kind == "f" else np.full(layout.shapes[name], 77, dtype)
         for name, dtype, role in runner._arrays
     }
+    given = {name: arrays[name] for name in program.inputs}
+    for test in runner._tests if complains else ():
+        if (error := test(given, layout.shapes, sizes)) is not None:
+            raise error
     tables = [part for table in layout.tables for part in (table, None)]
+    status = np.zeros(2, np.int64)
     with np.errstate(all="ignore"):
-        names["program"](0, 1, None, np.zeros(2, np.int64), [*held.values(), *tables], np.array(layout.sizes, np.int64))
+        names["program"](0, 1, None, status, [*held.values(), *tables], np.array(layout.sizes, np.int64))
+    if complains and status[0]:
+        raise gc.ArgumentError(f"check {status[0]} found {status[1]}")
     return [held[name] for name in program.signature.outputs]

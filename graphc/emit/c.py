@@ -21,6 +21,7 @@ from graphc.ir.expr import Access, Size
 from graphc.ir.nest import Assign, Contract, Fill, For, If, Kernel, Local, Loop, Moment, Nest, Node, Sort, Step, Store, Unravel, single
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses
 
 __all__ = ["CModule", "comment", "emit_c", "integer", "wrapped"]
 
@@ -136,7 +137,7 @@ class _Writer(Writer):
         text, strength = "0", 0
         for dimension, subscript in enumerate(access.subscripts):
             shown = self.integer(subscript)
-            if isinstance(subscript, Access):
+            if accesses(subscript):
                 shown = self.subscript_check(shown, access, dimension)
             extent = self.tensors[access.tensor].shape[dimension] if len(access.subscripts) > 1 else sp.Integer(1)
             if text == "0":
@@ -302,8 +303,7 @@ class _Emitter:
         sizes = {str(z): v for z, v in self.sizes.items()}
 
         def check(text: str, access: Access, dimension: int) -> str:
-            inner = access.subscripts[dimension]
-            assert isinstance(inner, Access)
+            inner, *_ = accesses(access.subscripts[dimension])
             code = self.checks.code(GatherCheck(inner.tensor, access.tensor, dimension, loop))
             extent = writer.integer(self.tensors[access.tensor].shape[dimension])
             return f"gc_checked({text}, {extent}, status, {code})"

@@ -19,7 +19,7 @@ from graphc.ir.nest import Contract, Fill, Inner, Kernel, KernelRecord, Local, L
 from graphc.ir.random import RANDOM
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
-from graphc.ir.tree import substitute
+from graphc.ir.tree import accesses, substitute
 
 __all__ = ["CpuModule", "emit_cpu"]
 
@@ -129,8 +129,7 @@ class _Emitter:
 
         def check(text: str, access: Access, dimension: int) -> str:
             self.used.add("checked")
-            inner = access.subscripts[dimension]
-            assert isinstance(inner, Access)
+            inner, *_ = accesses(access.subscripts[dimension])
             code = self.checks.code(GatherCheck(inner.tensor, access.tensor, dimension, kernel.comment))
             return f"checked({text}, {names[access.tensor]}, {dimension}, status, {code})"
 

@@ -40,6 +40,7 @@ from graphc.ir.nest import (
 from graphc.ir.random import draw, normal32, normal64, polar, uniform32, uniform64
 from graphc.ir.show import Order
 from graphc.ir.tensor import Tensor
+from graphc.ir.tree import accesses
 
 __all__ = ["CudaModule", "Parameter", "emit_cuda"]
 
@@ -371,8 +372,7 @@ class _Emitter:
 
     def _writer(self, order: Order, loop: str = "") -> Writer:
         def check(text: str, access: Access, dimension: int) -> str:
-            inner = access.subscripts[dimension]
-            assert isinstance(inner, Access)
+            inner, *_ = accesses(access.subscripts[dimension])
             code = self.checks.code(GatherCheck(inner.tensor, access.tensor, dimension, loop))
             return f"checked({text}, {self.variables[access.tensor]}.shape[{dimension}], status, {code})"
 

@@ -121,7 +121,7 @@ class Writer:
         parts = []
         for dimension, subscript in enumerate(access.subscripts):
             text = self.integer(subscript)
-            parts.append(self.subscript_check(text, access, dimension) if isinstance(subscript, Access) else text)
+            parts.append(self.subscript_check(text, access, dimension) if accesses(subscript) else text)
         return ", ".join(parts) or "()"
 
     def read(self, access: Access) -> str:

@@ -71,3 +71,17 @@ def test_names_of_generated_variables_and_functions_are_free(name):
     wanted = arrays["x"] @ arrays["w"] * arrays[name]
     np.testing.assert_allclose(run(program, arrays)[0], wanted, rtol=1e-5)
     np.testing.assert_allclose(program(arrays), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [-2, 3, 100])
+def test_a_condition_that_reflects_integers_leaves_no_array(value: int) -> None:
+    """Found by random programs with integers that point outside: ``X[-t[i]]`` in a condition was read before anything was tested."""
+    N, K = gc.dims("N K")
+    X, t, y, i, k = gc.tensor("X", N), gc.tensor("t", 2, K, dtype="int64"), gc.tensor("y"), gc.index("i", 2), gc.index("k")
+    seen = gc.reflect(X)[t[i, k]]
+    y[i] = gc.prod(gc.where(seen, seen, 1), over=k)
+    arrays = {"X": np.array([0.25, -0.36], "float32"), "t": np.array([[value], [1]])}
+    with pytest.raises(gc.ArgumentError):
+        run(gc.compile(y), arrays, complains=True)
+    with pytest.raises(gc.ArgumentError, match=str(value)):
+        gc.compile(y)(**arrays)
