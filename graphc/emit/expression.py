@@ -188,6 +188,8 @@ class Writer:
 
     def _constant(self, text: str, wanted: str) -> Typed:
         kind = _float(wanted)
+        if text in ("inf", "-inf"):  # a product or sum of the user's constants
+            return self.typed(INFINITY, kind) if text == "inf" else Typed(f"-{self.typed(INFINITY, kind).text}", _UNARY - 10, kind)
         return Typed(self.syntax.number(kind, text), _ATOM, kind)
 
     def _joint(self, parts: list[Typed], wanted: str, floating: bool = False) -> str:

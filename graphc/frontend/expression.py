@@ -383,7 +383,7 @@ def as_number(node: sp.Expr) -> sp.Expr:
 
 
 def _divide(a: sp.Expr, b: sp.Expr) -> sp.Expr:
-    if isinstance(b, sp.Number) and b == 0:
+    if isinstance(b, sp.Number) and b.is_zero:
         text = f"{display(a)}/{display(b)}"
         raise NotationError("Division by the constant 0.", at=((text, "/" + display(b), here()),),
                             fix="divide by something else; the float infinity is float(\"inf\").")

@@ -110,3 +110,14 @@ def test_constants_beyond_float32(target: str) -> None:
     got = gc.compile([large, small], target=target)(x=np.float32([0, -0.05, 1e-30, 1e30]))
     np.testing.assert_allclose(got[0], np.float32([0, -1.5e38, 3e9, np.inf]), rtol=1e-6)
     np.testing.assert_allclose(got[1], np.float32([0, -5e-62, 0, 1e-30]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_constants_beyond_float64(dtype: str, target: str) -> None:
+    i = gc.index("i")
+    x, large, low = gc.tensor("x", 3, dtype=dtype), *gc.tensors("large low")
+    large[i] = x[i] * 1e200 * 1e200
+    low[i] = x[i] - 1e308 - 1e308
+    found = gc.compile([large, low], target=target)(x=np.array([1, 2, -3], dtype))
+    np.testing.assert_array_equal(found[0], [np.inf, np.inf, -np.inf])
+    np.testing.assert_array_equal(found[1], [-np.inf] * 3)
